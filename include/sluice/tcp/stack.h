@@ -1,0 +1,115 @@
+// A TCP host: listeners, connections, timers; RFC 9293 and the RFCs named in docs/tcp.md. It does no I/O and reads no clock.
+// Threading: one stack per proxy thread; every call comes from it. No globals, no locks, no allocation on the data path.
+// Ownership: the stack owns its connections and buffers. A Conn& lives until close() or abort().
+// Use:       each turn of the loop: input() for every packet, then dispatch() (up-calls), advance() (timers), flush() (transmit).
+// Units:     Instant is nanoseconds since start; sizes are bytes.
+// Spec:      RFC 9293, 6298, 5681, 7323, 6528, 5961, 1337, 6191.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "sluice/base/result.h"
+#include "sluice/base/siphash.h"
+#include "sluice/base/time.h"
+#include "sluice/net/address.h"
+#include "sluice/tcp/packet_sink.h"
+#include "sluice/tcp/stream.h"
+
+namespace sluice::tcp {
+
+class Conn : public Stream {
+ public:
+  [[nodiscard]] virtual const net::Endpoint& local() const noexcept = 0;
+  [[nodiscard]] virtual const net::Endpoint& remote() const noexcept = 0;
+
+  // Room in the send buffer to be written in place (TLS encrypts straight into it); tx_commit() sends the first `bytes` of it.
+  // At most one reservation is open; a write() or another reserve ends it. Contiguous; may be shorter than asked for.
+  [[nodiscard]] virtual std::span<std::uint8_t> tx_reserve(std::size_t bytes) noexcept = 0;
+  virtual void tx_commit(std::size_t bytes) noexcept = 0;
+
+  // Which side of the application asked for the connection; lets the application find its own object. Not used by the stack.
+  [[nodiscard]] virtual void* user() const noexcept = 0;
+  virtual void set_user(void* user) noexcept = 0;
+
+ protected:
+  ~Conn() = default;
+};
+
+struct StackConfig {
+  std::uint32_t max_connections = 100'000;
+  std::uint32_t max_time_wait = 200'000;
+  std::size_t buffer_memory = std::size_t{256} << 20;  // budget for all send and receive buffers together
+  std::size_t rx_buffer = 256 << 10;                   // per connection, at most
+  std::size_t tx_buffer = 256 << 10;                   // per connection, at most
+  std::uint16_t mtu = 1500;
+  Duration connect_timeout = std::chrono::seconds(5);
+  Duration user_timeout = std::chrono::minutes(2);     // unacknowledged data for so long ends a connection
+  Duration keepalive_idle = std::chrono::minutes(2);
+  Duration linger = std::chrono::seconds(30);          // close(): at most so long to deliver what was written
+  SipKey secret{};                                     // initial sequence numbers (RFC 6528)
+  std::uint64_t seed = 0;                              // jitter, port choice
+};
+
+struct ListenOptions {
+  std::uint32_t backlog = 4096;  // connections not yet accepted: half-open and complete
+};
+
+class Acceptor {
+ public:
+  // A connection is established. Take it (set_handler) or abort() it before returning.
+  virtual void on_accept(Conn& conn) noexcept = 0;
+
+ protected:
+  ~Acceptor() = default;
+};
+
+struct StackStats {  // counters since start, and gauges
+  std::uint64_t segments_in = 0, segments_out = 0, bytes_in = 0, bytes_out = 0;
+  std::uint64_t retransmits = 0, fast_retransmits = 0, timeouts = 0, duplicate_acks = 0, out_of_order = 0;
+  std::uint64_t accepted = 0, connected = 0, refused = 0, resets_in = 0, resets_out = 0, challenge_acks = 0;
+  std::uint64_t bad_checksum = 0, bad_segment = 0, no_connection = 0, no_buffer = 0, no_memory = 0, listen_overflow = 0;
+  std::uint32_t connections = 0, half_open = 0, time_wait = 0;  // gauges
+  std::size_t buffer_bytes = 0;                                 // gauge: out of StackConfig::buffer_memory
+};
+
+class TcpStack {
+ public:
+  TcpStack(const StackConfig& config, PacketSink& sink, Instant now);  // allocates; may throw std::bad_alloc
+  ~TcpStack();
+  TcpStack(const TcpStack&) = delete;
+  TcpStack& operator=(const TcpStack&) = delete;
+
+  // One received IP packet (IPv4 or IPv6, whole, from the IP header on). The bytes are copied before return.
+  void input(std::span<const std::uint8_t> packet, Offloads offloads, Instant now) noexcept;
+  // The quoted packet of an ICMP error (RFC 1122 section 4.2.3.9; hard errors end only connections in SYN_SENT, RFC 5927).
+  void input_icmp_unreachable(std::span<const std::uint8_t> quoted, Instant now) noexcept;
+
+  // Delivers what is ready: accepts, then events of connections. Returns how many up-calls it made.
+  std::size_t dispatch() noexcept;
+  // Runs the timers that are due.
+  void advance(Instant now) noexcept;
+  // Sends what connections have ready. Called at the end of each turn.
+  void flush(Instant now) noexcept;
+  // When advance() must run next at the latest; nothing: no timer is armed.
+  [[nodiscard]] std::optional<Instant> next_deadline() const noexcept;
+
+  [[nodiscard]] Result<void> listen(const net::Endpoint& local, const ListenOptions& options, Acceptor& acceptor);
+  void unlisten(const net::Endpoint& local) noexcept;
+  // Starts a connection; the handler hears kConnected or kClosed. nullptr: no memory, or that four-tuple is in use.
+  [[nodiscard]] Conn* connect(const net::Endpoint& local, const net::Endpoint& remote, StreamHandler& handler, Instant now,
+                              Duration timeout) noexcept;
+  // Whether a connect() from here to there could have this local port now (no connection, no TIME_WAIT that forbids it).
+  [[nodiscard]] bool is_free(const net::Endpoint& local, const net::Endpoint& remote) const noexcept;
+
+  [[nodiscard]] const StackStats& stats() const noexcept;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace sluice::tcp
