@@ -1,8 +1,8 @@
 #include "sluice/base/huge_pages.h"
 
-#include <sys/mman.h>
-
 #include <cstdint>
+
+#include <sys/mman.h>
 
 namespace sluice {
 namespace {

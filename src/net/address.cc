@@ -1,9 +1,9 @@
 #include "sluice/net/address.h"
 
+#include <charconv>
+
 #include <arpa/inet.h>
 #include <fmt/format.h>
-
-#include <charconv>
 
 namespace sluice::net {
 namespace {

@@ -1,7 +1,7 @@
-// A TCP host: listeners, connections, timers; RFC 9293 and the RFCs named in docs/tcp.md. It does no I/O and reads no clock.
-// Threading: one stack per proxy thread; every call comes from it. No globals, no locks, no allocation on the data path.
-// Ownership: the stack owns its connections and buffers. A Conn& lives until close() or abort().
-// Use:       each turn of the loop: input() for every packet, then dispatch() (up-calls), advance() (timers), flush() (transmit).
+// A TCP host: listeners, connections, timers; RFC 9293 and the RFCs named in docs/tcp.md. It does no I/O and reads no
+// clock. Threading: one stack per proxy thread; every call comes from it. No globals, no locks, no allocation on the
+// data path. Ownership: the stack owns its connections and buffers. A Conn& lives until close() or abort(). Use: each
+// turn of the loop: input() for every packet, then dispatch() (up-calls), advance() (timers), flush() (transmit).
 // Units:     Instant is nanoseconds since start; sizes are bytes.
 // Spec:      RFC 9293, 6298, 5681, 7323, 6528, 5961, 1337, 6191.
 #pragma once
@@ -26,12 +26,14 @@ class Conn : public Stream {
   [[nodiscard]] virtual const net::Endpoint& local() const noexcept = 0;
   [[nodiscard]] virtual const net::Endpoint& remote() const noexcept = 0;
 
-  // Room in the send buffer to be written in place (TLS encrypts straight into it); tx_commit() sends the first `bytes` of it.
-  // At most one reservation is open; a write() or another reserve ends it. Contiguous; may be shorter than asked for.
+  // Room in the send buffer to be written in place (TLS encrypts straight into it); tx_commit() sends the first `bytes`
+  // of it. At most one reservation is open; a write() or another reserve ends it. Contiguous; may be shorter than asked
+  // for.
   [[nodiscard]] virtual std::span<std::uint8_t> tx_reserve(std::size_t bytes) noexcept = 0;
   virtual void tx_commit(std::size_t bytes) noexcept = 0;
 
-  // Which side of the application asked for the connection; lets the application find its own object. Not used by the stack.
+  // Which side of the application asked for the connection; lets the application find its own object. Not used by the
+  // stack.
   [[nodiscard]] virtual void* user() const noexcept = 0;
   virtual void set_user(void* user) noexcept = 0;
 
@@ -47,11 +49,11 @@ struct StackConfig {
   std::size_t tx_buffer = 256 << 10;                   // per connection, at most
   std::uint16_t mtu = 1500;
   Duration connect_timeout = std::chrono::seconds(5);
-  Duration user_timeout = std::chrono::minutes(2);     // unacknowledged data for so long ends a connection
+  Duration user_timeout = std::chrono::minutes(2);  // unacknowledged data for so long ends a connection
   Duration keepalive_idle = std::chrono::minutes(2);
-  Duration linger = std::chrono::seconds(30);          // close(): at most so long to deliver what was written
-  SipKey secret{};                                     // initial sequence numbers (RFC 6528)
-  std::uint64_t seed = 0;                              // jitter, port choice
+  Duration linger = std::chrono::seconds(30);  // close(): at most so long to deliver what was written
+  SipKey secret{};                             // initial sequence numbers (RFC 6528)
+  std::uint64_t seed = 0;                      // jitter, port choice
 };
 
 struct ListenOptions {
@@ -85,7 +87,8 @@ class TcpStack {
 
   // One received IP packet (IPv4 or IPv6, whole, from the IP header on). The bytes are copied before return.
   void input(std::span<const std::uint8_t> packet, Offloads offloads, Instant now) noexcept;
-  // The quoted packet of an ICMP error (RFC 1122 section 4.2.3.9; hard errors end only connections in SYN_SENT, RFC 5927).
+  // The quoted packet of an ICMP error (RFC 1122 section 4.2.3.9; hard errors end only connections in SYN_SENT, RFC
+  // 5927).
   void input_icmp_unreachable(std::span<const std::uint8_t> quoted, Instant now) noexcept;
 
   // Delivers what is ready: accepts, then events of connections. Returns how many up-calls it made.
@@ -100,9 +103,10 @@ class TcpStack {
   [[nodiscard]] Result<void> listen(const net::Endpoint& local, const ListenOptions& options, Acceptor& acceptor);
   void unlisten(const net::Endpoint& local) noexcept;
   // Starts a connection; the handler hears kConnected or kClosed. nullptr: no memory, or that four-tuple is in use.
-  [[nodiscard]] Conn* connect(const net::Endpoint& local, const net::Endpoint& remote, StreamHandler& handler, Instant now,
-                              Duration timeout) noexcept;
-  // Whether a connect() from here to there could have this local port now (no connection, no TIME_WAIT that forbids it).
+  [[nodiscard]] Conn* connect(const net::Endpoint& local, const net::Endpoint& remote, StreamHandler& handler,
+                              Instant now, Duration timeout) noexcept;
+  // Whether a connect() from here to there could have this local port now (no connection, no TIME_WAIT that forbids
+  // it).
   [[nodiscard]] bool is_free(const net::Endpoint& local, const net::Endpoint& remote) const noexcept;
 
   [[nodiscard]] const StackStats& stats() const noexcept;

@@ -1,0 +1,112 @@
+// What the threads count: one block per worker and per proxy, written by its owner alone, read by anybody.
+// Threading: Counter and Gauge have one writer; reads from other threads see a recent value, never a torn one. No
+// read-modify-write
+//            instruction and no lock: on x86-64 an add is a plain load, add and store.
+// Layout:    each block begins on a cache line of its own, so that no two writers share one.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "sluice/telemetry/drop.h"
+
+namespace sluice::telemetry {
+
+class Counter {  // only ever grows
+ public:
+  void add(std::uint64_t n = 1) noexcept {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint64_t read() const noexcept { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::uint64_t> value_{0};
+};
+
+class Gauge {  // a level: set, or moved up and down
+ public:
+  void set(std::int64_t value) noexcept { value_.store(value, std::memory_order_relaxed); }
+  void add(std::int64_t n) noexcept {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::int64_t read() const noexcept { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::int64_t> value_{0};
+};
+
+// Packets and bytes that one thread moved in one direction.
+struct Traffic {
+  Counter packets, bytes;
+  void add(std::uint64_t n_packets, std::uint64_t n_bytes) noexcept {
+    packets.add(n_packets);
+    bytes.add(n_bytes);
+  }
+};
+
+// Per service or backend, per worker or proxy. Indexed by the snapshot's index of the service or backend.
+struct alignas(64) EntityCounters {
+  Traffic in, out;  // towards us, away from us, as seen from the client (service) or the backend (backend)
+  Counter flows;    // flows or connections opened
+  Gauge active;     // flows or connections now
+  Counter failed;   // backend: connect failures; service: flows or requests refused
+};
+
+inline constexpr std::size_t kMaxCountedServices = 256;   // config refuses more
+inline constexpr std::size_t kMaxCountedBackends = 4096;  // over all pools; config refuses more
+
+// Written by one worker.
+struct alignas(64) WorkerCounters {
+  Traffic rx, tx;
+  Counter bursts, polls;            // receive calls that gave packets, and all of them
+  Counter handed_over, taken_over;  // packets given to and got from other roles by ring or queue
+  Counter arp_in, arp_out, nd_in, nd_out;
+  Counter icmp_echo;
+  Counter rst_sent, unreachable_sent, time_exceeded_sent;
+  Counter flows_created, flows_expired, flows_closed;
+  Gauge flows;  // entries in this worker's table
+  Gauge flow_capacity;
+  Gauge nat_ports_used;
+  std::array<Counter, kDropReasons> drops;
+  std::array<EntityCounters, kMaxCountedServices> services;
+  std::array<EntityCounters, kMaxCountedBackends> backends;
+
+  void drop(Drop reason, std::uint64_t n = 1) noexcept { drops[static_cast<std::size_t>(reason)].add(n); }
+};
+
+// Written by one proxy.
+struct alignas(64) ProxyCounters {
+  Traffic rx, tx;  // packets
+  std::array<Counter, kDropReasons> drops;
+  // Clients
+  Counter connections_accepted, connections_refused;
+  Gauge connections;  // client connections open
+  Counter tls_handshakes, tls_resumed, tls_failed;
+  // Requests
+  Counter requests;
+  std::array<Counter, 6> responses;    // by status class: [1]..[5]; [0]: ended without a response
+  Gauge exchanges;                     // requests in progress
+  Counter bytes_received, bytes_sent;  // of bodies
+  // Cache
+  Counter cache_hits, cache_misses, cache_stale, cache_revalidated, cache_bypassed, cache_waited, cache_stored;
+  // Upstream
+  Counter upstream_requests, upstream_connects, upstream_reused, upstream_failed, upstream_retries, upstream_timeouts;
+  Counter upstream_ports_exhausted;
+  Gauge upstream_connections, upstream_idle;
+  // Static files
+  Counter static_reads, static_rejected;
+  // Health
+  Counter health_checks, health_failures;
+  // TCP stack: copied from tcp::StackStats once a turn
+  Counter tcp_retransmits, tcp_timeouts, tcp_bad_checksum, tcp_no_memory, tcp_resets_out;
+  Gauge tcp_connections, tcp_half_open, tcp_time_wait, tcp_buffer_bytes;
+  std::array<EntityCounters, kMaxCountedServices> services;
+  std::array<EntityCounters, kMaxCountedBackends> backends;
+
+  void drop(Drop reason, std::uint64_t n = 1) noexcept { drops[static_cast<std::size_t>(reason)].add(n); }
+};
+static_assert(alignof(WorkerCounters) == 64 && sizeof(EntityCounters) % 64 == 0);
+
+}  // namespace sluice::telemetry

@@ -1,0 +1,71 @@
+// Why a packet was dropped: each dropped packet has exactly one reason, and each reason a counter.
+// Threading: constants.
+// Use:       add a row to SLUICE_DROP_REASONS and the enumerator, its name (`sluicectl drops`) and its help text exist.
+// Each
+//            reason has a test that causes it.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace sluice::telemetry {
+
+// clang-format off
+#define SLUICE_DROP_REASONS(X)                                                                                        \
+  X(kBadEthernet,         "bad_ethernet",          "frame shorter than an Ethernet header, or not for this interface") \
+  X(kVlanUnknown,         "vlan_unknown",          "VLAN tag that no interface is configured for")                     \
+  X(kEtherTypeUnknown,    "ether_type_unknown",    "neither IPv4, IPv6 nor ARP")                                       \
+  X(kBadIpHeader,         "bad_ip_header",         "IP header truncated, of a wrong version, length or checksum")      \
+  X(kBadIpAddress,        "bad_ip_address",        "source is multicast, unspecified, loopback, or the destination's own (land)") \
+  X(kIpOptions,           "ip_options",            "IPv6 extension headers beyond the bound, or of unknown kind")      \
+  X(kFragment,            "fragment",              "fragment to a service")                                            \
+  X(kBadL4Header,         "bad_l4_header",         "TCP, UDP or ICMP header truncated or inconsistent")                \
+  X(kBadChecksum,         "bad_checksum",          "TCP, UDP or ICMP checksum is wrong")                               \
+  X(kTtlExpired,          "ttl_expired",           "TTL or hop limit used up on the way through")                      \
+  X(kBadArp,              "bad_arp",               "ARP packet malformed")                                             \
+  X(kBadNeighborDiscovery,"bad_neighbor_discovery","ND message malformed, or its hop limit is not 255")               \
+  X(kArpNotForUs,         "arp_not_for_us",        "ARP or ND about an address that is not ours")                      \
+  X(kNotForUs,            "not_for_us",            "destination is neither a service nor our own address")             \
+  X(kProtocolUnknown,     "protocol_unknown",      "to our own address, with a protocol that is not served")           \
+  X(kPortClosed,          "port_closed",           "to our own address, where nothing listens")                        \
+  X(kIcmpUnhandled,       "icmp_unhandled",        "ICMP message of a kind that is not acted on")                      \
+  X(kIcmpNoFlow,          "icmp_no_flow",          "ICMP error about a flow that is not known")                        \
+  X(kIcmpRateLimited,     "icmp_rate_limited",     "an ICMP answer held back by the rate limit")                       \
+  X(kNoRoute,             "no_route",              "no interface or gateway leads to the destination")                 \
+  X(kNeighborPending,     "neighbor_pending",      "too many packets wait for a neighbour to answer")                  \
+  X(kNeighborUnreachable, "neighbor_unreachable",  "neighbour did not answer ARP or ND")                               \
+  X(kNoBackend,           "no_backend",            "pool has no backend that is up (answered: RST or unreachable)")    \
+  X(kNoFlow,              "no_flow",               "TCP segment amid a flow that is not known (answered: RST)")        \
+  X(kFlowTableFull,       "flow_table_full",       "no room for a new flow (answered: RST or unreachable)")            \
+  X(kNatPortsExhausted,   "nat_ports_exhausted",   "no NAT source port towards the backend (answered: RST or unreachable)") \
+  X(kNatNoReplyFlow,      "nat_no_reply_flow",     "packet to a NAT source port without a flow")                       \
+  X(kHandoffFull,         "handoff_full",          "ring to the owning worker or proxy is full")                       \
+  X(kTxFull,              "tx_full",               "driver or the ring to the sending CPU took no more")               \
+  X(kNoMbuf,              "no_mbuf",               "packet pool is empty")                                             \
+  X(kTooBig,              "too_big",               "larger than the egress interface's MTU")                           \
+  X(kShutdown,            "shutdown",              "received or queued while stopping")
+// clang-format on
+
+enum class Drop : std::uint8_t {
+  kNone = 0,
+#define X(enumerator, name, help) enumerator,
+  SLUICE_DROP_REASONS(X)
+#undef X
+      kCount,
+};
+inline constexpr std::size_t kDropReasons = static_cast<std::size_t>(Drop::kCount);
+
+struct DropText {
+  std::string_view name;
+  std::string_view help;
+};
+inline constexpr std::array<DropText, kDropReasons> kDropTexts = {{{"none", "not dropped"},
+#define X(enumerator, name, help) {name, help},
+                                                                   SLUICE_DROP_REASONS(X)
+#undef X
+}};
+[[nodiscard]] constexpr DropText text_of(Drop reason) noexcept { return kDropTexts[static_cast<std::size_t>(reason)]; }
+
+}  // namespace sluice::telemetry
