@@ -1,0 +1,313 @@
+// What the operator asked for: plain values, one struct for each section of the YAML file, checked and with defaults
+// filled in. A Config that load_file() returned is sound: every name refers to something, every number is in its range.
+// Threading: values; copy or share as const.
+// Ownership: no pointers into anything; names refer to names (pools and interfaces are few: find_pool(),
+// find_interface()). Units:     durations are nanoseconds (Duration), sizes are bytes (the name says so), ports and
+// cpus are plain numbers. Spec:      docs/configuration.md says what each key means to a user; config/sluice.yaml shows
+// every one.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "sluice/base/time.h"
+#include "sluice/config/template.h"
+#include "sluice/net/address.h"
+
+namespace sluice::config {
+
+using namespace std::chrono_literals;  // defaults below read like the file: 30s, 500ms
+
+// ---- runtime: cpus, memory, limits of the process ----
+
+enum class HugePages : std::uint8_t {
+  kAuto,      // hugepages if the machine has reserved enough, else ordinary memory
+  kRequired,  // refuse to start without
+  kOff,       // ordinary memory (EAL's --no-huge)
+};
+
+enum class PollMode : std::uint8_t {
+  kBusy,      // a poll loop never sleeps
+  kAdaptive,  // a poll loop sleeps shortly once all of its roles are idle
+};
+
+struct Runtime {
+  unsigned main_cpu = 0;  // of the control thread, which mostly sleeps
+  // The cpu of each worker and of each proxy, by id. One loop per cpu runs all roles that name it, so a cpu may stand
+  // in both lists, and several times in one. Workers: never empty. Proxies: without the key, the workers' cpus (each
+  // once) if there is a `proxy:` service, else none; never empty where there is such a service.
+  std::vector<unsigned> workers{0};
+  std::vector<unsigned> proxies;
+  std::uint64_t memory_bytes = 512ull << 20;  // for EAL
+  HugePages hugepages = HugePages::kAuto;
+  PollMode poll = PollMode::kBusy;
+  std::vector<std::string> eal;            // extra EAL arguments, passed as they are
+  std::optional<std::string> file_prefix;  // EAL's --file-prefix; without: the app makes one from its process id
+  std::optional<std::uint32_t> mbufs;      // in the packet pool; without: the app computes it from queues and rings
+  std::uint32_t flows = 1u << 20;          // entries of the flow table, all workers together
+  std::uint32_t connections = 100'000;     // client connections and upstream connections, all proxies together
+  std::uint64_t connection_bytes = 256ull << 20;  // send and receive buffers of all connections, all proxies together
+  Duration drain = 30s;                           // SIGTERM: how long open connections may take to end
+  std::optional<Duration> stop_when_idle;  // tests only: stop as SIGTERM does after so long without a packet (net_pcap)
+};
+
+// ---- interfaces, neighbours, routes: the network around ----
+
+enum class DeviceKind : std::uint8_t { kPci, kVdev };
+
+struct Interface {
+  std::string name;
+  std::string device;                      // "0000:3b:00.0", or a vdev string "net_af_xdp0,iface=veth-in"
+  DeviceKind kind = DeviceKind::kVdev;     // which of the two `device` is
+  std::vector<net::Prefix> addresses;      // own addresses with the length of their on-link prefix; host bits kept
+  std::optional<net::IpAddress> gateway4;  // on-link in one of `addresses`; one per family in the whole file
+  std::optional<net::IpAddress> gateway6;  // on-link, or link-local
+  std::uint16_t mtu = 1500;                // bytes of an IP packet
+  std::optional<std::uint16_t> rx_queues;  // without: one per worker, as far as the port can
+  std::optional<std::uint16_t> tx_queues;  // without: one per cpu that sends, as far as the port can
+  bool announce = true;                    // at start: gratuitous ARP and unsolicited neighbour advertisements
+  bool promiscuous = false;
+};
+
+struct Neighbor {  // a static entry: never resolved, never ages
+  std::string interface;
+  net::IpAddress address;
+  net::MacAddress mac;
+};
+
+struct StaticRoute {
+  net::Prefix prefix;     // host bits are zero; 0.0.0.0/0 and ::/0 only by an interface's gateway
+  net::IpAddress via;     // on-link on `interface`
+  std::string interface;  // always set: found by `via` where the file leaves it out
+};
+
+// ---- pools: backends, how to choose among them, how to know that they live ----
+
+enum class Balance : std::uint8_t { kMaglev, kRoundRobin };
+
+struct Backend {
+  std::string name;          // unique in its pool; without the key: "address:port"
+  net::Endpoint endpoint;    // address and port
+  std::uint32_t weight = 1;  // 0..1000, share of new flows and requests; 0: gets none that are new
+};
+
+struct StatusRange {
+  std::uint16_t first = 200;  // 100..599
+  std::uint16_t last = 399;   // inclusive
+};
+
+struct HttpCheck {              // one request over HTTP/1.0, no TLS
+  std::string method = "HEAD";  // HEAD | GET | OPTIONS
+  std::string path = "/";
+  std::string host;                                // Host header; empty: the backend's "address:port"
+  std::vector<StatusRange> expect{StatusRange{}};  // statuses that count as success; any of them
+};
+
+struct TcpCheck {};  // a connection that is established is a success
+
+struct HealthCheck {
+  std::variant<TcpCheck, HttpCheck> probe;
+  std::optional<std::uint16_t> port;  // to probe; without: the backend's
+  Duration interval = 2s;             // from the start of one probe to the next
+  Duration timeout = 1s;              // a probe without success by then has failed; <= interval
+  std::uint32_t fall = 3;             // failures in a row that take a backend down
+  std::uint32_t rise = 2;             // successes in a row that bring it back (the first success after start is enough)
+};
+
+struct Keepalive {
+  std::uint32_t idle = 32;  // idle connections kept to the pool's backends, all proxies together; 0: none
+  Duration timeout = 60s;   // an idle connection is closed after so long
+};
+
+struct PoolTimeouts {       // of upstream connections (L7)
+  Duration connect = 5s;    // TCP established, else the next backend or 504
+  Duration response = 60s;  // longest silence of a backend that owes an answer, and of one that is sent a request
+};
+
+struct Pool {
+  std::string name;
+  Balance balance = Balance::kMaglev;
+  std::uint32_t maglev_table = 65537;  // slots, a prime; same on every machine that shares the traffic
+  std::vector<Backend> backends;       // 1 or more
+  std::optional<HealthCheck> health;   // without: every backend counts as up
+  Keepalive keepalive;
+  PoolTimeouts timeouts;
+};
+
+// ---- services ----
+
+struct Listen {
+  net::Endpoint endpoint;                   // a unicast address and port 1..65535
+  net::IpProto proto = net::IpProto::kTcp;  // kTcp | kUdp
+  auto operator<=>(const Listen&) const = default;
+  [[nodiscard]] std::string text() const;  // 192.0.2.1:80/tcp
+};
+
+enum class ForwardMode : std::uint8_t { kNat };  // destination and source rewritten; replies come back through us
+
+struct FlowTimeouts {             // a flow without a packet for so long is forgotten
+  Duration established = 124min;  // RFC 5382 section 5: not less than 2 h 4 min
+  Duration opening = 60s;         // SYN seen, handshake not complete
+  Duration closing = 120s;        // FIN both ways or RST seen
+  Duration udp = 120s;            // RFC 4787 section 4.3: not less than 2 min
+};
+
+struct ForwardService {  // layer 4
+  ForwardMode mode = ForwardMode::kNat;
+  std::string pool;                    // backends are of the same address family as every `listen`
+  std::vector<net::IpAddress> source;  // NAT source addresses; for a family that has none here: the egress interface's
+  FlowTimeouts timeouts;
+};
+
+struct Certificate {  // PEM files; the first certificate of a service answers unknown names
+  std::string cert;   // leaf first, then its chain; absolute path
+  std::string key;    // absolute path
+};
+
+enum class TlsVersion : std::uint8_t { kTls12, kTls13 };
+enum class TlsCrypto : std::uint8_t { kIpsecMb, kOpenSsl };  // who does AES-GCM
+
+struct Tls {
+  std::vector<Certificate> certificates;  // 1 or more; chosen by SNI
+  TlsVersion min_version = TlsVersion::kTls12;
+  TlsVersion max_version = TlsVersion::kTls13;
+  std::vector<std::string> ciphers;  // OpenSSL's names, TLS 1.3 ones ("TLS_...") among them; empty: sluice's own order
+  std::vector<std::string> alpn{"http/1.1"};  // in the order of preference
+  TlsCrypto crypto = TlsCrypto::kIpsecMb;
+};
+
+struct Header {
+  std::string name;  // a token (RFC 9110 section 5.6.2); spelling of the file kept
+  Template value;
+};
+
+struct HeaderRules {  // applied in this order; names compare without case
+  std::vector<std::string> remove;
+  std::vector<Header> set;  // replaces every header of that name
+  [[nodiscard]] bool empty() const noexcept { return remove.empty() && set.empty(); }
+};
+
+struct StaticFiles {
+  std::string alias;                 // absolute path; what follows the matched path is looked up below it
+  std::string index = "index.html";  // what a path that ends in '/' means; one file name
+  std::optional<Duration> expires;   // adds Expires and Cache-Control: max-age; whole seconds
+  std::vector<Header> headers;       // added to answers 200, 206 and 304 (a Cache-Control joins the max-age)
+};
+
+struct ToPool {
+  std::string pool;
+};
+
+struct Respond {               // a fixed answer
+  std::uint16_t status = 200;  // 200..599
+  std::string body;
+  std::string content_type = "text/plain; charset=utf-8";  // of a body that is not empty
+};
+
+struct Redirect {
+  std::uint16_t status = 301;  // 301 | 302 | 303 | 307 | 308
+  Template location;           // "https://${request.host}${request.target}"
+};
+
+struct HttpRoute {
+  // Matching: the first route of the service whose host and path both match. A host pattern is a name in lower case
+  // without port, or "*.example.com" (one or more labels in front). No host: any. A path is a prefix of whole segments:
+  // "/api/" matches "/api/x", "/api" matches "/api" and "/api/x" but not "/apiary". "/" matches all.
+  std::vector<std::string> hosts;
+  std::string path = "/";
+  std::variant<ToPool, StaticFiles, Respond, Redirect> action;
+  bool cache = false;            // store what the origin allows (RFC 9111); with ToPool only
+  HeaderRules request_headers;   // towards the backend, after X-Forwarded-*, X-Real-IP and Via were added
+  HeaderRules response_headers;  // towards the client; also on answers out of the cache
+};
+
+struct HttpLimits {
+  std::uint32_t header_bytes = 32u << 10;  // request line and headers together; else 431
+  std::uint32_t uri_bytes = 8u << 10;      // request target; else 414
+  std::uint32_t headers = 100;             // number of header lines; else 431
+  std::uint64_t body_bytes = 1ull << 30;   // request body; else 413
+  Duration header_timeout = 10s;           // from the first byte of a request to the end of its headers; else 408
+  Duration body_timeout = 30s;             // longest silence inside a request body; else 408
+  Duration send_timeout = 60s;             // longest time without progress of a response; then reset
+  Duration idle_timeout = 75s;             // a kept connection without a request is closed
+  std::uint32_t requests = 1000;           // per connection, then Connection: close
+};
+
+struct ProxyService {             // layer 7
+  std::optional<Tls> tls;         // without: plain HTTP
+  std::vector<HttpRoute> routes;  // 1 or more; no match: 404
+  HttpLimits limits;
+};
+
+struct Service {
+  std::string name;
+  std::vector<Listen> listen;         // 1 or more; no two services share one
+  std::vector<std::string> announce;  // interfaces that answer ARP/ND for `listen` addresses beside those whose prefix
+                                      // holds them
+  std::optional<ForwardService> forward;  // exactly one of the two is set
+  std::optional<ProxyService> proxy;
+};
+
+// ---- the rest ----
+
+struct Cache {  // shared by all routes with `cache`
+  std::uint64_t memory_bytes = 256ull << 20;
+  std::uint64_t object_bytes = 8ull << 20;  // a larger answer is not stored; <= memory_bytes
+};
+
+struct Admin {
+  std::optional<std::string> socket = "/run/sluice/admin.sock";  // absolute path; none with `socket: off`
+};
+
+enum class LogLevel : std::uint8_t { kDebug, kInfo, kWarning, kError };
+
+struct Log {
+  LogLevel level = LogLevel::kInfo;
+};
+
+struct Upstream {
+  std::vector<net::IpAddress> source;  // of connections to backends; a family without one: the egress interface's
+};
+
+// ---- the whole ----
+
+struct Mark {
+  std::uint32_t line = 0;    // from 1; 0: not from a file
+  std::uint32_t column = 0;  // from 1
+};
+
+// A key of the file that names another file; load.h's check_files() looks at them.
+struct FileReference {
+  enum class Kind : std::uint8_t { kCertificate, kKey, kDirectory };
+  Kind kind = Kind::kCertificate;
+  std::string file;  // the absolute path that was written
+  std::string path;  // of the key: services.site.proxy.tls.certificates[0].cert
+  Mark mark;
+};
+
+struct Config {
+  std::string file;  // as given to load_file() or load_text()
+  Runtime runtime;
+  std::vector<Interface> interfaces;  // lists of named things keep the order of the file; names are unique
+  std::vector<Neighbor> neighbors;
+  std::vector<StaticRoute> routes;
+  std::vector<Pool> pools;
+  std::vector<Service> services;
+  Cache cache;
+  Admin admin;
+  Log log;
+  Upstream upstream;
+
+  std::vector<FileReference> files;
+};
+
+[[nodiscard]] const Pool* find_pool(const Config& config, std::string_view name) noexcept;  // nullptr: unknown
+[[nodiscard]] const Interface* find_interface(const Config& config,
+                                              std::string_view name) noexcept;  // nullptr: unknown
+
+}  // namespace sluice::config
