@@ -1,0 +1,123 @@
+#include "sluice/control/admin_server.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <httplib.h>
+#include <nlohmann/json.hpp>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+namespace sluice::control {
+namespace {
+
+using testing::HasSubstr;
+
+class AdminServerTest : public testing::Test {
+ protected:
+  AdminServerTest() {
+    char pattern[] = "/tmp/sluice-admin-XXXXXX";
+    folder_ = ::mkdtemp(pattern);
+    path_ = folder_ + "/admin.sock";
+    server_.get("/echo", [](const AdminQuery& query) -> Result<nlohmann::json> {
+      const auto found = query.find("word");
+      if (found == query.end()) return fail("the parameter word is missing");
+      return nlohmann::json{{"word", found->second}};
+    });
+  }
+  ~AdminServerTest() override {
+    server_.stop();
+    std::filesystem::remove_all(folder_);
+  }
+
+  httplib::Result ask(const std::string& target) {
+    httplib::Client client(path_);
+    client.set_address_family(AF_UNIX);
+    return client.Get(target);
+  }
+
+  std::string folder_, path_;
+  AdminServer server_;
+};
+
+TEST_F(AdminServerTest, AnswersWithJson) {
+  ASSERT_TRUE(server_.start(path_).has_value());
+  const auto answer = ask("/echo?word=hello");
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->status, 200);
+  EXPECT_EQ(nlohmann::json::parse(answer->body), (nlohmann::json{{"word", "hello"}}));
+}
+
+TEST_F(AdminServerTest, SaysWhatIsWrong) {
+  ASSERT_TRUE(server_.start(path_).has_value());
+  const auto bad = ask("/echo");
+  ASSERT_TRUE(bad);
+  EXPECT_EQ(bad->status, 400);
+  EXPECT_THAT(bad->body, HasSubstr("the parameter word is missing"));
+  const auto unknown = ask("/nothing");
+  ASSERT_TRUE(unknown);
+  EXPECT_EQ(unknown->status, 404);
+  EXPECT_THAT(unknown->body, HasSubstr("nothing is served at /nothing"));
+}
+
+TEST_F(AdminServerTest, ShowsBytesThatAreNotUtf8) {
+  ASSERT_TRUE(server_.start(path_).has_value());
+  const auto answer = ask("/echo?word=%ff");
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->status, 200);
+}
+
+TEST_F(AdminServerTest, MakesASocketForOwnerAndGroupAndRemovesIt) {
+  ASSERT_TRUE(server_.start(path_).has_value());
+  struct stat status{};
+  ASSERT_EQ(::stat(path_.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0660u);
+  server_.stop();
+  EXPECT_FALSE(std::filesystem::exists(path_));
+}
+
+TEST_F(AdminServerTest, MakesItsFolder) {
+  ASSERT_TRUE(server_.start(folder_ + "/a/b/admin.sock").has_value());
+  EXPECT_TRUE(std::filesystem::exists(folder_ + "/a/b/admin.sock"));
+}
+
+TEST_F(AdminServerTest, ReplacesAStaleSocket) {
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path_.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  ASSERT_EQ(::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  ::close(fd);
+  ASSERT_TRUE(server_.start(path_).has_value());
+  EXPECT_TRUE(ask("/echo?word=x"));
+}
+
+TEST_F(AdminServerTest, RefusesASocketInUse) {
+  ASSERT_TRUE(server_.start(path_).has_value());
+  AdminServer second;
+  const auto started = second.start(path_);
+  ASSERT_FALSE(started.has_value());
+  EXPECT_THAT(started.error().message, HasSubstr("another process answers there"));
+}
+
+TEST_F(AdminServerTest, RefusesAFileThatIsNoSocket) {
+  std::ofstream(path_) << "precious";
+  const auto started = server_.start(path_);
+  ASSERT_FALSE(started.has_value());
+  EXPECT_THAT(started.error().message, HasSubstr("not a socket"));
+  EXPECT_TRUE(std::filesystem::exists(path_));
+}
+
+TEST_F(AdminServerTest, RefusesAPathThatIsTooLong) {
+  const auto started = server_.start(folder_ + "/" + std::string(200, 'x'));
+  ASSERT_FALSE(started.has_value());
+  EXPECT_THAT(started.error().message, HasSubstr("at most 107 characters"));
+}
+
+}  // namespace
+}  // namespace sluice::control
