@@ -1,0 +1,49 @@
+// The last step of every packet that we send: route, neighbour, Ethernet header, transmit queue.
+// Threading: one per role, used on its thread.
+// Ownership: takes the mbuf in every case: queued for transmission, handed to worker 0 until the neighbour is known, or
+//            freed and counted with a reason.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "sluice/dataplane/neighbors.h"
+#include "sluice/dataplane/topology.h"
+#include "sluice/dataplane/tx.h"
+#include "sluice/dpdk/ring.h"
+
+namespace sluice::dataplane {
+
+// What a packet asks of worker 0 that waits for its neighbour: kept in the mbuf's private area.
+struct PendingNextHop {
+  net::IpAddress address;
+  InterfaceId interface = 0;
+};
+
+class Egress {
+ public:
+  // `resolve`: worker 0's ring of packets without a known neighbour.
+  Egress(const Topology& topology, const Neighbors& neighbors, Tx& tx, dpdk::MbufRing& resolve, DropCounters& drops,
+         telemetry::Traffic& sent) noexcept
+      : topology_(topology), neighbors_(neighbors), tx_(tx), resolve_(resolve), drops_(drops), sent_(sent) {}
+
+  // `mbuf` begins with the IP header; at least 14 bytes of headroom are free.
+  void send_ip(rte_mbuf* mbuf, const net::IpAddress& destination) noexcept;
+  // The same where the next hop is known already.
+  void send_ip_via(rte_mbuf* mbuf, InterfaceId interface, const net::IpAddress& next_hop) noexcept;
+  // A finished frame.
+  void send_frame(rte_mbuf* mbuf, InterfaceId interface) noexcept;
+  void drop(rte_mbuf* mbuf, telemetry::Drop reason) noexcept;
+
+  [[nodiscard]] const Topology& topology() const noexcept { return topology_; }
+
+ private:
+  const Topology& topology_;
+  const Neighbors& neighbors_;
+  Tx& tx_;
+  dpdk::MbufRing& resolve_;
+  DropCounters& drops_;
+  telemetry::Traffic& sent_;
+};
+
+}  // namespace sluice::dataplane

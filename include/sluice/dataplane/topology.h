@@ -1,0 +1,65 @@
+// What the data plane knows of the network around it: interfaces, own addresses, routes, static neighbours.
+// Threading: built at start-up, then constant: read by every role.
+// Ownership: values.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "sluice/config/config.h"
+#include "sluice/dataplane/routes.h"
+#include "sluice/net/address.h"
+
+namespace sluice::dataplane {
+
+inline constexpr std::size_t kMaxInterfaces = 32;
+
+struct InterfaceInfo {
+  std::string name;
+  net::MacAddress mac;
+  std::uint16_t mtu = 1500;
+  std::vector<net::Prefix> addresses;  // own, with the length of the on-link prefix
+  net::IpAddress link_local;           // fe80::/64 from the MAC (RFC 4291 appendix A)
+  bool announce = true;
+  std::vector<net::IpAddress> announced;  // own and service addresses that this interface answers ARP and ND for
+};
+
+struct StaticNeighbor {
+  InterfaceId interface;
+  net::IpAddress address;
+  net::MacAddress mac;
+};
+
+// fe80:: and the modified EUI-64 of the MAC.
+[[nodiscard]] net::IpAddress link_local_of(const net::MacAddress& mac) noexcept;
+// ff02::1:ffXX:XXXX (RFC 4291 section 2.7.1).
+[[nodiscard]] net::IpAddress solicited_node_of(const net::IpAddress& address) noexcept;
+
+class Topology {
+ public:
+  // `macs`: of each interface, in the order of config.interfaces.
+  Topology(const config::Config& config, std::span<const net::MacAddress> macs);
+
+  [[nodiscard]] const std::vector<InterfaceInfo>& interfaces() const noexcept { return interfaces_; }
+  [[nodiscard]] const Routes& routes() const noexcept { return routes_; }
+  [[nodiscard]] const std::vector<StaticNeighbor>& static_neighbors() const noexcept { return static_neighbors_; }
+
+  // An address that packets from outside may be sent to us at, beside the services': interfaces' own, NAT and upstream
+  // sources. Link-local ones count on every interface.
+  [[nodiscard]] bool is_own(const net::IpAddress& address) const noexcept;
+  // Whether this interface answers ARP or ND about the address.
+  [[nodiscard]] bool answers_for(InterfaceId interface, const net::IpAddress& address) const noexcept;
+  // The own address to send from towards this destination; nothing: no route, or no address of that family there.
+  [[nodiscard]] std::optional<net::IpAddress> source_for(const net::IpAddress& destination) const noexcept;
+
+ private:
+  std::vector<InterfaceInfo> interfaces_;
+  Routes routes_;
+  std::vector<StaticNeighbor> static_neighbors_;
+  std::vector<net::IpAddress> own_;  // sorted
+};
+
+}  // namespace sluice::dataplane
