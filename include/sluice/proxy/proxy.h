@@ -57,7 +57,7 @@ struct ProxyParts {
   lb::HealthBoard& health;             // the proxy that checks a backend writes it, all read it
   const lb::PortPlan& ports;           // this proxy's block of local ports, towards backends
   cache::Store& cache;                 // shared by all proxies
-  tls::TicketKeys& ticket_keys;        // shared by all proxies
+  std::shared_ptr<tls::TicketKeys> ticket_keys;  // shared by all proxies
   FileService& files;                  // shared by all proxies
   telemetry::ProxyCounters& counters;  // written by this proxy alone
   // The local address that connections to this destination leave from; nothing: no route.
