@@ -1,0 +1,157 @@
+// The memory cache: finds stored responses, lets one exchange fetch what is missing, and forgets what is worth least.
+//
+//   Lookup found = store.lookup(request, waiter);
+//   kHit    serve found.object
+//   kStale  found.fill is ours: ask the origin with found.object's validators; 304: fill.freshen(), else as kMiss
+//   kMiss   found.fill may be ours (if it holds one): fetch, then fill.start() and append()/finish(), or
+//   fill.abandon().
+//           Without a fill (HEAD, Range, uncacheable before): fetch and pass the answer on.
+//   kWait   someone else fetches it: the waiter is registered, lookup() again when woken; waiter.cancel() to leave
+//   kNotCached  the request said only-if-cached: answer 504
+//
+// A fill is detached from the client that began it: the client's exchange reads the object by a Reader like everybody
+// else, and the fill goes on when it leaves. While the object is below the object limit the fill never waits for
+// readers. A body without Content-Length that outgrows the limit (or the budget) leaves the store and becomes a pipe to
+// its one reader with a window of kPipeWindow: append() then takes less than it is given. Threading: every call from
+// any thread; shards by key, one short-held mutex each; no call waits for I/O or for another fill.
+//            A Fill belongs to one thread at a time.
+// Ownership: the store must outlive every Fill, ObjectRef, Reader and registered Waiter.
+// Units:     bytes; the budget covers heads, bodies, keys and every table entry, as allocated.
+// Spec:      RFC 9111; eviction: S3-FIFO (Yang et al., SOSP 2023).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sluice/base/siphash.h"
+#include "sluice/base/time.h"
+#include "sluice/cache/object.h"
+#include "sluice/cache/policy.h"
+#include "sluice/cache/status.h"
+#include "sluice/cache/waiter.h"
+#include "sluice/http/message.h"
+
+namespace sluice::cache {
+
+inline constexpr std::size_t kPipeWindow = 256 * 1024;
+inline constexpr UnixSeconds kRememberUncacheable =
+    30;  // how long a key that gave an uncacheable answer is fetched without waiting
+
+struct StoreConfig {
+  std::size_t budget_bytes = std::size_t{1} << 30;
+  std::size_t object_limit_bytes = std::size_t{16} << 20;  // body of one object
+  SipKey hash_key{};                                       // secret: keys come from clients
+};
+
+// A cache key: its text lies in the caller's string.
+struct Key {
+  std::string_view text;
+  std::uint64_t hash = 0;
+};
+
+struct LookupRequest {
+  Key key;
+  RequestUse use = RequestUse::kStore;  // not kBypass
+  const http::HeaderList* headers = nullptr;
+  CacheControl directives;  // of the request
+  UnixSeconds now = 0;
+};
+
+class Shard;
+class Store;
+struct Flight;
+
+// The right, and the duty, to fetch one key. Destroying it without start(), freshen() or abandon() abandons it; after
+// start() without finish() it fails the object.
+class Fill {
+ public:
+  Fill() = default;
+  Fill(Fill&& other) noexcept;
+  Fill& operator=(Fill&& other) noexcept;
+  ~Fill();
+  explicit operator bool() const noexcept { return flight_ != nullptr; }
+
+  // Stores the head; the object is found by others from now on (when its length is known; else when it is complete).
+  // nullptr: it does not fit (object limit, budget): the fill is over, pass the answer on. `policy.store()` must hold.
+  [[nodiscard]] ObjectRef start(const http::HeaderList& request, const http::ResponseHead& response,
+                                const ResponsePolicy& policy, const ExchangeTimes& times);
+  // Takes bytes of the body and says how many: all, unless the object became a pipe and its reader is behind (then
+  // wait_space()).
+  [[nodiscard]] std::size_t append(std::span<const std::uint8_t> bytes) noexcept;
+  // The bytes have nowhere to go any more (a pipe whose reader left, purged and unread): stop fetching.
+  [[nodiscard]] bool unwanted() const noexcept;
+  [[nodiscard]] bool wait_space(Waiter& waiter) noexcept;  // false: there is space now, or nobody reads
+  void finish() noexcept;                                  // the body is complete
+  void fail() noexcept;                                    // the origin broke off: readers fail, nothing stays
+
+  // 304: the stored object with its fields and freshness renewed (RFC 9111 section 4.3.4).
+  [[nodiscard]] ObjectRef freshen(const http::HeaderList& request, const http::ResponseHead& not_modified,
+                                  const ExchangeTimes& times);
+  // Nothing will be stored. `uncacheable`: the answer may not be stored; then waiters stop queueing for this key for a
+  // while.
+  void abandon(bool uncacheable, UnixSeconds now) noexcept;
+  [[nodiscard]] bool stored() const noexcept { return stored_; }  // for Cache-Status
+
+ private:
+  friend class Shard;
+  friend class Store;
+  Fill(Shard* shard, Flight* flight) noexcept : shard_(shard), flight_(flight) {}
+  Shard* shard_ = nullptr;
+  Flight* flight_ = nullptr;
+  bool stored_ = false;
+};
+
+struct Lookup {
+  enum class Outcome : std::uint8_t { kHit, kStale, kMiss, kWait, kNotCached };
+  Outcome outcome = Outcome::kMiss;
+  Forward forward = Forward::kNone;  // why the request has to go to the origin
+  bool served_stale = false;         // kHit within stale-while-revalidate or the request's max-stale
+  ObjectRef object;                  // kHit, kStale
+  Fill fill;                         // kStale, kMiss
+};
+
+struct StoreStats {
+  std::uint64_t hits = 0;  // served without the origin
+  std::uint64_t misses = 0;
+  std::uint64_t stale = 0;      // revalidations begun
+  std::uint64_t waits = 0;      // requests that waited for another's fetch
+  std::uint64_t stored = 0;     // objects completed
+  std::uint64_t freshened = 0;  // by 304
+  std::uint64_t evictions = 0;
+  std::uint64_t invalidated = 0;
+  std::uint64_t too_large = 0;  // did not fit the object limit or the budget
+  std::uint64_t objects = 0;    // now
+  std::uint64_t bytes = 0;      // now, with overhead
+  std::uint64_t budget_bytes = 0;
+};
+
+class Store {
+ public:
+  explicit Store(const StoreConfig& config);
+  ~Store();
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  // scheme|host[:port]|path?query in `text`, which must live as long as the key is used. The port only when it is not
+  // the scheme's.
+  [[nodiscard]] Key make_key(std::string& text, bool https, std::string_view host, std::uint16_t port,
+                             std::string_view target) const;
+
+  [[nodiscard]] Lookup lookup(const LookupRequest& request, Waiter& waiter);
+  // Forgets every variant; fetches that are running are served but not kept (RFC 9111 section 4.4, PURGE).
+  std::size_t invalidate(const Key& key) noexcept;
+  std::size_t purge_all() noexcept;
+  [[nodiscard]] StoreStats stats() const noexcept;
+
+ private:
+  friend class Shard;
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace sluice::cache
