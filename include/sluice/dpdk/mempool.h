@@ -13,6 +13,10 @@
 
 namespace sluice::dpdk {
 
+// Bytes behind each mbuf's header for the role that holds it (rte_mbuf_to_priv); worth nothing after a hand-over unless
+// the two agree.
+inline constexpr std::uint16_t kMbufPrivate = 64;
+
 struct MempoolOptions {
   std::string name = "packets";
   std::uint32_t mbufs = 16'384;
