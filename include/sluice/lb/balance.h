@@ -1,0 +1,23 @@
+// Which backend a new flow or request goes to.
+// Threading: reads a snapshot; RoundRobinTurns is the calling thread's own.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "sluice/lb/ids.h"
+#include "sluice/lb/round_robin.h"
+#include "sluice/lb/snapshot.h"
+
+namespace sluice::lb {
+
+// `hash` is maglev_hash() of the flow; round robin does not look at it. kNoBackend: no backend of the pool takes new
+// flows.
+[[nodiscard]] BackendIndex choose(const Snapshot& snapshot, PoolIndex pool, std::uint64_t hash,
+                                  RoundRobinTurns& turns) noexcept;
+
+// The same, but none of `tried` (a retry): the next in the table's order. kNoBackend: all that are up were tried.
+[[nodiscard]] BackendIndex choose_other(const Snapshot& snapshot, PoolIndex pool, std::uint64_t hash,
+                                        RoundRobinTurns& turns, std::span<const BackendIndex> tried) noexcept;
+
+}  // namespace sluice::lb

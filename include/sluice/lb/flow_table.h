@@ -1,0 +1,143 @@
+// Flow table: remembers which backend a flow was sent to, so that it stays there as backends change. One entry serves
+// both directions: found by the client's key, and by the reply's key when the source is translated.
+//
+// Layout: chunks of 14 flows (64 B each, one cache line) with 16 B of tags: 14 tags, and a 16-bit count of the flows
+// that wanted this chunk and were put further on. A lookup compares 14 tags at once and goes on to the next chunk only
+// while that count is not 0, so it touches one line of tags and one flow. Removing lowers the counts that inserting
+// raised: there are no tombstones, and the table is after any churn what it would be if filled afresh. Replies: an
+// open-addressed index of (hash, flow number), 8 B an entry, at most half full, with backward shift on removal.
+// Capacity is fixed; at capacity the chunks are 3/4 full (kLoad), 103 bytes a flow over all.
+// Threading: one table per worker; every call comes from that worker. No locks, no atomics but the counters.
+// Ownership: the table owns its flows, and gives their NAT ports back when they end. A Flow* is valid until the next
+// call
+//            that removes: find() (of an idle flow), insert(), remove(), expire().
+// Units:     Ms is milliseconds since start, read once per burst by the caller.
+// Limits:    full: insert() gives nullptr; no flow is ever evicted for another.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "sluice/base/huge_pages.h"
+#include "sluice/base/time.h"
+#include "sluice/lb/flow_limits.h"
+#include "sluice/lb/ids.h"
+#include "sluice/lb/nat_ports.h"
+#include "sluice/lb/reply_key.h"
+#include "sluice/net/address.h"
+#include "sluice/telemetry/counters.h"
+
+namespace sluice::lb {
+
+struct FlowKey {  // compared and hashed as 24 bytes
+  net::IpAddress client;
+  ListenerId listener;
+  std::uint16_t client_port = 0;
+  net::IpProto proto{};
+  std::uint8_t zero = 0;
+
+  [[nodiscard]] net::Endpoint client_endpoint() const noexcept { return {client, client_port}; }
+  bool operator==(const FlowKey&) const noexcept = default;
+};
+static_assert(sizeof(FlowKey) == 24);
+
+struct alignas(64) Flow {     // one cache line: a hit touches nothing else
+  FlowKey key;                // 24 B
+  ReplyKey reply;             // 24 B: the backend's endpoint, and the NAT port
+  BackendId backend;          // 4 B: which of the snapshot's backends that is (it may be gone since)
+  Ms last_seen{};             // 4 B, written by every packet
+  std::uint32_t idle_ms = 0;  // the limit in the present state
+  ServiceIndex service = kNoIndex;
+  FlowState state{};
+  bool port_rests = false;  // closed: the NAT port was given back already, and the flow ends when another takes it
+};
+static_assert(sizeof(Flow) == 64 && offsetof(Flow, last_seen) == 52);
+
+struct NewFlow {
+  FlowKey key;
+  ReplyKey reply;  // local_port 0: not translated, found by `key` alone
+  BackendId backend;
+  ServiceIndex service = kNoIndex;
+  FlowState state{};
+};
+
+class FlowTable {
+ public:
+  using Secret = std::array<std::uint64_t, 4>;  // random: keeps an enemy from choosing tuples that collide
+  static constexpr std::size_t kMaxBurst = 64;
+
+  // The only allocations; may throw bad_alloc. All memory is touched here, so that no packet pays for it. `counters`:
+  // flows_*, flows, flow_capacity, and flows and active of services and backends are kept here.
+  FlowTable(std::size_t capacity, const Secret& secret, NatPorts& ports, telemetry::WorkerCounters& counters);
+
+  // nullptr: unknown, or idle too long (then it is gone).
+  [[nodiscard]] Flow* find(const FlowKey& key, Ms now) noexcept;
+  [[nodiscard]] Flow* find_reply(const ReplyKey& key, Ms now) noexcept;
+  // The same for a burst of up to kMaxBurst, its cache misses overlapping; out is as long as keys. A Flow* of the burst
+  // stays valid through the call: idle flows are left out of `out` but removed only afterwards by find() or expire().
+  void find(std::span<const FlowKey> keys, std::span<Flow*> out, Ms now) noexcept;
+  void find_replies(std::span<const ReplyKey> keys, std::span<Flow*> out, Ms now) noexcept;
+
+  // The key must not be in the table: find() gave nullptr for it just now. nullptr: full (the caller gives the NAT port
+  // back and counts it).
+  [[nodiscard]] Flow* insert(const NewFlow& flow, const FlowLimits& limits, Ms now) noexcept;
+  void remove(Flow& flow, Ms now) noexcept;
+
+  // A packet of the flow has passed. `limits` are looked at only when the state changes. TCP: flags of the segment.
+  void touch(Flow& flow, Direction direction, std::uint8_t tcp_flags, const FlowLimits& limits, Ms now) noexcept {
+    flow.last_seen = now;
+    const FlowState next = next_state(flow.state, tcp_flags, direction);
+    if (next != flow.state) [[unlikely]]
+      change_state(flow, next, limits, now);
+  }
+
+  // Removes what has been idle too long among the next `budget` places; gives the number removed. Once per turn.
+  std::size_t expire(Ms now, std::size_t budget) noexcept;
+
+  // Calls visit(const Flow&) for the flows at places from..from+budget; gives where to go on, places() at the end.
+  // Flows that come or go between two calls may be missed; none that stays is missed or seen twice.
+  template <typename Visit>
+  std::size_t scan(std::size_t from, std::size_t budget, Visit&& visit) const {
+    std::size_t place = from;
+    for (; place < places() && budget > 0; ++place, --budget) {
+      if (occupied(place)) visit(flows_[place]);
+    }
+    return place;
+  }
+
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
+  [[nodiscard]] bool full() const noexcept { return size_ >= capacity_; }
+  [[nodiscard]] std::size_t places() const noexcept { return chunks_.size() * kChunkFlows; }
+
+ private:
+  static constexpr std::size_t kChunkFlows = 14;
+  struct alignas(16) Chunk {
+    std::uint8_t tags[kChunkFlows];  // 0: free
+    std::uint16_t overflow;          // flows whose home is this chunk or before it, and that lie behind it
+  };
+  static_assert(sizeof(Chunk) == 16);
+  struct ReplyEntry {
+    std::uint32_t hash;   // its place in the index follows from it
+    std::uint32_t place;  // of the flow, plus 1; 0: free
+  };
+
+  [[nodiscard]] bool occupied(std::size_t place) const noexcept {
+    return chunks_[place / kChunkFlows].tags[place % kChunkFlows] != 0;
+  }
+  void change_state(Flow& flow, FlowState next, const FlowLimits& limits, Ms now) noexcept;
+
+  std::size_t capacity_;
+  Secret secret_;
+  NatPorts& ports_;
+  telemetry::WorkerCounters& counters_;
+  HugeArray<Chunk> chunks_;
+  HugeArray<Flow> flows_;
+  HugeArray<ReplyEntry> replies_;
+  std::size_t size_ = 0;
+  std::size_t cursor_ = 0;  // of expire()
+};
+
+}  // namespace sluice::lb

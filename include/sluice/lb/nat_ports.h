@@ -1,0 +1,64 @@
+// The NAT source ports of one worker. A port is taken for one backend at one source address and protocol; towards other
+// backends the same port is free, so each backend has the whole block of the worker.
+//
+// Order of reuse: ports never used come first, from a random start, then those given back, longest free first. So a
+// port rests as long as it can. A backend that closed first keeps the tuple in TIME-WAIT for 60 s (Linux), where a new
+// SYN mostly but not always succeeds at once; kQuarantine is that time, and taking a port that has rested less is
+// counted (early_reuses: a sign to add source addresses) rather than refused. What has rested less than kMinimumRest is
+// never taken: segments of the old connection may still be on the way. Then, or with all ports in use, take() gives 0.
+// Threading: one per worker; every call comes from that worker, the statistics too.
+// Ownership: memory is reserved at construction and touched as ports come into use; take() and give_back() do not
+// allocate. Spec:      RFC 6056 section 3.3.3 (random start per destination), RFC 9293 section 3.6.1 (TIME-WAIT).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "sluice/base/huge_pages.h"
+#include "sluice/base/random.h"
+#include "sluice/base/time.h"
+#include "sluice/lb/ids.h"
+#include "sluice/lb/port_plan.h"
+#include "sluice/lb/reply_key.h"
+#include "sluice/net/address.h"
+
+namespace sluice::lb {
+
+class NatPorts {
+ public:
+  static constexpr std::uint32_t kQuarantineMs = 60'000;
+  static constexpr std::uint32_t kMinimumRestMs = 1'000;
+  static constexpr std::size_t kDefaultSets = 1024;
+
+  // `sets`: how many combinations of source address, protocol and backend may be in use at a time. May throw bad_alloc.
+  NatPorts(PortBlock block, Random random, std::size_t sets = kDefaultSets);
+
+  // A port for one more flow; 0: none left.
+  [[nodiscard]] std::uint16_t take(SourceIndex source, net::IpProto proto, const net::Endpoint& backend,
+                                   Ms now) noexcept;
+  // What take() gave; the flow is over.
+  void give_back(SourceIndex source, net::IpProto proto, const net::Endpoint& backend, std::uint16_t port,
+                 Ms now) noexcept;
+
+  struct Stats {
+    std::uint64_t taken = 0;         // in use now, over all sets
+    std::uint64_t exhausted = 0;     // take() that gave 0
+    std::uint64_t early_reuses = 0;  // ports that had rested less than kQuarantineMs
+  };
+  [[nodiscard]] const Stats& stats() const noexcept { return stats_; }
+  [[nodiscard]] PortBlock block() const noexcept { return block_; }
+  // In use at one source address, over all backends; looks at all sets (for status, not per packet).
+  [[nodiscard]] std::size_t taken_at(SourceIndex source) const noexcept;
+
+ private:
+  struct Set;
+  struct Rest;
+
+  PortBlock block_;
+  Random random_;
+  std::size_t set_limit_;
+  HugeArray<std::uint8_t> storage_;
+  Stats stats_;
+};
+
+}  // namespace sluice::lb

@@ -1,0 +1,25 @@
+// What a packet from a backend is known by: the backend's endpoint, and our source address and port.
+// Threading: values.
+#pragma once
+
+#include <cstdint>
+
+#include "sluice/lb/ids.h"
+#include "sluice/net/address.h"
+
+namespace sluice::lb {
+
+struct ReplyKey {
+  net::IpAddress backend;
+  std::uint16_t backend_port = 0;
+  std::uint16_t local_port = 0;  // the NAT source port; 0: the flow is not translated
+  SourceIndex source = kNoIndex;
+  net::IpProto proto{};
+  std::uint8_t zero = 0;  // so that no byte is undefined: keys are hashed and compared as bytes
+
+  [[nodiscard]] net::Endpoint endpoint() const noexcept { return {backend, backend_port}; }
+  bool operator==(const ReplyKey&) const noexcept = default;
+};
+static_assert(sizeof(ReplyKey) == 24);
+
+}  // namespace sluice::lb

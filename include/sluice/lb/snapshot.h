@@ -1,0 +1,147 @@
+// What the packet path knows of the configuration and of health: flat arrays that never change once published. A new
+// configuration or a change of health is a new Snapshot (build_snapshot.h), published by one pointer (snapshot_slot.h).
+// Threading: built by control, then immutable; read by all threads.
+// Ownership: by shared_ptr. A poll loop uses the raw pointer for one turn; what lives longer (an exchange) either keeps
+//            ids or takes shared_from_this() once per generation.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sluice/config/config.h"
+#include "sluice/lb/address_index.h"
+#include "sluice/lb/flow_limits.h"
+#include "sluice/lb/ids.h"
+#include "sluice/lb/maglev.h"
+#include "sluice/lb/round_robin.h"
+#include "sluice/net/address.h"
+
+namespace sluice::lb {
+
+enum class ServiceKind : std::uint8_t { kForward, kProxy };
+
+// One address, port and protocol of a service; all that the worker needs to go on with a packet.
+struct Listener {
+  AddressKey key;  // 20 B
+  ListenerId id;
+  ServiceIndex service = kNoIndex;
+  PoolIndex pool = kNoIndex;  // kForward only
+  ServiceKind kind = ServiceKind::kForward;
+  bool present = false;  // false: a slot of Snapshot::listeners whose listener is gone
+  std::uint16_t unused = 0;
+
+  [[nodiscard]] net::Endpoint endpoint() const noexcept { return {key.address, key.port}; }
+  [[nodiscard]] net::IpProto proto() const noexcept { return static_cast<net::IpProto>(key.proto); }
+};
+static_assert(sizeof(Listener) == 32);
+
+// An address that is ours: of an interface, of a service, or a source for NAT or for upstream connections.
+struct LocalAddress {
+  AddressKey key;                      // port and protocol 0
+  SourceIndex source = kNoIndex;       // of Snapshot::sources; kNoIndex: no connection of ours begins here
+  std::uint16_t interface = kNoIndex;  // of Config::interfaces, where the address stands
+  bool service = false;                // some listener has it
+  std::uint8_t unused[7] = {};
+};
+static_assert(sizeof(LocalAddress) == 32);
+
+struct Service {
+  std::string name;
+  ServiceKind kind = ServiceKind::kForward;
+  bool present = false;
+  PoolIndex pool = kNoIndex;          // kForward only
+  FlowLimits limits;                  // kForward only
+  std::vector<SourceIndex> sources4;  // NAT sources that the operator named; empty: the egress interface's
+  std::vector<SourceIndex> sources6;
+  std::vector<std::uint16_t> listeners;     // indices of Snapshot::listeners
+  const config::Service* config = nullptr;  // in Snapshot::config; nullptr unless present
+};
+
+enum class BackendState : std::uint8_t {
+  kDown,
+  kUp,
+};
+
+struct Backend {  // 32 B: what a new flow needs
+  net::IpAddress address;
+  std::uint16_t port = 0;
+  std::uint16_t generation = 0;
+  PoolIndex pool = kNoIndex;
+  std::uint16_t weight = 0;
+  BackendState state = BackendState::kDown;
+  bool present = false;  // false: gone from the configuration; its flows may live on
+  bool checked = false;  // by a health check; else it counts as up
+  std::uint8_t unused[5] = {};
+
+  [[nodiscard]] net::Endpoint endpoint() const noexcept { return {address, port}; }
+  [[nodiscard]] bool takes_new() const noexcept { return present && state == BackendState::kUp && weight > 0; }
+};
+static_assert(sizeof(Backend) == 32);
+
+struct Pool {
+  config::Balance balance = config::Balance::kMaglev;
+  bool present = false;
+  std::uint16_t up = 0;                       // backends that take new flows; 0: both tables are empty
+  std::shared_ptr<const MaglevTable> maglev;  // never nullptr in a pool that is present
+  std::shared_ptr<const RoundRobinTable> round_robin;
+  std::vector<BackendIndex> backends;  // in the order of the configuration
+  std::string name;
+  const config::Pool* config = nullptr;  // in Snapshot::config; nullptr unless present
+};
+
+struct InterfaceSources {  // by index of Config::interfaces: the first address of each family
+  SourceIndex source4 = kNoIndex;
+  SourceIndex source6 = kNoIndex;
+};
+
+struct Snapshot : std::enable_shared_from_this<Snapshot> {
+  std::uint64_t generation = 0;  // from 1, one more with each snapshot
+  std::shared_ptr<const config::Config> config;
+
+  // By index; slots of things that are gone stay, with present == false, until another takes them.
+  std::vector<Listener> listeners;
+  std::vector<Service> services;
+  std::vector<Pool> pools;
+  std::vector<Backend> backends;
+  std::vector<std::string> backend_names;  // parallel to backends
+  std::vector<net::IpAddress> sources;
+  std::vector<InterfaceSources> interfaces;
+  std::vector<SourceIndex> upstream_sources4, upstream_sources6;  // `upstream.source`; empty: the egress interface's
+
+  AddressIndex<Listener> listener_index;
+  AddressIndex<LocalAddress> address_index;
+
+  // nullptr: nobody listens there. The Listener lies in the index; its id leads to `listeners`.
+  [[nodiscard]] const Listener* find_listener(const net::IpAddress& address, std::uint16_t port,
+                                              net::IpProto proto) const noexcept {
+    return listener_index.find(address, port, static_cast<std::uint8_t>(proto));
+  }
+  // nullptr: not an address of ours.
+  [[nodiscard]] const LocalAddress* find_local(const net::IpAddress& address) const noexcept {
+    return address_index.find(address, 0, 0);
+  }
+  // nullptr: the slot holds another backend by now.
+  [[nodiscard]] const Backend* find_backend(BackendId id) const noexcept {
+    if (id.index >= backends.size() || backends[id.index].generation != id.generation) return nullptr;
+    return &backends[id.index];
+  }
+  [[nodiscard]] const Listener* find_listener(ListenerId id) const noexcept {
+    if (id.index >= listeners.size() || listeners[id.index].id != id || !listeners[id.index].present) return nullptr;
+    return &listeners[id.index];
+  }
+  [[nodiscard]] BackendId id_of(BackendIndex index) const noexcept { return {index, backends[index].generation}; }
+
+  // The source address of a new connection that leaves by `interface`: one of `named` by the hash, else the interface's
+  // own of that family. kNoIndex: the interface has none.
+  [[nodiscard]] SourceIndex choose_source(const std::vector<SourceIndex>& named, std::uint16_t interface, bool ipv4,
+                                          std::uint64_t hash) const noexcept {
+    if (!named.empty()) return named[static_cast<std::size_t>((hash & 0xffffffff) * named.size() >> 32)];
+    if (interface >= interfaces.size()) return kNoIndex;
+    return ipv4 ? interfaces[interface].source4 : interfaces[interface].source6;
+  }
+};
+
+}  // namespace sluice::lb

@@ -1,0 +1,84 @@
+// Frames that sluice makes itself: ARP, neighbour discovery, ICMP answers and TCP resets.
+// Every builder writes a whole frame without padding into the caller's bytes and gives its length; 0 means that nothing
+// was written: no room, or the packet must not be answered so (each builder says when).
+// Answers go back the way the packet came: link-layer addresses swapped, VLAN tag kept.
+// Threading: pure functions.
+// Spec:      RFC 826, RFC 5227 section 3, RFC 4861, RFC 792, RFC 1122 section 3.2.2, RFC 1812 section 4.3.2, RFC 4443,
+//            RFC 9293 section 3.10.7.1.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "sluice/net/address.h"
+#include "sluice/net/neighbor.h"
+#include "sluice/net/parse.h"
+#include "sluice/net/wire.h"
+
+namespace sluice::net {
+
+inline constexpr std::size_t kArpFrameBytes = sizeof(EthernetHeader) + sizeof(ArpPacket);
+inline constexpr std::size_t kNeighborFrameBytes =
+    sizeof(EthernetHeader) + sizeof(Ip6Header) + sizeof(NeighborMessage) + sizeof(LinkLayerOption);
+inline constexpr std::size_t kMaxIcmp4ErrorBytes = 576;   // IP packet; RFC 1812 section 4.3.2.3
+inline constexpr std::size_t kMaxIcmp6ErrorBytes = 1280;  // IP packet; RFC 4443 section 2.4 (c)
+// Room that holds any of these frames but an echo reply.
+inline constexpr std::size_t kMaxBuiltBytes = sizeof(EthernetHeader) + sizeof(VlanTag) + kMaxIcmp6ErrorBytes;
+
+// ---- link layer addresses ----
+
+struct LinkSource {  // who asks or answers
+  MacAddress mac;
+  IpAddress address;
+};
+
+// Broadcast; `to`, where not nullptr, makes it unicast: is the neighbour still there (RFC 1122 section 2.3.2.1)?
+std::size_t build_arp_request(std::span<std::uint8_t> out, const LinkSource& from, const IpAddress& target,
+                              const MacAddress* to = nullptr) noexcept;
+// `from.address` is the address that was asked for.
+std::size_t build_arp_reply(std::span<std::uint8_t> out, const LinkSource& from, const ArpMessage& request) noexcept;
+// An announcement: a broadcast request whose sender and target are the address (RFC 5227 section 3).
+std::size_t build_gratuitous_arp(std::span<std::uint8_t> out, const LinkSource& from) noexcept;
+
+// To the target's solicited-node group; `to`, where not nullptr, makes it unicast (RFC 4861 section 7.3.3).
+std::size_t build_neighbor_solicitation(std::span<std::uint8_t> out, const LinkSource& from, const IpAddress& target,
+                                        const MacAddress* to = nullptr) noexcept;
+// Answers a solicitation for `from.address`; one from the unspecified address (a duplicate address detection) is
+// answered to all nodes, not solicited (RFC 4861 section 7.2.4). `to` is the MAC of the frame that asked.
+std::size_t build_neighbor_advertisement(std::span<std::uint8_t> out, const LinkSource& from,
+                                         const NeighborDiscovery& solicitation, const MacAddress& to) noexcept;
+// Unsolicited, to all nodes, override set (RFC 4861 section 7.2.6).
+std::size_t build_unsolicited_advertisement(std::span<std::uint8_t> out, const LinkSource& from) noexcept;
+
+// ---- ICMP ----
+
+// Turns an ICMP or ICMPv6 echo request to a unicast address into its reply, in place; the caller has verified the
+// checksum. false, and nothing is changed: not an echo request, a fragment, or to a group.
+[[nodiscard]] bool make_echo_reply(std::span<std::uint8_t> frame, const Parsed& packet) noexcept;
+
+enum class IcmpError : std::uint8_t {
+  kHostUnreachable,  // ICMP 3/1, ICMPv6 1/3
+  kPortUnreachable,  // 3/3, 1/4
+  kProhibited,       // 3/13, 1/1
+  kTimeExceeded,     // 11/0, 3/0
+  kPacketTooBig,     // 3/4 with the MTU (RFC 1191), 2/0
+};
+
+// RFC 1122 section 3.2.2, RFC 4443 section 2.4 (e): no error about an ICMP error or redirect, a later fragment, a
+// packet to a group or broadcast (on the link or in IP), or one whose source does not name one host.
+[[nodiscard]] bool may_answer_with_icmp_error(std::span<const std::uint8_t> frame, const Parsed& packet) noexcept;
+
+// Quotes as much of the packet as the bounds above allow. `src` is an own address of the packet's family, `mtu` only
+// for kPacketTooBig. 0 too where may_answer_with_icmp_error() says no.
+std::size_t build_icmp_error(std::span<std::uint8_t> out, std::span<const std::uint8_t> frame, const Parsed& packet,
+                             IcmpError error, const IpAddress& src, std::uint32_t mtu = 0) noexcept;
+
+// ---- TCP ----
+
+// The reset that a closed port sends (RFC 9293 section 3.10.7.1), from the packet's destination to its source.
+// 0: the packet is a reset itself, a fragment, not TCP, or to or from a group.
+std::size_t build_tcp_reset(std::span<std::uint8_t> out, std::span<const std::uint8_t> frame,
+                            const Parsed& packet) noexcept;
+
+}  // namespace sluice::net
