@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <compare>
 #include <cstdint>
 #include <cstring>
@@ -32,10 +33,11 @@ class IpAddress {
     IpAddress out;
     out.bytes_[10] = 0xff;
     out.bytes_[11] = 0xff;
-    const std::uint32_t host = address.host();
-    for (int i = 0; i < 4; ++i) {
-      out.bytes_[static_cast<std::size_t>(12 + i)] = static_cast<std::uint8_t>(host >> (24 - 8 * i));
-    }
+    const auto raw = std::bit_cast<std::array<std::uint8_t, 4>>(address);
+    out.bytes_[12] = raw[0];
+    out.bytes_[13] = raw[1];
+    out.bytes_[14] = raw[2];
+    out.bytes_[15] = raw[3];
     return out;
   }
   [[nodiscard]] static constexpr IpAddress v6(const std::array<std::uint8_t, 16>& bytes) noexcept {
@@ -51,10 +53,8 @@ class IpAddress {
   [[nodiscard]] static std::optional<IpAddress> parse(std::string_view text) noexcept;
 
   [[nodiscard]] constexpr bool is_v4() const noexcept {
-    for (std::size_t i = 0; i < 10; ++i) {
-      if (bytes_[i] != 0) return false;
-    }
-    return bytes_[10] == 0xff && bytes_[11] == 0xff;
+    const auto words = std::bit_cast<std::array<std::uint32_t, 4>>(bytes_);
+    return words[0] == 0 && words[1] == 0 && words[2] == 0xffff0000u;  // bytes 10 and 11 are ff
   }
   [[nodiscard]] Be32 v4() const noexcept {  // only when is_v4()
     Be32 out;

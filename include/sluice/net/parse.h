@@ -22,10 +22,10 @@ enum class ParseError : std::uint8_t {
   kEthernetTruncated,   // shorter than its Ethernet header or VLAN tag
   kEtherTypeUnknown,    // neither IPv4, IPv6 nor ARP, or a second VLAN tag
   kArpTruncated,        // shorter than an ARP packet of IPv4 over Ethernet
-  kIpTruncated,         // frame shorter than the IP header says it is, or than an IP header
+  kIpTruncated,         // frame shorter than an IP header, or than the length that the header states
   kIpVersion,           // version is not that of the Ethernet type
   kIpHeaderLength,      // IPv4 header length below 5 or beyond the packet
-  kIpTotalLength,       // total length below the header or beyond the frame; IPv6 jumbogram
+  kIpTotalLength,       // IPv4 total length below its header; a frame beyond 65,535 bytes
   kIpChecksum,          // IPv4 header checksum
   kIpSource,            // multicast, broadcast, loopback, unspecified (but for ICMPv6), or IPv4-mapped in IPv6
   kIpDestination,       // unspecified, loopback, or IPv4-mapped in IPv6
