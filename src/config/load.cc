@@ -1,0 +1,107 @@
+#include "sluice/config/load.h"
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "node.h"
+#include "reader.h"
+#include "schema.h"
+#include "validate.h"
+
+namespace sluice::config {
+namespace {
+
+void add_file(Config& config, const Reader& reader, FileReference::Kind kind, const std::string& file,
+              const std::string& path) {
+  config.files.push_back({kind, file, reader.shown(path), reader.mark_of(path)});
+}
+
+void list_files(Config& config, const Reader& reader) {
+  for (const Service& service : config.services) {
+    if (!service.proxy) continue;
+    const std::string base = fmt::format("services.{}.proxy", service.name);
+    if (service.proxy->tls) {
+      const auto& certificates = service.proxy->tls->certificates;
+      for (std::size_t i = 0; i < certificates.size(); ++i) {
+        const std::string path = fmt::format("{}.tls.certificates[{}]", base, i);
+        add_file(config, reader, FileReference::Kind::kCertificate, certificates[i].cert, path + ".cert");
+        add_file(config, reader, FileReference::Kind::kKey, certificates[i].key, path + ".key");
+      }
+    }
+    for (std::size_t i = 0; i < service.proxy->routes.size(); ++i) {
+      if (const auto* files = std::get_if<StaticFiles>(&service.proxy->routes[i].action)) {
+        add_file(config, reader, FileReference::Kind::kDirectory, files->alias,
+                 fmt::format("{}.routes[{}].static.alias", base, i));
+      }
+    }
+  }
+}
+
+std::unexpected<ConfigErrors> file_problem(std::string_view file, std::string message) {
+  return std::unexpected(ConfigErrors{{std::string(file), 0, 0, "", std::move(message)}});
+}
+
+}  // namespace
+
+std::expected<Config, ConfigErrors> load_text(std::string_view yaml, std::string_view filename,
+                                              ConfigErrors* warnings) {
+  Reader reader{std::string(filename)};
+  const auto root = parse_yaml(yaml);
+  if (!root) {
+    reader.file_error(root.error().mark, root.error().message);
+    return std::unexpected(reader.take_errors());
+  }
+  Config config;
+  config.file = filename;
+  config_schema().read(reader, *root, config);
+  if (root->is_map()) {
+    validate_network(config, reader);
+    validate_pools(config, reader);
+    validate_services(config, reader);
+  }
+  if (warnings != nullptr) *warnings = reader.take_warnings();
+  if (reader.error_count() > 0) return std::unexpected(reader.take_errors());
+  list_files(config, reader);
+  return config;
+}
+
+std::expected<Config, ConfigErrors> load_file(const std::filesystem::path& file, ConfigErrors* warnings) {
+  const std::string name = file.string();
+  std::error_code ignored;
+  if (std::filesystem::is_directory(file, ignored)) return file_problem(name, "is a directory; a YAML file is needed");
+  std::ifstream in(file, std::ios::binary);
+  if (!in) return file_problem(name, fmt::format("cannot be opened: {}", std::strerror(errno)));
+  std::string text(kMaxFileBytes + 1, '\0');  // one more than allowed: parse_yaml() then says so
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (in.bad()) return file_problem(name, fmt::format("cannot be read: {}", std::strerror(errno)));
+  text.resize(static_cast<std::size_t>(in.gcount()));
+  return load_text(text, name, warnings);
+}
+
+KeyList keys_in(std::string_view yaml) {
+  Reader reader{""};
+  const auto root = parse_yaml(yaml);
+  if (!root) return {};
+  Config config;
+  config_schema().read(reader, *root, config);
+  return reader.keys();
+}
+
+std::string ConfigError::text() const {
+  std::string out = file;
+  if (line != 0) out += fmt::format(":{}:{}", line, column);
+  if (!path.empty()) out += ": " + path;
+  return out + ": " + message;
+}
+
+std::string text(const ConfigErrors& errors) {
+  std::string out;
+  for (const ConfigError& error : errors) out += error.text() + "\n";
+  return out;
+}
+
+}  // namespace sluice::config

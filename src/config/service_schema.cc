@@ -1,0 +1,101 @@
+// services: where they listen, and layer 4 (`forward`). Layer 7 (`proxy`) is in proxy_schema.cc.
+#include <charconv>
+#include <string_view>
+#include <utility>
+
+#include "schema.h"
+#include "values.h"
+
+namespace sluice::config {
+namespace {
+
+constexpr std::size_t kMaxListen = 256;
+
+constexpr std::string_view kListenShape = "'address:port' or 'address:port/udp', an IPv6 address in brackets";
+
+bool is_port(std::string_view text) noexcept {
+  unsigned value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size() && value >= 1 && value <= 65535;
+}
+
+// What is wrong with "address:port": the nearest reason, for a text that Endpoint::parse() refused or that means "any".
+std::string listen_problem(std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  const std::string_view host = text.substr(0, colon);
+  if (net::IpAddress::parse(text))
+    return fmt::format("{} has no port, or an IPv6 address is not in brackets", quote(text));
+  if (colon == text.npos) return fmt::format("{} is not {}", quote(text), kListenShape);
+  const std::string_view port = text.substr(colon + 1);
+  if (host.empty() || host == "*") return "listening on every address is not supported yet; name the address";
+  if (port == "*") return "listening on every port is not supported yet; name the port";
+  const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  const auto address = net::IpAddress::parse(bracketed ? host.substr(1, host.size() - 2) : host);
+  if (!address) return fmt::format("{} is not an IPv4 address or an IPv6 address in brackets", quote(host));
+  if (!is_port(port)) return fmt::format("port {} is not in 1..65535", quote(port));
+  return fmt::format("{} is not {}", quote(text), kListenShape);
+}
+
+Codec<Listen> listen() {
+  return {[](Reader& reader, const Node& node, Listen& out) {
+    const std::string* found = scalar_text(reader, node, kListenShape);
+    if (found == nullptr) return;
+    std::string_view text = *found;
+    net::IpProto proto = net::IpProto::kTcp;
+    if (const std::size_t slash = text.find('/'); slash != text.npos) {
+      const std::string_view word = text.substr(slash + 1);
+      if (word == "quic" || word == "sctp" || word == "icmp") {
+        return reader.error(node, fmt::format("protocol '{}' is not supported yet; supported: tcp, udp", word));
+      }
+      if (word != "tcp" && word != "udp")
+        return reader.error(node, fmt::format("protocol {} is not one of tcp, udp", quote(word)));
+      if (word == "udp") proto = net::IpProto::kUdp;
+      text = text.substr(0, slash);
+    }
+    const auto endpoint = net::Endpoint::parse(text);
+    if (!endpoint || endpoint->port == 0) return reader.error(node, listen_problem(text));
+    if (endpoint->address.is_unspecified() || endpoint->address == net::IpAddress::v4(Be32(0))) {
+      return reader.error(node, "listening on every address is not supported yet; name the address");
+    }
+    out = {*endpoint, proto};
+  }};
+}
+
+const Section<FlowTimeouts>& flow_timeouts_schema() {
+  static const Section<FlowTimeouts> table =
+      Section<FlowTimeouts>()
+          .optional("established", &FlowTimeouts::established, duration(1s, 24h * 30))
+          .optional("opening", &FlowTimeouts::opening, duration(1s, 1h))
+          .optional("closing", &FlowTimeouts::closing, duration(1s, 1h))
+          .optional("udp", &FlowTimeouts::udp, duration(1s, 24h));
+  return table;
+}
+
+const Section<ForwardService>& forward_schema() {
+  static const Section<ForwardService> table =
+      Section<ForwardService>()
+          .required("mode", &ForwardService::mode,
+                    one_of<ForwardMode>({{"nat", ForwardMode::kNat}},
+                                        {"dnat", "dsr", "ipip", "gre", "gue", "vxlan", "esp", "tunnel"}))
+          .required("pool", &ForwardService::pool, reference())
+          .optional("source", &ForwardService::source, list(address(), 1, 64))
+          .optional("timeouts", &ForwardService::timeouts, section(flow_timeouts_schema()))
+          .not_yet({"balance", "toa", "mss", "on_full", "persist"});
+  return table;
+}
+
+}  // namespace
+
+const Section<Service>& service_schema() {
+  static const Section<Service> table =
+      Section<Service>()
+          .required("listen", &Service::listen, list(listen(), 1, kMaxListen))
+          .optional("announce", &Service::announce, list(reference(), 1, 64))
+          .optional("forward", &Service::forward, section(forward_schema()))
+          .optional("proxy", &Service::proxy, section(proxy_schema()))
+          .exactly_one({"forward", "proxy"})
+          .not_yet({"acl", "allow", "deny", "rate_limit", "syn_proxy", "on_no_backend", "proxy_protocol"});
+  return table;
+}
+
+}  // namespace sluice::config

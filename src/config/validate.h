@@ -1,0 +1,27 @@
+// The rules that look across sections, once the tables have read them: names that must exist, addresses that must not
+// meet, paths to backends; and what is filled in from elsewhere (a route's interface, the proxies' cpus). Threading:
+// one thread. What was wrong on its own already is left out, so that one mistake gives one message.
+#pragma once
+
+#include "reader.h"
+#include "sluice/config/config.h"
+
+namespace sluice::config {
+
+void validate_network(Config& config, Reader& reader);   // interfaces, neighbors, routes
+void validate_pools(Config& config, Reader& reader);     // pools, health
+void validate_services(Config& config, Reader& reader);  // listen, forward, proxy; runtime.proxies, upstream
+void validate_http_routes(const Service& service, Reader& reader);
+
+// An address that one host can have and be reached at: not ::, multicast, loopback or broadcast.
+[[nodiscard]] bool is_unicast(const net::IpAddress& address) noexcept;
+[[nodiscard]] std::string_view family(const net::IpAddress& address) noexcept;  // "IPv4" or "IPv6"
+
+// The own interface whose prefix holds the address; nullptr: it is behind a gateway, or nowhere.
+[[nodiscard]] const Interface* find_on_link(const Config& config, const net::IpAddress& address) noexcept;
+// There is a way to the address: on-link, by a route, or by a gateway.
+[[nodiscard]] bool is_reachable(const Config& config, const net::IpAddress& address) noexcept;
+// Some interface has an own address of this family that is not link-local.
+[[nodiscard]] bool has_own_address(const Config& config, bool v4) noexcept;
+
+}  // namespace sluice::config

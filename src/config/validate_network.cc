@@ -1,0 +1,264 @@
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include "validate.h"
+
+namespace sluice::config {
+namespace {
+
+constexpr std::uint16_t kMinMtuV6 = 1280;  // RFC 8200 section 5
+
+std::string path_of(std::string_view section, const Interface& interface, std::string_view key) {
+  return fmt::format("{}.{}.{}", section, interface.name, key);
+}
+
+net::IpAddress network_of(const net::Prefix& prefix) noexcept {
+  std::array<std::uint8_t, 16> bytes = prefix.address.bytes();
+  const std::size_t bits = prefix.address.is_v4() ? 96u + prefix.length : prefix.length;
+  for (std::size_t i = 0; i < 16; ++i) {
+    if (bits >= 8 * (i + 1)) continue;
+    const std::size_t kept = bits > 8 * i ? bits - 8 * i : 0;
+    bytes[i] = static_cast<std::uint8_t>(bytes[i] & (0xff00u >> kept));
+  }
+  return net::IpAddress::v6(bytes);
+}
+
+// The first and the last address of an IPv4 prefix are its network and its broadcast address (RFC 1122
+// section 3.2.1.3), but not in a /31 (RFC 3021) or a /32.
+bool is_host_of(const net::Prefix& prefix) noexcept {
+  if (!prefix.address.is_v4() || prefix.length >= 31) return true;
+  const std::uint32_t host_mask = 0xffffffffu >> prefix.length;
+  const std::uint32_t host = prefix.address.v4().host() & host_mask;
+  return host != 0 && host != host_mask;
+}
+
+void check_addresses(const Interface& interface, std::map<net::IpAddress, std::string>& taken, Reader& reader) {
+  for (std::size_t i = 0; i < interface.addresses.size(); ++i) {
+    const std::string path = fmt::format("interfaces.{}.addresses[{}]", interface.name, i);
+    if (!reader.sound(path)) continue;
+    const net::Prefix& own = interface.addresses[i];
+    if (!is_unicast(own.address) || own.length == 0 || !is_host_of(own)) {
+      reader.error_at(path, fmt::format("{} is not the address of a host in its prefix", own.text()));
+      continue;
+    }
+    const auto [other, fresh] = taken.try_emplace(own.address, interface.name);
+    if (!fresh)
+      reader.error_at(path,
+                      fmt::format("{} is given twice; first on interface '{}'", own.address.text(), other->second));
+  }
+  const bool any_v6 =
+      std::ranges::any_of(interface.addresses, [](const net::Prefix& own) { return !own.address.is_v4(); });
+  if (any_v6 && interface.mtu < kMinMtuV6 && reader.sound(path_of("interfaces", interface, "addresses"))) {
+    reader.error_at(path_of("interfaces", interface, "mtu"),
+                    fmt::format("{} is below {}, which IPv6 needs", interface.mtu, kMinMtuV6));
+  }
+}
+
+// What is wrong with a next hop on this interface.
+std::optional<std::string> next_hop_problem(const Interface& interface, const net::IpAddress& hop) {
+  if (!is_unicast(hop)) return fmt::format("{} is not the address of a host", hop.text());
+  bool on_link = !hop.is_v4() && hop.is_link_local();
+  for (const net::Prefix& own : interface.addresses) {
+    if (own.address == hop) return fmt::format("{} is an own address of interface '{}'", hop.text(), interface.name);
+    on_link |= own.contains(hop);
+  }
+  if (on_link) return std::nullopt;
+  return fmt::format("{} is in no prefix of interface '{}'", hop.text(), interface.name);
+}
+
+// The path of one gateway: a list keeps the order of the file, which Interface does not.
+std::string gateway_path(const Interface& interface, bool v4, const Reader& reader) {
+  const std::string base = path_of("interfaces", interface, "gateway");
+  if (reader.has(base + "[1]")) return base;  // both families: the list as a whole
+  static_cast<void>(v4);
+  return base + "[0]";
+}
+
+void check_gateways(const Interface& interface, std::map<bool, std::string>& taken, Reader& reader) {
+  if (!reader.sound(path_of("interfaces", interface, "addresses"))) return;
+  for (const auto& gateway : {interface.gateway4, interface.gateway6}) {
+    if (!gateway) continue;
+    const std::string path = gateway_path(interface, gateway->is_v4(), reader);
+    if (const auto problem = next_hop_problem(interface, *gateway)) {
+      reader.error_at(path, *problem);
+      continue;
+    }
+    const auto [other, fresh] = taken.try_emplace(gateway->is_v4(), interface.name);
+    if (fresh) continue;
+    reader.error_at(path, fmt::format("a second {} gateway; interface '{}' has one", family(*gateway), other->second));
+  }
+}
+
+void check_interfaces(const Config& config, Reader& reader) {
+  if (config.interfaces.empty()) {
+    if (reader.sound("interfaces")) reader.error_at("interfaces", "at least one interface is needed");
+    return;
+  }
+  std::map<net::IpAddress, std::string> addresses;
+  std::map<bool, std::string> gateways;
+  std::map<std::string, std::string> devices;
+  for (const Interface& interface : config.interfaces) {
+    check_addresses(interface, addresses, reader);
+    check_gateways(interface, gateways, reader);
+    const std::string path = path_of("interfaces", interface, "device");
+    if (!reader.sound(path) || interface.device.empty()) continue;
+    const std::string device = interface.device.substr(0, interface.device.find(','));
+    const auto [other, fresh] = devices.try_emplace(device, interface.name);
+    if (!fresh)
+      reader.error_at(path, fmt::format("device '{}' is used by interface '{}' already", device, other->second));
+  }
+}
+
+// Two interfaces on one network: which of them a packet leaves by is then decided by the order of the file.
+void warn_overlaps(const Config& config, Reader& reader) {
+  for (std::size_t a = 0; a < config.interfaces.size(); ++a) {
+    for (std::size_t b = a + 1; b < config.interfaces.size(); ++b) {
+      const Interface& second = config.interfaces[b];
+      for (std::size_t i = 0; i < second.addresses.size(); ++i) {
+        const net::Prefix& own = second.addresses[i];
+        if (own.length == 0 || own.address.is_link_local()) continue;
+        const bool meets = std::ranges::any_of(config.interfaces[a].addresses, [&](const net::Prefix& other) {
+          return other.contains(own.address) || own.contains(other.address);
+        });
+        if (!meets) continue;
+        reader.warning_at(fmt::format("interfaces.{}.addresses[{}]", second.name, i),
+                          fmt::format("{} overlaps a prefix of interface '{}', which is used first", own.text(),
+                                      config.interfaces[a].name));
+      }
+    }
+  }
+}
+
+const Interface* check_interface_name(const Config& config, const std::string& name, const std::string& path,
+                                      Reader& reader) {
+  const Interface* found = find_interface(config, name);
+  if (found != nullptr || !reader.sound(path)) return found;
+  std::vector<std::string_view> known;
+  for (const Interface& interface : config.interfaces) known.push_back(interface.name);
+  reader.error_at(path, fmt::format("no interface is called {}; known: {}", quote(name), fmt::join(known, ", ")));
+  return nullptr;
+}
+
+void check_neighbors(const Config& config, Reader& reader) {
+  std::set<std::pair<std::string, net::IpAddress>> taken;
+  for (std::size_t i = 0; i < config.neighbors.size(); ++i) {
+    const Neighbor& neighbor = config.neighbors[i];
+    const std::string path = fmt::format("neighbors[{}]", i);
+    if (!reader.sound(path)) continue;
+    const Interface* interface = check_interface_name(config, neighbor.interface, path + ".interface", reader);
+    if (interface == nullptr || !reader.sound("interfaces." + interface->name)) continue;
+    if (const auto problem = next_hop_problem(*interface, neighbor.address))
+      reader.error_at(path + ".address", *problem);
+    if (neighbor.mac.is_multicast() || neighbor.mac == net::MacAddress{}) {
+      reader.error_at(path + ".mac", fmt::format("{} is not the address of a station", neighbor.mac.text()));
+    }
+    if (!taken.emplace(neighbor.interface, neighbor.address).second) {
+      reader.error_at(path + ".address", fmt::format("{} is given twice", neighbor.address.text()));
+    }
+  }
+}
+
+void check_route_via(const Config& config, StaticRoute& route, const std::string& path, Reader& reader) {
+  if (!route.interface.empty()) {
+    const Interface* interface = check_interface_name(config, route.interface, path + ".interface", reader);
+    if (interface == nullptr || !reader.sound("interfaces." + interface->name)) return;
+    if (const auto problem = next_hop_problem(*interface, route.via)) reader.error_at(path + ".via", *problem);
+    return;
+  }
+  if (!route.via.is_v4() && route.via.is_link_local()) {
+    return reader.error_at(path, "required key 'interface' is missing: a link-local address says not which one");
+  }
+  const Interface* interface = find_on_link(config, route.via);
+  if (interface == nullptr) {
+    if (reader.sound("interfaces"))
+      reader.error_at(path + ".via", fmt::format("{} is in no prefix of any interface", route.via.text()));
+    return;
+  }
+  if (const auto problem = next_hop_problem(*interface, route.via)) return reader.error_at(path + ".via", *problem);
+  route.interface = interface->name;
+}
+
+void check_routes(Config& config, Reader& reader) {
+  std::set<net::Prefix> taken;
+  for (std::size_t i = 0; i < config.routes.size(); ++i) {
+    StaticRoute& route = config.routes[i];
+    const std::string path = fmt::format("routes[{}]", i);
+    if (!reader.sound(path)) continue;
+    const std::string prefix_path = path + ".prefix";
+    if (route.prefix.length == 0) {
+      reader.error_at(prefix_path, "a default route is written as the 'gateway' of an interface");
+      continue;
+    }
+    if (network_of(route.prefix) != route.prefix.address) {
+      const net::Prefix network{network_of(route.prefix), route.prefix.length};
+      reader.error_at(prefix_path,
+                      fmt::format("{} has bits behind its length; write {}", route.prefix.text(), network.text()));
+    }
+    if (!taken.insert(route.prefix).second)
+      reader.error_at(prefix_path, fmt::format("{} is given twice", route.prefix.text()));
+    if (route.prefix.address.is_v4() != route.via.is_v4()) {
+      reader.error_at(path + ".via", fmt::format("{} is {}, the prefix is {}", route.via.text(), family(route.via),
+                                                 family(route.prefix.address)));
+      continue;
+    }
+    check_route_via(config, route, path, reader);
+  }
+}
+
+}  // namespace
+
+bool is_unicast(const net::IpAddress& address) noexcept {
+  if (address.is_unspecified() || address.is_multicast()) return false;
+  if (!address.is_v4()) {
+    std::array<std::uint8_t, 16> loopback{};
+    loopback[15] = 1;
+    return address != net::IpAddress::v6(loopback);
+  }
+  const std::uint32_t host = address.v4().host();
+  return host >> 24 != 0 && host >> 24 != 127 && host >> 28 != 0xf;  // RFC 1122 section 3.2.1.3; 240/4 is reserved
+}
+
+std::string_view family(const net::IpAddress& address) noexcept { return address.is_v4() ? "IPv4" : "IPv6"; }
+
+const Interface* find_on_link(const Config& config, const net::IpAddress& address) noexcept {
+  for (const Interface& interface : config.interfaces) {
+    for (const net::Prefix& own : interface.addresses) {
+      if (own.length > 0 && own.contains(address)) return &interface;
+    }
+  }
+  return nullptr;
+}
+
+bool is_reachable(const Config& config, const net::IpAddress& address) noexcept {
+  if (find_on_link(config, address) != nullptr) return true;
+  const bool routed =
+      std::ranges::any_of(config.routes, [&](const StaticRoute& route) { return route.prefix.contains(address); });
+  if (routed) return true;
+  return std::ranges::any_of(config.interfaces, [&](const Interface& interface) {
+    return address.is_v4() ? interface.gateway4.has_value() : interface.gateway6.has_value();
+  });
+}
+
+bool has_own_address(const Config& config, bool v4) noexcept {
+  for (const Interface& interface : config.interfaces) {
+    for (const net::Prefix& own : interface.addresses) {
+      if (own.address.is_v4() == v4 && (v4 || !own.address.is_link_local())) return true;
+    }
+  }
+  return false;
+}
+
+void validate_network(Config& config, Reader& reader) {
+  check_interfaces(config, reader);
+  warn_overlaps(config, reader);
+  check_neighbors(config, reader);
+  check_routes(config, reader);
+}
+
+}  // namespace sluice::config

@@ -1,0 +1,209 @@
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "validate.h"
+
+namespace sluice::config {
+namespace {
+
+std::string base_of(const Service& service) { return "services." + service.name; }
+
+// nullptr, and an error unless the key is wrong already: no pool has that name.
+const Pool* check_pool_name(const Config& config, const std::string& name, const std::string& path, Reader& reader) {
+  const Pool* found = find_pool(config, name);
+  if (found != nullptr || !reader.sound(path)) return found;
+  std::vector<std::string_view> known;
+  for (const Pool& pool : config.pools) known.push_back(pool.name);
+  const std::string_view near = nearest(name, known);
+  if (!near.empty()) {
+    reader.error_at(path, fmt::format("no pool is called {}; did you mean '{}'?", quote(name), near));
+  } else {
+    reader.error_at(path, fmt::format("no pool is called {}; known: {}", quote(name),
+                                      known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", "))));
+  }
+  return nullptr;
+}
+
+void check_listens(const Config& config, Reader& reader) {
+  std::map<Listen, std::string> taken;
+  std::set<net::Endpoint> backends;
+  for (const Service& service : config.services) {
+    for (std::size_t i = 0; i < service.listen.size(); ++i) {
+      const std::string path = fmt::format("{}.listen[{}]", base_of(service), i);
+      if (!reader.sound(path)) continue;
+      const Listen& listen = service.listen[i];
+      if (!is_unicast(listen.endpoint.address) || listen.endpoint.address.is_link_local()) {
+        reader.error_at(path,
+                        fmt::format("{} is not an address that clients can reach", listen.endpoint.address.text()));
+        continue;
+      }
+      if (service.proxy && listen.proto != net::IpProto::kTcp) {
+        reader.error_at(path, "a 'proxy' service listens on tcp only; QUIC is not supported yet");
+        continue;
+      }
+      const auto [other, fresh] = taken.try_emplace(listen, service.name);
+      if (fresh) continue;
+      reader.error_at(path, other->second == service.name
+                                ? fmt::format("{} is given twice", listen.text())
+                                : fmt::format("{} is taken by service '{}'", listen.text(), other->second));
+    }
+  }
+  for (const Pool& pool : config.pools) {
+    for (std::size_t i = 0; i < pool.backends.size(); ++i) {
+      const std::string path = fmt::format("pools.{}.backends[{}]", pool.name, i);
+      if (!reader.sound(path)) continue;
+      const auto service = taken.find(Listen{pool.backends[i].endpoint, net::IpProto::kTcp});
+      if (service == taken.end()) continue;
+      reader.error_at(path,
+                      fmt::format("{} is service '{}' of this sluice; a service behind another is not supported yet",
+                                  pool.backends[i].endpoint.text(), service->second));
+    }
+  }
+}
+
+void check_announce(const Config& config, const Service& service, Reader& reader) {
+  for (std::size_t i = 0; i < service.announce.size(); ++i) {
+    const std::string path = fmt::format("{}.announce[{}]", base_of(service), i);
+    if (!reader.sound(path) || find_interface(config, service.announce[i]) != nullptr) continue;
+    std::vector<std::string_view> known;
+    for (const Interface& interface : config.interfaces) known.push_back(interface.name);
+    reader.error_at(
+        path, fmt::format("no interface is called {}; known: {}", quote(service.announce[i]), fmt::join(known, ", ")));
+  }
+}
+
+bool has_family(const std::vector<net::IpAddress>& list, bool v4) {
+  return std::ranges::any_of(list, [&](const net::IpAddress& address) { return address.is_v4() == v4; });
+}
+
+void check_sources(const std::vector<net::IpAddress>& list, const std::string& base, Reader& reader) {
+  std::set<net::IpAddress> taken;
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const std::string path = fmt::format("{}[{}]", base, i);
+    if (!reader.sound(path)) continue;
+    if (!is_unicast(list[i]) || list[i].is_link_local()) {
+      reader.error_at(path, fmt::format("{} is not an address that backends can answer", list[i].text()));
+    } else if (!taken.insert(list[i]).second) {
+      reader.error_at(path, fmt::format("{} is given twice", list[i].text()));
+    }
+  }
+}
+
+// Full NAT keeps the family: each listen and each backend must agree.
+void check_families(const Service& service, const Pool& pool, Reader& reader) {
+  for (std::size_t i = 0; i < service.listen.size(); ++i) {
+    const std::string path = fmt::format("{}.listen[{}]", base_of(service), i);
+    if (!reader.sound(path)) continue;
+    const net::IpAddress& here = service.listen[i].endpoint.address;
+    for (std::size_t b = 0; b < pool.backends.size(); ++b) {
+      const net::IpAddress& there = pool.backends[b].endpoint.address;
+      if (!reader.sound(fmt::format("pools.{}.backends[{}]", pool.name, b)) || there.is_v4() == here.is_v4()) continue;
+      reader.error_at(path, fmt::format("{} towards the {} backend {} of pool '{}' is not supported yet", family(here),
+                                        family(there), pool.backends[b].name, pool.name));
+      break;
+    }
+  }
+}
+
+void check_forward(const Config& config, const Service& service, Reader& reader) {
+  const ForwardService& forward = *service.forward;
+  const std::string base = base_of(service) + ".forward";
+  check_sources(forward.source, base + ".source", reader);
+  const Pool* pool = check_pool_name(config, forward.pool, base + ".pool", reader);
+  if (pool == nullptr || !reader.sound("pools." + pool->name)) return;
+  check_families(service, *pool, reader);
+  if (pool->backends.empty() || !reader.sound(base) || !reader.sound(base_of(service) + ".listen")) return;
+  const bool v4 = pool->backends.front().endpoint.address.is_v4();
+  const std::string_view name = family(pool->backends.front().endpoint.address);
+  for (std::size_t i = 0; i < forward.source.size(); ++i) {
+    if (forward.source[i].is_v4() == v4) continue;
+    reader.error_at(fmt::format("{}.source[{}]", base, i),
+                    fmt::format("{} is {}, the backends of pool '{}' are {}", forward.source[i].text(),
+                                family(forward.source[i]), pool->name, name));
+  }
+  if (!forward.source.empty() || has_own_address(config, v4) || !reader.sound("interfaces")) return;
+  reader.error_at(base, fmt::format("no interface has an {} address to reach pool '{}' from; add one, or 'source'",
+                                    name, pool->name));
+}
+
+void check_proxy(const Config& config, const Service& service, Reader& reader) {
+  const ProxyService& proxy = *service.proxy;
+  const std::string base = base_of(service) + ".proxy";
+  for (std::size_t i = 0; i < proxy.routes.size(); ++i) {
+    const auto* to = std::get_if<ToPool>(&proxy.routes[i].action);
+    const std::string path = fmt::format("{}.routes[{}]", base, i);
+    if (to != nullptr && reader.sound(path)) check_pool_name(config, to->pool, path + ".pool", reader);
+  }
+  validate_http_routes(service, reader);
+  if (!proxy.tls || !reader.sound(base + ".tls")) return;
+  std::set<std::string> certificates;
+  for (std::size_t i = 0; i < proxy.tls->certificates.size(); ++i) {
+    const std::string& cert = proxy.tls->certificates[i].cert;
+    if (certificates.insert(cert).second) continue;
+    reader.error_at(fmt::format("{}.tls.certificates[{}].cert", base, i),
+                    fmt::format("{} is given twice", quote(cert)));
+  }
+}
+
+// Connections of ours (proxied requests, health checks) need an address of each family that backends have.
+void check_upstream(const Config& config, Reader& reader) {
+  check_sources(config.upstream.source, "upstream.source", reader);
+  if (!reader.sound("upstream") || !reader.sound("interfaces")) return;
+  std::set<std::string> dialled;
+  for (const Service& service : config.services) {
+    if (!service.proxy) continue;
+    for (const HttpRoute& route : service.proxy->routes) {
+      if (const auto* to = std::get_if<ToPool>(&route.action)) dialled.insert(to->pool);
+    }
+  }
+  for (const Pool& pool : config.pools) {
+    if (!pool.health && !dialled.contains(pool.name)) continue;
+    for (std::size_t i = 0; i < pool.backends.size(); ++i) {
+      const std::string path = fmt::format("pools.{}.backends[{}]", pool.name, i);
+      const net::IpAddress& address = pool.backends[i].endpoint.address;
+      if (!reader.sound(path) || has_family(config.upstream.source, address.is_v4()) ||
+          has_own_address(config, address.is_v4()))
+        continue;
+      reader.error_at(path + ".address",
+                      fmt::format("no interface has an {} address to connect from; add one, or 'upstream.source'",
+                                  family(address)));
+    }
+  }
+}
+
+// Without the key, proxies run on the workers' cpus, once each.
+void settle_proxies(Config& config, Reader& reader) {
+  const bool needed =
+      std::ranges::any_of(config.services, [](const Service& service) { return service.proxy.has_value(); });
+  if (!reader.sound("runtime") || !needed || !config.runtime.proxies.empty()) return;
+  if (reader.has("runtime.proxies"))
+    return reader.error_at("runtime.proxies", "no cpu, but a service has 'proxy'; at least one is needed");
+  for (const unsigned cpu : config.runtime.workers) {
+    if (std::ranges::find(config.runtime.proxies, cpu) == config.runtime.proxies.end())
+      config.runtime.proxies.push_back(cpu);
+  }
+}
+
+}  // namespace
+
+void validate_services(Config& config, Reader& reader) {
+  check_listens(config, reader);
+  for (const Service& service : config.services) {
+    check_announce(config, service, reader);
+    if (service.forward) check_forward(config, service, reader);
+    if (service.proxy) check_proxy(config, service, reader);
+  }
+  check_upstream(config, reader);
+  settle_proxies(config, reader);
+  if (config.services.empty() && reader.sound("services")) {
+    reader.warning_at("services", "no services: sluice answers ARP, ND and ICMP echo, and nothing else");
+  }
+}
+
+}  // namespace sluice::config
