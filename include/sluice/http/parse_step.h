@@ -19,10 +19,10 @@ enum class Step : std::uint8_t {
 
 struct ParseStep {
   Step step = Step::kNeedMore;
-  std::size_t consumed = 0;            // bytes of the input that are done with; includes `body`
-  std::span<const std::uint8_t> body;  // kBody
-  std::uint16_t status = 0;            // kError
-  const char* reason = "";             // kError: a fixed text for the log
+  std::size_t consumed = 0;              // bytes of the input that are done with; includes `body`
+  std::span<const std::uint8_t> body{};  // kBody
+  std::uint16_t status = 0;              // kError
+  const char* reason = "";               // kError: a fixed text for the log
 };
 
 }  // namespace sluice::http

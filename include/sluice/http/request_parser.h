@@ -39,7 +39,7 @@ class RequestParser {
   [[nodiscard]] const RequestHead& head() const noexcept { return head_; }
   [[nodiscard]] RequestHead& head() noexcept { return head_; }
   // Nothing of a message was seen yet: the connection is idle and may be closed without an answer.
-  [[nodiscard]] bool idle() const noexcept { return state_ == State::kHead && buffer_.empty() && !skipped_line_; }
+  [[nodiscard]] bool idle() const noexcept { return state_ == State::kHead && buffer_.empty(); }
   [[nodiscard]] bool head_complete() const noexcept { return state_ != State::kHead; }
 
  private:
