@@ -10,8 +10,7 @@ daemon off;
 worker_processes {workers};
 pid {folder}/nginx.pid;
 error_log {folder}/error.log warn;
-worker_rlimit_nofile 65536;
-events {{ worker_connections 16384; }}
+events {{ worker_connections 4096; }}
 http {{
     types {{ text/html html; text/plain txt; text/css css; application/javascript js; image/svg+xml svg; }}
     default_type application/octet-stream;
