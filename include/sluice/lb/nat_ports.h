@@ -1,11 +1,12 @@
 // The NAT source ports of one worker. A port is taken for one backend at one source address and protocol; towards other
 // backends the same port is free, so each backend has the whole block of the worker.
 //
-// Order of reuse: ports never used come first, from a random start, then those given back, longest free first. So a
-// port rests as long as it can. A backend that closed first keeps the tuple in TIME-WAIT for 60 s (Linux), where a new
-// SYN mostly but not always succeeds at once; kQuarantine is that time, and taking a port that has rested less is
-// counted (early_reuses: a sign to add source addresses) rather than refused. What has rested less than kMinimumRest is
-// never taken: segments of the old connection may still be on the way. Then, or with all ports in use, take() gives 0.
+// Order of reuse: ports that have rested for kQuarantineMs since they were given back, longest first; then ports never
+// used, from a random start; then those that rest, longest first. So a port rests as long as it can. A backend that closed
+// first keeps the tuple in TIME-WAIT for 60 s (Linux): a new SYN mostly, but not always, succeeds there at once. So a port
+// that has rested less is taken all the same rather than the flow refused, and counted (early_reuses: a sign to add source
+// addresses). What has rested less than kMinimumRestMs is never taken: segments of the old connection may still be on
+// the way. Then, or with all ports in use, take() gives 0.
 // Threading: one per worker; every call comes from that worker, the statistics too.
 // Ownership: memory is reserved at construction and touched as ports come into use; take() and give_back() do not
 // allocate. Spec:      RFC 6056 section 3.3.3 (random start per destination), RFC 9293 section 3.6.1 (TIME-WAIT).
@@ -13,12 +14,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
-#include "sluice/base/huge_pages.h"
+#include "sluice/base/lazy_array.h"
 #include "sluice/base/random.h"
 #include "sluice/base/time.h"
 #include "sluice/lb/ids.h"
 #include "sluice/lb/port_plan.h"
+#include "sluice/lb/reply_index.h"
 #include "sluice/lb/reply_key.h"
 #include "sluice/net/address.h"
 
@@ -51,13 +54,34 @@ class NatPorts {
   [[nodiscard]] std::size_t taken_at(SourceIndex source) const noexcept;
 
  private:
-  struct Set;
-  struct Rest;
+  struct Rest {  // a port that was given back
+    std::uint16_t port;
+    Ms since;
+  };
+  // The ports towards one backend from one source address: a ring of those that rest, and how many were ever used.
+  struct Set {
+    ReplyKey key;             // local_port 0
+    std::uint32_t start = 0;  // into the block, random
+    std::uint32_t used = 0;   // ports that were ever taken, from `start` on
+    std::uint32_t taken = 0;
+    std::uint32_t oldest = 0;  // in the ring
+    std::uint32_t resting = 0;
+  };
+
+  [[nodiscard]] Set* find(const ReplyKey& key) noexcept;
+  [[nodiscard]] Set* find_or_add(const ReplyKey& key, Ms now) noexcept;
+  [[nodiscard]] Set* reclaim(Ms now) noexcept;
+  [[nodiscard]] std::uint32_t hash(const ReplyKey& key) const noexcept;
+  [[nodiscard]] Rest& rest(const Set& set, std::uint32_t n) noexcept;  // the n-th oldest
+  [[nodiscard]] std::uint16_t take_from(Set& set, Ms now) noexcept;
 
   PortBlock block_;
   Random random_;
-  std::size_t set_limit_;
-  HugeArray<std::uint8_t> storage_;
+  std::vector<Set> sets_;
+  ReplyIndex index_;        // from a key's hash to its place in sets_
+  LazyArray<Rest> rests_;   // block_.count for each set
+  std::size_t unused_ = 0;  // sets from here on were never used
+  std::size_t sweep_ = 0;   // where reclaim() goes on
   Stats stats_;
 };
 

@@ -1,0 +1,309 @@
+#include "sluice/lb/build_snapshot.h"
+
+#include <algorithm>
+#include <map>
+#include <string_view>
+#include <tuple>
+#include <unordered_map>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "slots.h"
+
+namespace sluice::lb {
+namespace {
+
+// Names and values of the backends that get new flows: what the tables of a pool are made from.
+struct Eligible {
+  std::string_view name;
+  BackendIndex index;
+  std::uint16_t generation;
+  std::uint16_t weight;
+  bool operator==(const Eligible&) const = default;
+};
+
+std::vector<Eligible> eligible(const Snapshot& snapshot, const Pool& pool) {
+  std::vector<Eligible> out;
+  for (const BackendIndex index : pool.backends) {
+    const Backend& backend = snapshot.backends[index];
+    if (!backend.takes_new()) continue;
+    out.push_back({snapshot.backend_names[index], index, backend.generation, backend.weight});
+  }
+  return out;
+}
+
+class Builder {
+ public:
+  Builder(std::shared_ptr<const config::Config> config, const HealthBoard& health, const Snapshot* previous)
+      : health_(health), previous_(previous), out_(std::make_shared<Snapshot>()) {
+    out_->config = std::move(config);
+    out_->generation = previous == nullptr ? 1 : previous->generation + 1;
+  }
+
+  Result<std::shared_ptr<const Snapshot>> build() {
+    add_sources();
+    if (!add_pools() || !add_backends() || !add_services() || !add_listeners()) return fail(std::move(problem_));
+    if (out_->sources.size() > kMaxSources) return fail(fmt::format("more than {} source addresses", kMaxSources));
+    for (Pool& pool : out_->pools) {
+      if (pool.present) add_tables(pool);
+    }
+    add_local_addresses();
+    return std::shared_ptr<const Snapshot>(std::move(out_));
+  }
+
+ private:
+  const config::Config& config() const { return *out_->config; }
+
+  bool full(std::string_view what, std::size_t limit) {
+    problem_ = fmt::format("more than {} {}", limit, what);
+    return false;
+  }
+
+  void add_sources();
+  SourceIndex source(const net::IpAddress& address);
+  std::vector<SourceIndex> sources(const std::vector<net::IpAddress>& addresses, bool ipv4);
+  bool add_pools();
+  bool add_backends();
+  bool add_services();
+  bool add_listeners();
+  void add_tables(Pool& pool);
+  void add_local_addresses();
+
+  const HealthBoard& health_;
+  const Snapshot* previous_;
+  std::shared_ptr<Snapshot> out_;
+  std::string problem_;
+  std::map<net::IpAddress, LocalAddress> local_;
+  std::unordered_map<std::string_view, PoolIndex> pool_by_name_;
+  std::vector<ServiceIndex> service_slots_;  // by index of config().services
+};
+
+// Addresses of the previous snapshot keep their index for ever: flows hold it.
+void Builder::add_sources() {
+  if (previous_ != nullptr) out_->sources = previous_->sources;
+  for (std::size_t i = 0; i < config().interfaces.size(); ++i) {
+    InterfaceSources first;
+    for (const net::Prefix& prefix : config().interfaces[i].addresses) {
+      const SourceIndex index = source(prefix.address);
+      local_[prefix.address].interface = static_cast<std::uint16_t>(i);
+      SourceIndex& slot = prefix.address.is_v4() ? first.source4 : first.source6;
+      if (slot == kNoIndex && !prefix.address.is_link_local()) slot = index;
+    }
+    out_->interfaces.push_back(first);
+  }
+  out_->upstream_sources4 = sources(config().upstream.source, true);
+  out_->upstream_sources6 = sources(config().upstream.source, false);
+}
+
+SourceIndex Builder::source(const net::IpAddress& address) {
+  auto& all = out_->sources;
+  auto at = std::ranges::find(all, address);
+  if (at == all.end()) at = all.insert(all.end(), address);
+  const auto index = static_cast<SourceIndex>(at - all.begin());
+  local_[address].source = index;
+  return index;
+}
+
+std::vector<SourceIndex> Builder::sources(const std::vector<net::IpAddress>& addresses, bool ipv4) {
+  std::vector<SourceIndex> out;
+  for (const net::IpAddress& address : addresses) {
+    if (address.is_v4() == ipv4) out.push_back(source(address));
+  }
+  return out;
+}
+
+bool Builder::add_pools() {
+  Slots<std::string_view> slots(kMaxPools);
+  if (previous_ != nullptr) {
+    for (const Pool& pool : previous_->pools) slots.add_previous(pool.name, pool.present, 0);
+  }
+  std::vector<std::string_view> names;
+  for (const config::Pool& pool : config().pools) names.push_back(pool.name);
+  const auto assigned = slots.assign(names);
+  if (!assigned) return full("pools", kMaxPools);
+  out_->pools.resize(slots.size());
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const config::Pool& from = config().pools[i];
+    Pool& pool = out_->pools[(*assigned)[i].index];
+    pool.name = from.name;
+    pool.balance = from.balance;
+    pool.present = true;
+    pool.config = &from;
+    pool_by_name_[from.name] = (*assigned)[i].index;
+  }
+  return true;
+}
+
+bool Builder::add_backends() {
+  using Key = std::tuple<std::string_view, std::string_view, net::Endpoint>;  // pool, name, endpoint
+  Slots<Key> slots(kMaxBackends);
+  if (previous_ != nullptr) {
+    for (std::size_t i = 0; i < previous_->backends.size(); ++i) {
+      const Backend& backend = previous_->backends[i];
+      const std::string_view pool = backend.present ? std::string_view(previous_->pools[backend.pool].name) : "";
+      slots.add_previous({pool, previous_->backend_names[i], backend.endpoint()}, backend.present, backend.generation);
+    }
+  }
+  std::vector<Key> keys;
+  for (const config::Pool& pool : config().pools) {
+    for (const config::Backend& backend : pool.backends) keys.emplace_back(pool.name, backend.name, backend.endpoint);
+  }
+  const auto assigned = slots.assign(keys);
+  if (!assigned) return full("backends", kMaxBackends);
+  if (previous_ != nullptr) {  // what is gone keeps its address and name for those who look at its flows
+    out_->backends = previous_->backends;
+    out_->backend_names = previous_->backend_names;
+    for (Backend& backend : out_->backends) backend.present = false;
+  }
+  out_->backends.resize(slots.size());
+  out_->backend_names.resize(slots.size());
+
+  std::size_t next = 0;
+  for (const config::Pool& pool : config().pools) {
+    const PoolIndex pool_index = pool_by_name_.at(pool.name);
+    for (const config::Backend& from : pool.backends) {
+      const Slot slot = (*assigned)[next++];
+      const bool up = !pool.health || health_.read({slot.index, slot.generation}).health == Health::kUp;
+      out_->backends[slot.index] = {.address = from.endpoint.address,
+                                    .port = from.endpoint.port,
+                                    .generation = slot.generation,
+                                    .pool = pool_index,
+                                    .weight = static_cast<std::uint16_t>(from.weight),
+                                    .state = up ? BackendState::kUp : BackendState::kDown,
+                                    .present = true,
+                                    .checked = pool.health.has_value()};
+      out_->backend_names[slot.index] = from.name;
+      out_->pools[pool_index].backends.push_back(slot.index);
+    }
+  }
+  return true;
+}
+
+bool Builder::add_services() {
+  Slots<std::string_view> slots(kMaxServices);
+  if (previous_ != nullptr) {
+    for (const Service& service : previous_->services) slots.add_previous(service.name, service.present, 0);
+  }
+  std::vector<std::string_view> names;
+  for (const config::Service& service : config().services) names.push_back(service.name);
+  const auto assigned = slots.assign(names);
+  if (!assigned) return full("services", kMaxServices);
+  out_->services.resize(slots.size());
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const config::Service& from = config().services[i];
+    Service& service = out_->services[(*assigned)[i].index];
+    service_slots_.push_back((*assigned)[i].index);
+    service.name = from.name;
+    service.present = true;
+    service.config = &from;
+    service.kind = from.forward ? ServiceKind::kForward : ServiceKind::kProxy;
+    if (!from.forward) continue;
+    service.pool = pool_by_name_.at(from.forward->pool);
+    service.limits = FlowLimits::from(from.forward->timeouts);
+    service.sources4 = sources(from.forward->source, true);
+    service.sources6 = sources(from.forward->source, false);
+  }
+  return true;
+}
+
+bool Builder::add_listeners() {
+  using Key = std::tuple<net::Endpoint, std::uint8_t, ServiceKind>;
+  Slots<Key> slots(kMaxListeners);
+  if (previous_ != nullptr) {
+    for (const Listener& listener : previous_->listeners) {
+      slots.add_previous({listener.endpoint(), listener.key.proto, listener.kind}, listener.present,
+                         listener.id.generation);
+    }
+  }
+  std::vector<Key> keys;
+  for (const config::Service& service : config().services) {
+    const ServiceKind kind = service.forward ? ServiceKind::kForward : ServiceKind::kProxy;
+    for (const config::Listen& listen : service.listen) {
+      keys.emplace_back(listen.endpoint, static_cast<std::uint8_t>(listen.proto), kind);
+    }
+  }
+  const auto assigned = slots.assign(keys);
+  if (!assigned) return full("listeners", kMaxListeners);
+  if (previous_ != nullptr) out_->listeners = previous_->listeners;  // generations of free slots
+  for (Listener& listener : out_->listeners) listener.present = false;
+  out_->listeners.resize(slots.size());
+
+  std::vector<Listener> entries;
+  std::size_t next = 0;
+  for (std::size_t i = 0; i < config().services.size(); ++i) {
+    const ServiceIndex service_index = service_slots_[i];
+    Service& service = out_->services[service_index];
+    for (const config::Listen& listen : config().services[i].listen) {
+      const Slot slot = (*assigned)[next++];
+      Listener& listener = out_->listeners[slot.index];
+      listener = {.key = {listen.endpoint.address, listen.endpoint.port, static_cast<std::uint8_t>(listen.proto), 1},
+                  .id = {slot.index, slot.generation},
+                  .service = service_index,
+                  .pool = service.pool,
+                  .kind = service.kind,
+                  .present = true};
+      entries.push_back(listener);
+      service.listeners.push_back(slot.index);
+      local_[listen.endpoint.address].service = true;
+    }
+  }
+  out_->listener_index = AddressIndex<Listener>(entries);
+  return true;
+}
+
+void Builder::add_tables(Pool& pool) {
+  static const auto kNoMaglev = std::make_shared<const MaglevTable>();
+  static const auto kNoRoundRobin = std::make_shared<const RoundRobinTable>();
+  pool.maglev = kNoMaglev;
+  pool.round_robin = kNoRoundRobin;
+  std::vector<Eligible> now = eligible(*out_, pool);
+  pool.up = static_cast<std::uint16_t>(now.size());
+
+  const auto index = static_cast<std::size_t>(&pool - out_->pools.data());
+  const Pool* before = nullptr;
+  if (previous_ != nullptr && index < previous_->pools.size() && previous_->pools[index].present &&
+      previous_->pools[index].name == pool.name) {
+    before = &previous_->pools[index];
+  }
+  if (before != nullptr && before->balance == pool.balance &&
+      before->config->maglev_table == pool.config->maglev_table) {
+    std::vector<Eligible> then = eligible(*previous_, *before);
+    if (pool.balance == config::Balance::kMaglev) {  // its table does not depend on the order
+      std::ranges::sort(now, {}, &Eligible::name);
+      std::ranges::sort(then, {}, &Eligible::name);
+    }
+    if (now == then) {
+      pool.maglev = before->maglev;
+      pool.round_robin = before->round_robin;
+      return;
+    }
+  }
+  if (pool.balance == config::Balance::kMaglev) {
+    std::vector<MaglevBackend> backends;
+    for (const Eligible& one : now) backends.push_back({one.name, one.index, one.weight});
+    pool.maglev = std::make_shared<const MaglevTable>(backends, pool.config->maglev_table);
+  } else {
+    std::vector<WeightedBackend> backends;
+    for (const Eligible& one : now) backends.push_back({one.index, one.weight});
+    pool.round_robin = std::make_shared<const RoundRobinTable>(backends);
+  }
+}
+
+void Builder::add_local_addresses() {
+  std::vector<LocalAddress> entries;
+  for (auto& [address, entry] : local_) {
+    entry.key = {address, 0, 0, 1};
+    entries.push_back(entry);
+  }
+  out_->address_index = AddressIndex<LocalAddress>(entries);
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Snapshot>> build_snapshot(std::shared_ptr<const config::Config> config,
+                                                       const HealthBoard& health, const Snapshot* previous) {
+  return Builder(std::move(config), health, previous).build();
+}
+
+}  // namespace sluice::lb

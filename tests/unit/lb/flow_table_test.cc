@@ -1,0 +1,395 @@
+#include "sluice/lb/flow_table.h"
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "sluice/base/random.h"
+#include "sluice/net/wire.h"
+
+namespace sluice::lb {
+namespace {
+
+constexpr FlowTable::Secret kSecret{0x0123456789abcdef, 0xfedcba9876543210, 0x1357924680acebdf, 0x2468ace013579bdf};
+constexpr FlowLimits kLimits{.established_ms = 1000, .opening_ms = 100, .closing_ms = 50, .udp_ms = 300};
+
+net::IpAddress address4(std::uint32_t host) { return net::IpAddress::v4(Be32(host)); }
+
+FlowKey key_of(std::uint32_t client, std::uint16_t port, net::IpProto proto = net::IpProto::kUdp) {
+  return {.client = address4(0xc0000200u + client), .listener = {3, 1}, .client_port = port, .proto = proto, .zero = 0};
+}
+
+ReplyKey reply_of(std::uint16_t backend, std::uint16_t port, net::IpProto proto = net::IpProto::kUdp) {
+  return {.backend = address4(0xc6336400u + backend),
+          .backend_port = 8080,
+          .local_port = port,
+          .source = 0,
+          .proto = proto,
+          .zero = 0};
+}
+
+class FlowTableTest : public ::testing::Test {
+ protected:
+  FlowTable make(std::size_t capacity) { return FlowTable(capacity, kSecret, ports_, *counters_); }
+  // A translated flow with a port of `ports_`.
+  Flow* open(FlowTable& table, const FlowKey& key, FlowState state, Ms now) {
+    const net::Endpoint backend{address4(0xc6336401), 8080};
+    const std::uint16_t port = ports_.take(0, key.proto, backend, now);
+    return table.insert({.key = key,
+                         .reply = {.backend = backend.address,
+                                   .backend_port = backend.port,
+                                   .local_port = port,
+                                   .source = 0,
+                                   .proto = key.proto,
+                                   .zero = 0},
+                         .backend = {5, 1},
+                         .service = 2,
+                         .state = state},
+                        kLimits, now);
+  }
+
+  NatPorts ports_{{1024, 4096}, Random(7)};
+  std::unique_ptr<telemetry::WorkerCounters> counters_ = std::make_unique<telemetry::WorkerCounters>();
+};
+
+TEST_F(FlowTableTest, FindsWhatWasInsertedByBothKeys) {
+  FlowTable table = make(100);
+  const FlowKey key = key_of(1, 4000);
+  EXPECT_EQ(table.find(key, Ms{0}), nullptr);
+  Flow* flow = open(table, key, FlowState::kUdp, Ms{0});
+  ASSERT_NE(flow, nullptr);
+  EXPECT_EQ(table.find(key, Ms{1}), flow);
+  const ReplyKey reply = flow->reply;
+  EXPECT_EQ(table.find_reply(reply, Ms{1}), flow);
+  EXPECT_EQ(table.find(key_of(1, 4001), Ms{1}), nullptr);
+  ReplyKey other = reply;
+  other.backend_port = 8081;
+  EXPECT_EQ(table.find_reply(other, Ms{1}), nullptr);
+  table.remove(*flow, Ms{2});
+  EXPECT_EQ(table.find(key, Ms{2}), nullptr);
+  EXPECT_EQ(table.find_reply(reply, Ms{2}), nullptr);
+  EXPECT_FALSE(holds(*flow, key));
+  EXPECT_FALSE(holds(*flow, reply));
+}
+
+TEST_F(FlowTableTest, CountsFlowsOfServicesAndBackends) {
+  FlowTable table = make(100);
+  Flow* first = open(table, key_of(1, 1), FlowState::kUdp, Ms{0});
+  (void)open(table, key_of(1, 2), FlowState::kUdp, Ms{0});
+  EXPECT_EQ(counters_->flows.read(), 2);
+  EXPECT_EQ(counters_->flow_capacity.read(), 100);
+  EXPECT_EQ(counters_->flows_created.read(), 2u);
+  EXPECT_EQ(counters_->backends[5].active.read(), 2);
+  EXPECT_EQ(counters_->services[2].flows.read(), 2u);
+  EXPECT_EQ(counters_->nat_ports_used.read(), 2);
+  table.remove(*first, Ms{0});
+  EXPECT_EQ(counters_->flows.read(), 1);
+  EXPECT_EQ(counters_->backends[5].active.read(), 1);
+  EXPECT_EQ(counters_->services[2].active.read(), 1);
+  EXPECT_EQ(counters_->backends[5].flows.read(), 2u);
+  EXPECT_EQ(counters_->nat_ports_used.read(), 1);
+}
+
+TEST_F(FlowTableTest, RefusesWhenFullAndKeepsWhatIsThere) {
+  FlowTable table = make(50);
+  for (std::uint16_t i = 0; i < 50; ++i) ASSERT_NE(open(table, key_of(1, i), FlowState::kEstablished, Ms{0}), nullptr);
+  EXPECT_TRUE(table.full());
+  EXPECT_EQ(open(table, key_of(1, 50), FlowState::kSynSent, Ms{0}), nullptr);
+  for (std::uint16_t i = 0; i < 50; ++i) EXPECT_NE(table.find(key_of(1, i), Ms{0}), nullptr) << i;
+  table.remove(*table.find(key_of(1, 7), Ms{0}), Ms{0});
+  EXPECT_NE(open(table, key_of(1, 50), FlowState::kSynSent, Ms{0}), nullptr);
+}
+
+TEST_F(FlowTableTest, WorksWithOnePlace) {
+  FlowTable table = make(1);
+  EXPECT_NE(open(table, key_of(1, 1), FlowState::kUdp, Ms{0}), nullptr);
+  EXPECT_EQ(open(table, key_of(1, 2), FlowState::kUdp, Ms{0}), nullptr);
+  EXPECT_EQ(table.find(key_of(1, 2), Ms{0}), nullptr);
+}
+
+struct IdleCase {
+  const char* name;
+  FlowState state;
+  std::uint32_t limit_ms;
+};
+const IdleCase kIdleCases[] = {
+    {"udp", FlowState::kUdp, 300},
+    {"syn_sent", FlowState::kSynSent, 100},
+    {"syn_received", FlowState::kSynReceived, 100},
+    {"established", FlowState::kEstablished, 1000},
+    {"half_closed", FlowState::kFinClient, 1000},
+    {"closed", FlowState::kClosed, 50},
+    {"reset", FlowState::kResetByBackend, 50},
+};
+
+TEST_F(FlowTableTest, ForgetsAnIdleFlowAfterTheLimitOfItsState) {
+  for (const IdleCase& row : kIdleCases) {
+    SCOPED_TRACE(row.name);
+    // The clock of 32 bits wraps in the middle.
+    for (const std::uint32_t start : {0u, 0xffffffffu - 20}) {
+      FlowTable table = make(10);
+      const FlowKey key = key_of(1, 1);
+      (void)open(table, key, row.state, Ms{start});
+      EXPECT_NE(table.find(key, Ms{start + row.limit_ms}), nullptr);
+      EXPECT_EQ(table.find(key, Ms{start + row.limit_ms + 1}), nullptr);
+      EXPECT_EQ(table.size(), 0u);
+
+      Flow* again = open(table, key, row.state, Ms{start});
+      const ReplyKey reply = again->reply;
+      EXPECT_NE(table.find_reply(reply, Ms{start + row.limit_ms}), nullptr);
+      EXPECT_EQ(table.find_reply(reply, Ms{start + row.limit_ms + 1}), nullptr);
+
+      (void)open(table, key, row.state, Ms{start});
+      EXPECT_EQ(table.expire(Ms{start + row.limit_ms}, 1000), 0u);
+      EXPECT_EQ(table.expire(Ms{start + row.limit_ms + 1}, 1000), 1u);
+      EXPECT_EQ(table.size(), 0u);
+      EXPECT_EQ(ports_.stats().taken, 0u);
+    }
+  }
+}
+
+TEST_F(FlowTableTest, APacketPutsTheEndOff) {
+  FlowTable table = make(10);
+  const FlowKey key = key_of(1, 1);
+  Flow* flow = open(table, key, FlowState::kUdp, Ms{0});
+  for (std::uint32_t now = 200; now < 2000; now += 200) {
+    ASSERT_EQ(table.find(key, Ms{now}), flow);
+    table.touch(*flow, Direction::kToBackend, 0, kLimits, Ms{now});
+  }
+}
+
+TEST_F(FlowTableTest, ExpireKeepsToItsBudget) {
+  FlowTable table = make(1000);
+  for (std::uint16_t i = 0; i < 1000; ++i) (void)open(table, key_of(1, i), FlowState::kUdp, Ms{0});
+  std::size_t removed = 0;
+  for (std::size_t turn = 0; turn < table.places() / 10 + 1; ++turn) {
+    const std::size_t now = table.expire(Ms{1000}, 10);
+    EXPECT_LE(now, 10u);
+    removed += now;
+  }
+  EXPECT_EQ(removed, 1000u);
+  EXPECT_EQ(table.displaced(), 0u);
+  EXPECT_EQ(counters_->flows_expired.read(), 1000u);
+}
+
+TEST_F(FlowTableTest, AClosedFlowStaysUntilItsPortIsTakenAgain) {
+  NatPorts one_port({2000, 1}, Random(1));
+  FlowTable table(10, kSecret, one_port, *counters_);
+  const net::Endpoint backend{address4(0xc6336401), 8080};
+  const auto insert = [&](const FlowKey& key, std::uint16_t port, Ms now) {
+    return table.insert({.key = key,
+                         .reply = {.backend = backend.address,
+                                   .backend_port = backend.port,
+                                   .local_port = port,
+                                   .source = 0,
+                                   .proto = key.proto,
+                                   .zero = 0},
+                         .backend = {5, 1},
+                         .service = 2,
+                         .state = FlowState::kEstablished},
+                        FlowLimits{}, now);
+  };
+  const FlowKey first = key_of(1, 1, net::IpProto::kTcp);
+  const FlowKey second = key_of(1, 2, net::IpProto::kTcp);
+  Flow* flow = insert(first, one_port.take(0, first.proto, backend, Ms{0}), Ms{0});
+  table.touch(*flow, Direction::kToBackend, net::kTcpFin | net::kTcpAck, FlowLimits{}, Ms{10});
+  table.touch(*flow, Direction::kToClient, net::kTcpFin | net::kTcpAck, FlowLimits{}, Ms{20});
+  EXPECT_EQ(flow->state, FlowState::kClosed);
+  EXPECT_EQ(one_port.stats().taken, 0u);
+  EXPECT_EQ(counters_->flows_closed.read(), 1u);
+  table.touch(*flow, Direction::kToBackend, net::kTcpAck, FlowLimits{}, Ms{30});  // the last ACK still passes
+  EXPECT_EQ(table.find(first, Ms{30}), flow);
+  EXPECT_EQ(flow->last_seen, Ms{20});
+
+  const std::uint16_t port = one_port.take(0, second.proto, backend, Ms{5000});
+  ASSERT_EQ(port, 2000);
+  Flow* next = insert(second, port, Ms{5000});
+  ASSERT_NE(next, nullptr);
+  EXPECT_EQ(table.find(first, Ms{5000}), nullptr);
+  EXPECT_EQ(table.find_reply(next->reply, Ms{5000}), next);
+  EXPECT_EQ(table.size(), 1u);
+  EXPECT_EQ(one_port.stats().taken, 1u);
+  // A reply key in use by a flow that lives is refused.
+  EXPECT_EQ(insert(first, port, Ms{5000}), nullptr);
+  table.remove(*next, Ms{5000});
+  EXPECT_EQ(one_port.stats().taken, 0u);
+}
+
+TEST_F(FlowTableTest, AFlowWithoutTranslationHasNoReplyKey) {
+  FlowTable table = make(10);
+  const NewFlow plain{
+      .key = key_of(1, 1), .reply = reply_of(1, 0), .backend = {1, 1}, .service = 0, .state = FlowState::kUdp};
+  Flow* flow = table.insert(plain, kLimits, Ms{0});
+  ASSERT_NE(flow, nullptr);
+  EXPECT_EQ(table.find(plain.key, Ms{0}), flow);
+  EXPECT_EQ(table.find_reply(plain.reply, Ms{0}), nullptr);
+  table.remove(*flow, Ms{0});
+  EXPECT_EQ(table.size(), 0u);
+}
+
+TEST_F(FlowTableTest, ScanSeesEachFlowOnceInSlices) {
+  FlowTable table = make(500);
+  for (std::uint16_t i = 0; i < 500; ++i) (void)open(table, key_of(2, i), FlowState::kUdp, Ms{0});
+  std::vector<int> seen(500);
+  std::size_t at = 0;
+  while (at < table.places()) {
+    const std::size_t next = table.scan(at, 7, [&](const Flow& flow) { ++seen[flow.key.client_port]; });
+    ASSERT_LE(next - at, 7u);
+    at = next;
+  }
+  EXPECT_TRUE(std::ranges::all_of(seen, [](int count) { return count == 1; }));
+}
+
+struct Churn {
+  const char* name;
+  std::size_t capacity;
+  std::uint32_t keys;  // drawn from so many: collisions, reinsertion, misses
+  std::size_t steps;
+};
+const Churn kChurns[] = {
+    {"one_chunk", 8, 16, 20'000},
+    {"small_and_always_full", 100, 200, 100'000},
+    {"mostly_full", 5'000, 7'000, 300'000},
+    {"sparse", 5'000, 3'000, 200'000},
+};
+
+struct KeyHash {
+  std::size_t operator()(const FlowKey& key) const {
+    return std::hash<std::string_view>()({reinterpret_cast<const char*>(&key), sizeof(key)});
+  }
+};
+
+// Long random churn against std::unordered_map: the same answers always, and nothing left over at the end.
+TEST_F(FlowTableTest, AgreesWithAMapUnderChurn) {
+  for (const Churn& row : kChurns) {
+    SCOPED_TRACE(row.name);
+    FlowTable table = make(row.capacity);
+    NatPorts ports({1024, 64000}, Random(3));
+    std::unordered_map<FlowKey, ReplyKey, KeyHash> oracle;
+    Random random(row.steps);
+    const auto random_key = [&] {
+      const std::uint32_t n = random.below(row.keys);
+      return key_of(n >> 10, static_cast<std::uint16_t>(n & 1023));
+    };
+    for (std::size_t step = 0; step < row.steps; ++step) {
+      const FlowKey key = random_key();
+      const auto known = oracle.find(key);
+      Flow* flow = table.find(key, Ms{0});
+      ASSERT_EQ(flow != nullptr, known != oracle.end());
+      if (flow != nullptr) {
+        ASSERT_EQ(flow->reply, known->second);
+        ASSERT_EQ(table.find_reply(known->second, Ms{0}), flow);
+        if (random.below(3) == 0) continue;
+        table.remove(*flow, Ms{0});
+        ASSERT_EQ(table.find_reply(known->second, Ms{0}), nullptr);
+        oracle.erase(known);
+        continue;
+      }
+      const std::uint32_t n = static_cast<std::uint32_t>(step % 60000);
+      const ReplyKey reply =
+          reply_of(static_cast<std::uint16_t>(random.below(4)), static_cast<std::uint16_t>(n + 1024));
+      if (table.find_reply(reply, Ms{0}) != nullptr) continue;
+      flow = table.insert({.key = key, .reply = reply, .backend = {1, 1}, .service = 0, .state = FlowState::kUdp},
+                          kLimits, Ms{0});
+      ASSERT_EQ(flow != nullptr, oracle.size() < row.capacity);
+      if (flow != nullptr) oracle.emplace(key, reply);
+      ASSERT_EQ(table.size(), oracle.size());
+    }
+    for (const auto& [key, reply] : oracle) {
+      Flow* flow = table.find(key, Ms{0});
+      ASSERT_NE(flow, nullptr);
+      table.remove(*flow, Ms{0});
+    }
+    EXPECT_EQ(table.size(), 0u);
+    EXPECT_EQ(table.displaced(), 0u);
+  }
+}
+
+// After any number of flows the table is as fast as a fresh one: the flows that lie behind their home chunk do not
+// become more with age.
+TEST_F(FlowTableTest, DoesNotDecay) {
+  constexpr std::size_t kCapacity = 20'000;
+  FlowTable table = make(kCapacity);
+  const auto insert = [&](std::uint32_t n) {
+    (void)table.insert({.key = key_of(n >> 12, static_cast<std::uint16_t>(n & 4095)),
+                        .reply = reply_of(0, 0),
+                        .backend = {1, 1},
+                        .service = 0,
+                        .state = FlowState::kUdp},
+                       kLimits, Ms{0});
+  };
+  for (std::uint32_t n = 0; n < kCapacity; ++n) insert(n);
+  const std::size_t fresh = table.displaced();
+  for (std::uint32_t n = 0; n < 20 * kCapacity; ++n) {
+    table.remove(*table.find(key_of(n >> 12, static_cast<std::uint16_t>(n & 4095)), Ms{0}), Ms{0});
+    insert(n + kCapacity);
+  }
+  EXPECT_EQ(table.size(), kCapacity);
+  EXPECT_LT(table.displaced(), fresh * 3 / 2);
+}
+
+struct Pattern {
+  const char* name;
+  FlowKey (*key)(std::uint32_t n);
+};
+const Pattern kPatterns[] = {
+    {"ports_of_few_clients", [](std::uint32_t n) { return key_of(n >> 12, static_cast<std::uint16_t>(n & 4095)); }},
+    {"one_port_of_many_clients", [](std::uint32_t n) { return key_of(n, 443); }},
+    {"clients_of_many_networks", [](std::uint32_t n) { return key_of(n << 8, static_cast<std::uint16_t>(n % 7)); }},
+};
+
+// Tuples that count up are as good as random ones, whatever the secret: with 14 places a chunk, 3/4 of them used, flows
+// lie 0.04 chunks from home on average.
+TEST_F(FlowTableTest, SpreadsSequentialTuples) {
+  constexpr std::uint32_t kCapacity = 20'000;
+  Random random(11);
+  for (const Pattern& row : kPatterns) {
+    SCOPED_TRACE(row.name);
+    for (int round = 0; round < 10; ++round) {
+      FlowTable table(kCapacity, {random.next(), random.next(), random.next(), random.next()}, ports_, *counters_);
+      for (std::uint32_t n = 0; n < kCapacity; ++n) {
+        (void)table.insert(
+            {.key = row.key(n), .reply = reply_of(0, 0), .backend = {1, 1}, .service = 0, .state = FlowState::kUdp},
+            kLimits, Ms{0});
+      }
+      EXPECT_LT(static_cast<double>(table.displaced()), 0.06 * kCapacity);
+    }
+  }
+}
+
+TEST_F(FlowTableTest, BurstsGiveWhatSingleLookupsGive) {
+  FlowTable table = make(2000);
+  for (std::uint16_t i = 0; i < 2000; i += 2) {
+    (void)open(table, key_of(3, i), i % 6 == 0 ? FlowState::kSynSent : FlowState::kEstablished, Ms{0});
+  }
+  const Ms later{500};  // the opening ones are idle by then
+  Random random(9);
+  for (std::size_t size = 0; size <= FlowTable::kMaxBurst; ++size) {
+    std::vector<FlowKey> keys;
+    std::vector<ReplyKey> replies;
+    for (std::size_t i = 0; i < size; ++i) {
+      keys.push_back(key_of(3, static_cast<std::uint16_t>(random.below(2000))));
+      ReplyKey reply = reply_of(1, static_cast<std::uint16_t>(1024 + random.below(4096)));
+      replies.push_back(reply);
+    }
+    std::vector<Flow*> by_key(size), by_reply(size);
+    const std::size_t before = table.size();
+    table.find(keys, by_key, later);
+    table.find_replies(replies, by_reply, later);
+    EXPECT_EQ(table.size(), before);  // a burst removes nothing
+    for (std::size_t i = 0; i < size; ++i) {
+      const bool idle = keys[i].client_port % 6 == 0;
+      const bool there = keys[i].client_port % 2 == 0 && !idle;
+      EXPECT_EQ(by_key[i] != nullptr, there) << keys[i].client_port;
+      if (by_key[i] != nullptr) EXPECT_EQ(by_key[i]->key, keys[i]);
+      if (by_reply[i] != nullptr) EXPECT_EQ(by_reply[i]->reply, replies[i]);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace sluice::lb
