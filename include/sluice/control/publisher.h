@@ -1,0 +1,51 @@
+// Keeps the published Snapshot true to the configuration and to what the health checks found.
+// Threading: control thread, but for current(). The poll loops only load the slot.
+// Ownership: borrows slot and board; the slot owns the current snapshot, the one before lives until all loops have let go of it.
+// Time:      changes of health are gathered for kGather before tables are built again, so that ten backends that fail together
+//            cost one rebuild.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "sluice/base/result.h"
+#include "sluice/base/time.h"
+#include "sluice/config/config.h"
+#include "sluice/lb/health_board.h"
+#include "sluice/lb/snapshot_slot.h"
+
+namespace sluice::control {
+
+class Publisher {
+ public:
+  static constexpr Duration kGather = std::chrono::milliseconds(20);
+
+  // `wait_for_grace` returns once every poll loop has passed a turn.
+  Publisher(std::shared_ptr<const config::Config> config, const lb::HealthBoard& health, lb::SnapshotSlot& slot,
+            std::function<void()> wait_for_grace);
+
+  // Before the loops start.
+  [[nodiscard]] Result<void> publish_first();
+  // The current snapshot. Any thread.
+  [[nodiscard]] std::shared_ptr<const lb::Snapshot> current() const;
+  // Publishes again if health has changed at least kGather ago. True: it did.
+  bool tick(Instant now);
+
+ private:
+  void publish();
+  void remember(std::shared_ptr<const lb::Snapshot> snapshot);
+
+  std::shared_ptr<const config::Config> config_;
+  const lb::HealthBoard& health_;
+  lb::SnapshotSlot& slot_;
+  std::function<void()> wait_for_grace_;
+  std::uint64_t published_changes_ = 0;   // of the board, as of the current snapshot
+  std::optional<Instant> changed_since_;  // a change that is not published yet was first seen then
+  mutable std::mutex mutex_;
+  std::shared_ptr<const lb::Snapshot> current_;  // under mutex_: for readers that are not poll loops
+};
+
+}  // namespace sluice::control

@@ -1,0 +1,92 @@
+// What sluice says of itself: JSON documents over counters, snapshot and tables, for the admin API.
+// Threading: the admin server's threads. Counters are read while their owners write them: each number is true, two numbers of one
+//            document may be of slightly different moments.
+// Ownership: borrows everything; ProcessView outlives the admin server.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "sluice/base/result.h"
+#include "sluice/config/config.h"
+#include "sluice/control/admin_server.h"
+#include "sluice/lb/flow_query.h"
+#include "sluice/lb/health_board.h"
+#include "sluice/lb/snapshot.h"
+#include "sluice/telemetry/counters.h"
+
+namespace sluice::control {
+
+struct WorkerView {
+  unsigned cpu = 0;
+  const telemetry::WorkerCounters* counters = nullptr;
+  lb::FlowQueryMailbox* flows = nullptr;
+};
+
+struct ProxyView {
+  unsigned cpu = 0;
+  const telemetry::ProxyCounters* counters = nullptr;
+};
+
+struct InterfaceView {
+  std::string name, device, driver, mac;
+  bool link_up = false;
+  std::uint16_t mtu = 0;
+  std::vector<std::string> addresses;
+  std::uint16_t rx_queues = 0, tx_queues = 0;
+  std::uint64_t rx_packets = 0, rx_bytes = 0, rx_missed = 0, rx_errors = 0, rx_no_mbuf = 0;
+  std::uint64_t tx_packets = 0, tx_bytes = 0, tx_errors = 0;
+};
+
+struct MemoryView {
+  std::uint64_t mbufs = 0, mbufs_in_use = 0;
+  bool huge_pages = false;
+};
+
+struct CacheView {
+  std::uint64_t objects = 0, bytes = 0, budget_bytes = 0, evictions = 0;
+};
+
+struct ProcessView {
+  std::string version, config_file, tls_crypto;
+  std::chrono::steady_clock::time_point started;
+  const lb::HealthBoard* health = nullptr;
+  std::vector<WorkerView> workers;
+  std::vector<ProxyView> proxies;
+  // Called on the admin server's threads.
+  std::function<std::shared_ptr<const lb::Snapshot>()> snapshot;
+  std::function<std::vector<InterfaceView>()> interfaces;
+  std::function<MemoryView()> memory;
+  std::function<CacheView()> cache;
+  std::function<bool()> draining;
+};
+
+[[nodiscard]] nlohmann::json status_report(const ProcessView& view);
+[[nodiscard]] nlohmann::json services_report(const ProcessView& view);
+[[nodiscard]] nlohmann::json backends_report(const ProcessView& view);
+[[nodiscard]] nlohmann::json drops_report(const ProcessView& view);
+[[nodiscard]] nlohmann::json interfaces_report(const ProcessView& view);
+
+// The flows of all workers that match ?service= &backend= &client= , at most &limit= (default 1000, at most 100,000).
+// Waits for the workers for up to a second. Not for two threads at once: see FlowReporter.
+class FlowReporter {
+ public:
+  explicit FlowReporter(const ProcessView& view) : view_(view) {}
+  [[nodiscard]] Result<nlohmann::json> report(const AdminQuery& query);
+
+ private:
+  const ProcessView& view_;
+  std::mutex mutex_;                                     // one query at a time per mailbox
+  std::vector<std::unique_ptr<lb::FlowQuery>> pending_;  // given up, but a worker may still write to them
+};
+
+// Puts all of these into the server.
+void add_reports(AdminServer& server, const ProcessView& view, FlowReporter& flows);
+
+}  // namespace sluice::control

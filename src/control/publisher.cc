@@ -1,0 +1,71 @@
+#include "sluice/control/publisher.h"
+
+#include "sluice/base/log.h"
+#include "sluice/lb/build_snapshot.h"
+
+namespace sluice::control {
+namespace {
+
+void log_changes(const lb::Snapshot& before, const lb::Snapshot& now, const lb::HealthBoard& health) {
+  for (std::size_t i = 0; i < now.backends.size(); ++i) {
+    const lb::Backend& backend = now.backends[i];
+    if (!backend.present || i >= before.backends.size() || before.backends[i].state == backend.state) continue;
+    const lb::HealthReport report = health.read(now.id_of(static_cast<lb::BackendIndex>(i)));
+    const std::string& pool = now.pools[backend.pool].name;
+    if (backend.state == lb::BackendState::kUp) {
+      log::info("pool {}: backend {} ({}) is up", pool, now.backend_names[i], backend.endpoint().text());
+    } else {
+      log::warn("pool {}: backend {} ({}) is down: {}{}", pool, now.backend_names[i], backend.endpoint().text(),
+                lb::text_of(report.reason), report.detail != 0 ? fmt::format(" {}", report.detail) : "");
+    }
+  }
+}
+
+}  // namespace
+
+Publisher::Publisher(std::shared_ptr<const config::Config> config, const lb::HealthBoard& health,
+                     lb::SnapshotSlot& slot, std::function<void()> wait_for_grace)
+    : config_(std::move(config)), health_(health), slot_(slot), wait_for_grace_(std::move(wait_for_grace)) {}
+
+Result<void> Publisher::publish_first() {
+  published_changes_ = health_.changes();
+  auto first = lb::build_snapshot(config_, health_, nullptr);
+  if (!first) return std::unexpected(first.error());
+  remember(*first);
+  const auto none = slot_.publish(std::move(*first));
+  return {};
+}
+
+std::shared_ptr<const lb::Snapshot> Publisher::current() const {
+  const std::lock_guard lock(mutex_);
+  return current_;
+}
+
+void Publisher::remember(std::shared_ptr<const lb::Snapshot> snapshot) {
+  const std::lock_guard lock(mutex_);
+  current_ = std::move(snapshot);
+}
+
+bool Publisher::tick(Instant now) {
+  if (health_.changes() == published_changes_) return false;
+  if (!changed_since_) changed_since_ = now;
+  if (now - *changed_since_ < kGather) return false;
+  publish();
+  changed_since_.reset();
+  return true;
+}
+
+void Publisher::publish() {
+  published_changes_ = health_.changes();  // before the reports are read: a later change is seen next time
+  auto next = lb::build_snapshot(config_, health_, slot_.owner().get());
+  if (!next) {
+    log::error("the snapshot stays as it is: {}", next.error().message);
+    return;
+  }
+  log_changes(*slot_.owner(), **next, health_);
+  remember(*next);
+  const std::shared_ptr<const lb::Snapshot> before = slot_.publish(std::move(*next));
+  wait_for_grace_();  // then nobody holds `before` any more, and it may go
+}
+
+}  // namespace sluice::control
