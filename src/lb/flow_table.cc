@@ -60,7 +60,7 @@ FlowTable::FlowTable(std::size_t capacity, const Secret& secret, NatPorts& ports
 }
 
 // wyhash's way: each multiplication folds words with secret ones. The last is the finalizer: without it, tuples that count
-// up form arithmetic progressions, and with an unlucky secret flows lay 3.8 chunks from home on average instead of 0.04.
+// up form arithmetic progressions, and with an unlucky secret flows lay 3.8 chunks from home on average, not 0.04.
 std::uint64_t FlowTable::hash(const void* key) const noexcept {
   std::uint64_t words[3];
   std::memcpy(words, key, sizeof(words));

@@ -54,6 +54,7 @@ struct StackConfig {
   Duration linger = std::chrono::seconds(30);  // close(): at most so long to deliver what was written
   SipKey secret{};                             // initial sequence numbers (RFC 6528)
   std::uint64_t seed = 0;                      // jitter, port choice
+  Offloads offloads{};                         // what the sink does for us: tx_checksum
 };
 
 struct ListenOptions {

@@ -1,0 +1,230 @@
+// The stack behind TcpStack: its tables, and the functions that move a connection. Split over files by what moves it:
+//   core.cc        connections come and go; accept and events reach the application
+//   input.cc       a packet finds its connection, time-wait record or listener; the checks of RFC 9293 section 3.10.7.4
+//   handshake.cc   LISTEN, SYN_SENT, SYN_RECEIVED
+//   ack.cc         what an acknowledgment does: windows, RTT, congestion, loss recovery
+//   receive.cc     data and FIN; the receive window
+//   output.cc      segments are built and sent
+//   timers.cc      retransmission, persist, delayed ACK, keepalive, time limits
+//   connection.cc  what the application calls
+// Threading: one per proxy thread; every call comes from it.
+// Invariant: a connection in a state before kDone is in table_; one in kDone is in no list but perhaps kReady.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "block_pool.h"
+#include "connection.h"
+#include "segment.h"
+#include "sluice/base/random.h"
+#include "sluice/base/timer_wheel.h"
+#include "sluice/tcp/stack.h"
+#include "time_wait.h"
+#include "tuple_table.h"
+
+namespace sluice::tcp {
+
+// Limits and times that no configuration changes.
+inline constexpr Ticks kMinRto = 200;              // Linux' floor; RFC 6298 section 2.4 says 1 s
+inline constexpr Ticks kMaxRto = 60'000;           // RFC 6298 section 2.5
+inline constexpr Ticks kInitialRto = 1000;         // RFC 6298 section 2.1
+inline constexpr Ticks kRtoAfterSynLoss = 3000;    // RFC 6298 section 5.7
+inline constexpr Ticks kDelayedAck = 40;           // RFC 9293 section 3.8.6.3 allows 500 ms
+inline constexpr std::uint8_t kAckEvery = 2;       // segments; RFC 5681 section 4.2
+inline constexpr std::uint8_t kAckStretch = 8;     // segments of one burst that one acknowledgment may cover
+inline constexpr std::uint8_t kQuickAcks = 16;     // segments acknowledged at once while a peer's slow start begins
+inline constexpr std::uint8_t kDuplicateAcks = 3;  // RFC 5681 section 3.2
+inline constexpr std::uint8_t kSynRetries = 6;
+inline constexpr std::uint8_t kSynAckRetries = 5;
+inline constexpr std::uint8_t kKeepaliveProbes = 5;
+inline constexpr Ticks kKeepaliveInterval = 15'000;   // between probes that stay unanswered
+inline constexpr Ticks kChallengeInterval = 500;      // RFC 5961 section 7: at most one a connection in this time
+inline constexpr std::uint32_t kInitialRxBlocks = 8;  // of a new connection's window while memory is plentiful
+inline constexpr std::uint32_t kMinRxBlocks = 2;
+inline constexpr std::uint32_t kCautiousHalfOpen = 128;  // more half-open connections than that get the smallest window
+
+class ConnList {
+ public:
+  [[nodiscard]] ConnIndex front() const noexcept { return head_; }
+  [[nodiscard]] bool empty() const noexcept { return head_ == kNoConn; }
+  [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
+
+ private:
+  friend class Core;
+  ConnIndex head_ = kNoConn;
+  ConnIndex tail_ = kNoConn;
+  std::uint32_t size_ = 0;
+};
+
+struct Listener {
+  net::Endpoint local;
+  Acceptor* acceptor = nullptr;  // nullptr: closed
+  std::uint32_t backlog = 0;
+  std::uint32_t pending = 0;    // half-open, and complete but not yet accepted
+  std::uint32_t half_open = 0;  // of these
+  std::uint16_t generation = 0;
+};
+
+class Core {
+ public:
+  Core(const StackConfig& config, PacketSink& sink, Instant now);
+  ~Core();
+  Core(const Core&) = delete;
+  Core& operator=(const Core&) = delete;
+
+  void input(std::span<const std::uint8_t> packet, Offloads offloads, Instant now) noexcept;
+  void input_icmp_unreachable(std::span<const std::uint8_t> quoted, Instant now) noexcept;
+  std::size_t dispatch() noexcept;
+  void advance(Instant now) noexcept;
+  void flush(Instant now) noexcept;
+  [[nodiscard]] std::optional<Instant> next_deadline() const noexcept;
+  [[nodiscard]] Result<void> listen(const net::Endpoint& local, const ListenOptions& options, Acceptor& acceptor);
+  void unlisten(const net::Endpoint& local) noexcept;
+  [[nodiscard]] Conn* connect(const net::Endpoint& local, const net::Endpoint& remote, StreamHandler& handler,
+                              Instant now, Duration timeout) noexcept;
+  [[nodiscard]] bool is_free(const net::Endpoint& local, const net::Endpoint& remote) const noexcept;
+  [[nodiscard]] const StackStats& stats() const noexcept;
+
+ private:
+  friend class Connection;
+
+  // core.cc
+  [[nodiscard]] static bool is_live(std::uint32_t generation) noexcept { return (generation & 1) != 0; }
+  [[nodiscard]] Connection& conn(ConnIndex index) noexcept {
+    return *reinterpret_cast<Connection*>(blocks_[index].bytes);
+  }
+  [[nodiscard]] const Connection& conn(ConnIndex index) const noexcept {
+    return *reinterpret_cast<const Connection*>(blocks_[index].bytes);
+  }
+  [[nodiscard]] Connection* find(const FourTuple& tuple, std::uint32_t hash) noexcept;
+  [[nodiscard]] Connection* allocate(const FourTuple& tuple, std::uint32_t hash) noexcept;
+  void destroy(Connection& c) noexcept;  // the block is free again; no RST is sent
+  void set_now(Instant now) noexcept;
+  void add_event(Connection& c, StreamEvents events) noexcept;
+  // The protocol is done with the connection. With an error the application hears kClosed; a released one is freed.
+  void finish(Connection& c, StreamError error) noexcept;
+  void enter_time_wait(Connection& c) noexcept;
+  void leave_network(Connection& c) noexcept;  // out of the table, the timers and the sending lists
+  void push(ListId id, Connection& c) noexcept;
+  void remove(ListId id, Connection& c) noexcept;
+  [[nodiscard]] ConnList& list(ListId id) noexcept { return lists_[static_cast<std::size_t>(id)]; }
+  void deliver_accept(Connection& c) noexcept;
+  void feed_starved() noexcept;
+  void drop_pending(Connection& c) noexcept;  // the listener stops counting it
+  [[nodiscard]] Listener* find_listener(const net::Endpoint& local) noexcept;
+  [[nodiscard]] Listener* listener_of(const Connection& c) noexcept;  // nullptr: closed meanwhile
+
+  // input.cc
+  void process(Connection& c, Segment& s) noexcept;
+  [[nodiscard]] bool is_paws_ok(Connection& c, const Segment& s) noexcept;
+  [[nodiscard]] bool trim_to_window(Connection& c, Segment& s) noexcept;
+  void process_rst(Connection& c, const Segment& s) noexcept;
+  void input_no_connection(const Segment& s, std::uint32_t hash) noexcept;
+  [[nodiscard]] bool input_time_wait(TimeWaitRecord& record, const Segment& s, std::uint32_t hash) noexcept;
+
+  // handshake.cc
+  void input_listen(Listener& listener, const Segment& s, std::uint32_t hash, TimeWaitRecord* old) noexcept;
+  void input_syn_sent(Connection& c, Segment& s) noexcept;
+  [[nodiscard]] bool complete_handshake(Connection& c, const Segment& s) noexcept;
+  void take_syn_options(Connection& c, const Segment& s) noexcept;
+  void start_sequence(Connection& c, const TimeWaitRecord* old) noexcept;  // RFC 6528; beyond what `old` used
+  void establish(Connection& c, const Segment& s) noexcept;
+  [[nodiscard]] bool grant_initial_window(Connection& c, bool cautious) noexcept;
+
+  // ack.cc
+  [[nodiscard]] bool process_ack(Connection& c, const Segment& s) noexcept;  // false: drop the segment
+  void take_new_ack(Connection& c, const Segment& s) noexcept;
+  void take_duplicate_ack(Connection& c) noexcept;
+  bool sample_rtt(Connection& c, const Segment& s) noexcept;  // true: there was something to measure
+  void add_rtt_sample(Connection& c, Ticks rtt) noexcept;
+  void release_acked(Connection& c, Seq ack) noexcept;
+  [[nodiscard]] bool our_fin_acked(Connection& c) noexcept;  // false: the connection has left the network
+
+  // receive.cc
+  void process_data(Connection& c, Segment& s) noexcept;
+  void process_fin(Connection& c) noexcept;
+  void acknowledge_data(Connection& c) noexcept;
+  void grow_window_quota(Connection& c) noexcept;
+  void consumed(Connection& c) noexcept;
+  [[nodiscard]] std::uint16_t window_field(Connection& c, bool syn) noexcept;
+
+  // output.cc
+  [[nodiscard]] bool transmit(Connection& c) noexcept;  // what may be sent now; false: the sink had no room
+  [[nodiscard]] bool send_data(Connection& c) noexcept;
+  [[nodiscard]] bool send_fin(Connection& c) noexcept;
+  // Bytes from the cursor or from the first byte of the send buffer; keeps the books of what was sent.
+  [[nodiscard]] bool send_segment(Connection& c, Seq seq, std::uint32_t len, std::uint8_t flags, bool first) noexcept;
+  bool send_ack(Connection& c) noexcept;
+  void send_challenge(Connection& c) noexcept;  // RFC 5961, rate limited
+  void send_syn(Connection& c) noexcept;
+  void retransmit_first(Connection& c) noexcept;
+  void send_probe(Connection& c) noexcept;  // makes the peer say where it stands: keepalive and closed windows
+  void send_rst_for(const Segment& s) noexcept;
+  void send_time_wait_ack(const TimeWaitRecord& record, const Segment& s) noexcept;
+  void reset(Connection& c) noexcept;  // tells the peer; the state does not change
+  void send_bare(const FourTuple& tuple, const HeaderFields& fields) noexcept;
+  void acknowledgment_sent(Connection& c) noexcept;
+  [[nodiscard]] HeaderFields header(Connection& c, Seq seq, std::uint8_t flags) noexcept;
+
+  // timers.cc
+  void arm(Connection& c) noexcept;  // to the earliest deadline
+  void bring_forward(Connection& c, Ticks deadline) noexcept {
+    const Instant at = instant(deadline);
+    if (!c.timer_.armed() || at < c.timer_.deadline()) wheel_.arm(c.timer_, at);
+  }
+  [[nodiscard]] Instant instant(Ticks deadline) const noexcept {
+    return now_ + std::chrono::milliseconds(static_cast<std::int32_t>(deadline - now_ms_));
+  }
+  void start_rtx(Connection& c) noexcept;
+  void start_ack_timer(Connection& c) noexcept;
+  [[nodiscard]] std::optional<Ticks> end_deadline(const Connection& c) const noexcept;
+  void on_timer(Connection& c) noexcept;
+  void on_rtx_timer(Connection& c) noexcept;
+  void on_end_timer(Connection& c) noexcept;
+  [[nodiscard]] static Ticks ticks(Duration d) noexcept {
+    return static_cast<Ticks>(std::chrono::duration_cast<std::chrono::milliseconds>(d).count());
+  }
+  static void fire(void* owner) noexcept;
+  static void fire_time_wait(void* owner) noexcept;
+  void arm_time_wait() noexcept;
+
+  // connection.cc
+  [[nodiscard]] std::uint32_t max_tx_blocks() const noexcept;
+  void after_write(Connection& c, bool fell_short) noexcept;
+
+  struct alignas(64) Block {
+    std::byte bytes[sizeof(Connection)];
+  };
+  struct Slot {                // outlives the connections in the block of the same index
+    std::uint32_t generation;  // odd while a connection lives there
+    ConnIndex next_free;
+  };
+
+  StackConfig config_;
+  PacketSink& sink_;
+  Instant now_;
+  Ticks now_ms_ = 0;
+  mutable StackStats stats_;  // gauges are filled in when asked for
+  TupleHash hash_;
+  TupleTable table_;
+  HugeArray<Block> blocks_;
+  HugeArray<Slot> slots_;
+  ConnIndex fresh_ = 1;
+  ConnIndex free_list_ = kNoConn;
+  BlockPool pool_;
+  TimerWheel wheel_;
+  TimeWaitTable time_wait_;
+  Timer time_wait_timer_;
+  ConnList lists_[kListCount];
+  std::vector<Listener> listeners_;
+  std::uint32_t max_rx_blocks_;
+  std::uint32_t max_tx_blocks_;
+  std::uint8_t rcv_shift_ = 0;
+  bool sink_full_ = false;
+};
+
+}  // namespace sluice::tcp

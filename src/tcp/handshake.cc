@@ -1,0 +1,164 @@
+#include <algorithm>
+
+#include "congestion.h"
+#include "core.h"
+
+namespace sluice::tcp {
+namespace {
+
+// What we can receive in one segment without options.
+std::uint16_t own_mss(const StackConfig& config, const FourTuple& tuple) noexcept {
+  return static_cast<std::uint16_t>(config.mtu - ip_header_len(tuple) - sizeof(net::TcpHeader));
+}
+
+}  // namespace
+
+// RFC 6528: a 4 microsecond clock plus a keyed hash of the tuple. The timestamp clock gets an offset of the same kind,
+// the same for every connection of a tuple, so that it never runs backwards for the peer (RFC 7323 section 5.4).
+void Core::start_sequence(Connection& c, const TimeWaitRecord* old) noexcept {
+  const std::uint64_t keyed =
+      siphash24(config_.secret, {reinterpret_cast<const std::uint8_t*>(&c.tuple_), sizeof(FourTuple)});
+  const auto clock = static_cast<std::uint32_t>(now_.time_since_epoch().count() / 4000);
+  c.iss_ = clock + static_cast<std::uint32_t>(keyed);
+  if (old != nullptr && seq_le(c.iss_, old->snd_nxt)) c.iss_ = old->snd_nxt + 0x10000;  // RFC 6191 section 2
+  c.ts_offset_ = static_cast<std::uint32_t>(keyed >> 32);
+  c.snd_una_ = c.snd_nxt_ = c.snd_max_ = c.iss_;
+  c.congestion_.recover = c.iss_;
+  c.rto_ = kInitialRto;
+  c.quick_acks_ = kQuickAcks;
+  c.last_rx_ = c.last_tx_ = c.progress_ = now_ms_;
+  c.last_challenge_ = now_ms_ - kChallengeInterval;
+}
+
+// A new window is a promise of memory: the fuller the pool, the smaller it is, and at three quarters there is none.
+bool Core::grant_initial_window(Connection& c, bool cautious) noexcept {
+  const std::uint32_t rx_share = pool_.promised();
+  std::uint32_t blocks = std::min(kInitialRxBlocks, max_rx_blocks_);
+  if (rx_share > pool_.size() / 4) blocks = std::min(blocks, kInitialRxBlocks / 2);
+  if (cautious || rx_share > pool_.size() / 2) blocks = kMinRxBlocks;
+  if (rx_share + blocks > pool_.size() / 4 * 3 || !c.rx_.grow_quota(pool_, blocks)) {
+    ++stats_.no_memory;
+    return false;
+  }
+  return true;
+}
+
+// RFC 9293 section 3.10.7.2. `old` is a TIME_WAIT record of the tuple, which this SYN has been found to supersede.
+void Core::input_listen(Listener& listener, const Segment& s, std::uint32_t hash, TimeWaitRecord* old) noexcept {
+  if (listener.pending >= listener.backlog) {
+    ++stats_.listen_overflow;
+    return;
+  }
+  Connection* c = allocate(s.tuple, hash);
+  if (c == nullptr) return;
+  c->passive_ = true;
+  c->listener_ = static_cast<std::uint16_t>(&listener - listeners_.data());
+  c->listener_generation_ = listener.generation;
+  c->state_ = State::kSynReceived;
+  ++stats_.half_open;
+  ++listener.pending;
+  ++listener.half_open;
+  if (!grant_initial_window(*c, listener.half_open > kCautiousHalfOpen)) return destroy(*c);
+  start_sequence(*c, old);
+  if (old != nullptr) time_wait_.remove(*old);
+  c->irs_ = s.seq;
+  c->rcv_nxt_ = c->rcv_adv_ = c->last_ack_sent_ = s.seq + 1;
+  c->ts_on_ = s.options.has_timestamp;
+  if (s.options.has_window_scale) c->rcv_shift_ = rcv_shift_;
+  take_syn_options(*c, s);
+  push(ListId::kOutput, *c);
+}
+
+// Options count only in a SYN (RFC 9293 section 3.7.1, RFC 7323 section 2.2). Both sides must offer scale and
+// timestamps.
+void Core::take_syn_options(Connection& c, const Segment& s) noexcept {
+  const bool v4 = c.tuple_.remote.address.is_v4();
+  std::uint16_t mss = s.options.mss != 0 ? s.options.mss : (v4 ? kDefaultMss4 : kDefaultMss6);
+  constexpr std::uint16_t kMinMss = 88;  // smaller ones are only seen in attacks that make us send headers
+  mss = std::max(std::min(mss, own_mss(config_, c.tuple_)), kMinMss);
+  if (s.options.has_window_scale) {
+    c.snd_shift_ = s.options.window_scale;
+  } else {
+    c.rcv_shift_ = 0;
+  }
+  c.ts_on_ = c.ts_on_ && s.options.has_timestamp;
+  if (c.ts_on_) {
+    mss = static_cast<std::uint16_t>(mss - kTimestampOptionLen);  // RFC 6691: the options are taken from the payload
+    c.ts_recent_ = s.options.ts_value;
+    c.ts_recent_at_ = now_ms_;
+  }
+  c.mss_ = mss;
+  c.rx_round_end_ = c.rcv_nxt_ + c.rx_.window() / 2;
+}
+
+// RFC 9293 section 3.10.7.3.
+void Core::input_syn_sent(Connection& c, Segment& s) noexcept {
+  const bool acks_our_syn = s.has(kTcpAck) && seq_gt(s.ack, c.iss_) && seq_le(s.ack, c.snd_max_);
+  if (s.has(kTcpAck) && !acks_our_syn) {
+    if (!s.has(kTcpRst)) send_rst_for(s);
+    return;
+  }
+  if (s.has(kTcpRst)) {
+    if (!acks_our_syn) return;
+    ++stats_.resets_in;
+    return finish(c, StreamError::kRefused);
+  }
+  if (!s.has(kTcpSyn)) return;
+  c.irs_ = s.seq;
+  c.rcv_nxt_ = c.last_ack_sent_ = s.seq + 1;
+  c.rcv_adv_ = c.rcv_nxt_ + std::min<std::uint32_t>(c.rx_.window(), 0xffff);  // as our SYN advertised it
+  take_syn_options(c, s);
+  if (acks_our_syn) {
+    establish(c, s);
+    c.ack_now_ = true;
+  } else {  // simultaneous open
+    c.state_ = State::kSynReceived;
+    ++stats_.half_open;
+    send_syn(c);
+  }
+}
+
+// RFC 9293 section 3.10.7.4, fifth check, SYN-RECEIVED. False: the segment is dealt with.
+bool Core::complete_handshake(Connection& c, const Segment& s) noexcept {
+  if (seq_le(s.ack, c.snd_una_) || seq_gt(s.ack, c.snd_max_)) {
+    send_rst_for(s);
+    return false;
+  }
+  if (c.passive_ && listener_of(c) == nullptr) {  // closed meanwhile
+    reset(c);
+    destroy(c);
+    return false;
+  }
+  --stats_.half_open;
+  if (c.passive_) --listener_of(c)->half_open;
+  establish(c, s);
+  return true;
+}
+
+void Core::establish(Connection& c, const Segment& s) noexcept {
+  sample_rtt(c, s);
+  const bool syn_lost = c.backoff_ > 0;
+  if (syn_lost && c.srtt_ == 0) c.rto_ = kRtoAfterSynLoss;
+  c.congestion_.window = syn_lost ? c.mss_ : initial_window(c.mss_);  // RFC 5681 section 3.1
+  c.congestion_.threshold = kNoThreshold;
+  c.state_ = State::kEstablished;
+  c.backoff_ = 0;
+  c.rtx_on_ = false;
+  c.snd_una_ = c.iss_ + 1;
+  c.snd_wnd_ = s.has(kTcpSyn) ? s.window : static_cast<std::uint32_t>(s.window) << c.snd_shift_;
+  c.max_snd_wnd_ = c.snd_wnd_;
+  c.snd_wl1_ = s.seq;
+  c.snd_wl2_ = s.ack;
+  c.last_rx_ = c.progress_ = now_ms_;
+  if (c.passive_) {
+    push(ListId::kReady, c);
+  } else {
+    ++stats_.connected;
+    add_event(c, StreamEvents::kConnected);
+  }
+  if (c.fin_queued_) c.state_ = State::kFinWait1;
+  push(ListId::kOutput, c);
+  arm(c);
+}
+
+}  // namespace sluice::tcp

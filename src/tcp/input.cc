@@ -1,0 +1,169 @@
+#include "core.h"
+
+namespace sluice::tcp {
+
+void Core::input(std::span<const std::uint8_t> packet, Offloads offloads, Instant now) noexcept {
+  set_now(now);
+  ++stats_.segments_in;
+  Segment s;
+  switch (parse_segment(packet, offloads, s)) {
+    case ParseResult::kOk:
+      break;
+    case ParseResult::kBadChecksum:
+      ++stats_.bad_checksum;
+      return;
+    case ParseResult::kBadSegment:
+      ++stats_.bad_segment;
+      return;
+  }
+  const std::uint32_t hash = hash_(s.tuple);
+  if (Connection* c = find(s.tuple, hash); c != nullptr) [[likely]] {
+    process(*c, s);
+  } else {
+    input_no_connection(s, hash);
+  }
+}
+
+// RFC 9293 section 3.10.7.1, 3.10.7.2, and TIME_WAIT of 3.10.7.4.
+void Core::input_no_connection(const Segment& s, std::uint32_t hash) noexcept {
+  TimeWaitRecord* record = time_wait_.find(s.tuple, hash);
+  if (record != nullptr && !input_time_wait(*record, s, hash)) return;
+  if (s.has(kTcpRst)) return;
+  Listener* listener = find_listener(s.tuple.local);
+  if (listener != nullptr && !s.has(kTcpAck)) {
+    if (s.has(kTcpSyn)) return input_listen(*listener, s, hash, nullptr);
+    ++stats_.bad_segment;  // neither SYN nor ACK nor RST: "drop the segment"
+    return;
+  }
+  ++stats_.no_connection;
+  send_rst_for(s);
+}
+
+// False: the segment is dealt with.
+bool Core::input_time_wait(TimeWaitRecord& record, const Segment& s, std::uint32_t hash) noexcept {
+  if (s.has(kTcpRst)) return false;  // RFC 1337 section 3: a RST does not end TIME_WAIT
+  if (s.has(kTcpSyn) && !s.has(kTcpAck)) {
+    // RFC 6191 section 2: newer by its timestamp, or, without timestamps, by its sequence number (RFC 9293 section
+    // 3.6.1).
+    const bool newer = record.ts_on && s.options.has_timestamp
+                           ? seq_gt(s.options.ts_value, record.ts_recent) ||
+                                 (s.options.ts_value == record.ts_recent && seq_gt(s.seq, record.rcv_nxt))
+                           : seq_gt(s.seq, record.rcv_nxt);
+    Listener* listener = find_listener(s.tuple.local);
+    if (newer && listener != nullptr) {
+      input_listen(*listener, s, hash, &record);
+      return false;
+    }
+  }
+  if (s.has(kTcpFin) && s.seq + s.len() == record.rcv_nxt) time_wait_.restart(record, now_ms_);
+  // Anything else is old or forged: the acknowledgment tells an honest peer where we stand. A bare ACK that says
+  // nothing new gets none, or two ends in TIME_WAIT would answer each other for ever.
+  if (s.len() > 0 || s.ack != record.snd_nxt || s.seq != record.rcv_nxt) send_time_wait_ack(record, s);
+  return false;
+}
+
+void Core::process(Connection& c, Segment& s) noexcept {
+  if (c.state_ == State::kSynSent) return input_syn_sent(c, s);
+  // RFC 9293 section 3.10.7.4, in its order; RFC 5961 for RST, SYN and ACK.
+  if (s.has(kTcpRst)) return process_rst(c, s);
+  if (s.has(kTcpSyn)) {
+    if (c.state_ != State::kSynReceived || s.seq != c.irs_) return send_challenge(c);  // RFC 5961 section 4.2
+    if (!s.has(kTcpAck)) return send_syn(c);  // the peer's SYN again: our answer was lost
+    s.flags &=
+        static_cast<std::uint8_t>(~kTcpSyn);  // simultaneous open, RFC 9293 figure 8: its SYN was counted already
+    ++s.seq;
+  }
+  if (c.ts_on_ && !is_paws_ok(c, s)) return;
+  const Seq seq = s.seq;
+  if (!trim_to_window(c, s)) return;
+  if (!s.has(kTcpAck)) return;
+  if (c.state_ == State::kSynReceived && !complete_handshake(c, s)) return;
+  // RFC 7323 section 4.3 (2)
+  if (c.ts_on_ && seq_ge(s.options.ts_value, c.ts_recent_) && seq_le(seq, c.last_ack_sent_)) {
+    c.ts_recent_ = s.options.ts_value;
+    c.ts_recent_at_ = now_ms_;
+  }
+  c.last_rx_ = now_ms_;
+  c.keepalive_probes_ = 0;
+  if (!process_ack(c, s)) return;
+  if (!s.payload.empty() || s.has(kTcpFin)) process_data(c, s);
+}
+
+// RFC 7323 section 5.3 (R1). False: dropped.
+bool Core::is_paws_ok(Connection& c, const Segment& s) noexcept {
+  if (!s.options.has_timestamp) {  // section 3.2: once negotiated, a segment without one is dropped
+    ++stats_.bad_segment;
+    return false;
+  }
+  if (seq_ge(s.options.ts_value, c.ts_recent_)) return true;
+  constexpr Ticks kIdleLimit = 24u * 24 * 3600 * 1000;  // section 5.5: after 24 days the old timestamp says nothing
+  if (now_ms_ - c.ts_recent_at_ > kIdleLimit) return true;
+  if (s.len() > 0) {
+    c.ack_now_ = true;
+    push(ListId::kOutput, c);
+  } else {
+    send_challenge(c);
+  }
+  return false;
+}
+
+// First check of RFC 9293 section 3.10.7.4: leaves what lies inside the window. False: nothing does; acknowledged and
+// dropped.
+bool Core::trim_to_window(Connection& c, Segment& s) noexcept {
+  const std::uint32_t len = s.len();
+  if (s.seq == c.rcv_nxt_ && len <= c.rcv_window()) [[likely]]
+    return true;
+  const Seq edge = c.rcv_adv_;
+  const bool before = seq_lt(s.seq, c.rcv_nxt_) && seq_le(s.seq + len, c.rcv_nxt_);
+  // A segment without data may stand right at the edge: the peer has filled the window, and something on the way is
+  // missing.
+  const bool beyond = len == 0 ? seq_gt(s.seq, edge) : seq_ge(s.seq, edge) && s.seq != c.rcv_nxt_;
+  if (before || beyond) {
+    if (len == 0) {
+      send_challenge(
+          c);  // keepalive and window probes; rate limited, or two confused ends would answer each other for ever
+    } else {
+      c.ack_now_ = true;
+      push(ListId::kOutput, c);
+    }
+    return false;
+  }
+  if (seq_lt(s.seq, c.rcv_nxt_)) {
+    s.payload = s.payload.subspan(c.rcv_nxt_ - s.seq);
+    s.seq = c.rcv_nxt_;
+  }
+  if (const Seq end = s.seq + s.len(); seq_gt(end, edge)) {
+    // With a closed window this leaves an acknowledgment, which must be taken (RFC 9293 section 3.10.7.4).
+    s.flags &= static_cast<std::uint8_t>(~kTcpFin);
+    const std::uint32_t room = edge - s.seq;
+    if (s.payload.size() > room) s.payload = s.payload.first(room);
+    c.ack_now_ = true;
+    push(ListId::kOutput, c);
+  }
+  return true;
+}
+
+// RFC 5961 section 3.2: only the exact sequence number resets; another one inside the window is answered.
+void Core::process_rst(Connection& c, const Segment& s) noexcept {
+  if (s.seq != c.rcv_nxt_) {
+    if (seq_gt(s.seq, c.rcv_nxt_) && seq_lt(s.seq, c.rcv_adv_)) send_challenge(c);
+    return;
+  }
+  ++stats_.resets_in;
+  const bool our_syn = c.state_ == State::kSynReceived && !c.passive_;
+  finish(c, our_syn ? StreamError::kRefused : StreamError::kReset);
+}
+
+// RFC 5927: what an ICMP message says is believed only while nothing was ever heard from the peer, and only about a
+// sequence number that is in flight.
+void Core::input_icmp_unreachable(std::span<const std::uint8_t> quoted, Instant now) noexcept {
+  set_now(now);
+  FourTuple tuple;
+  Seq seq = 0;
+  if (!parse_quoted(quoted, tuple, seq)) return;
+  Connection* c = find(tuple, hash_(tuple));
+  if (c == nullptr || c->state_ != State::kSynSent || seq != c->iss_ || c->snd_max_ == c->iss_) return;
+  finish(*c, StreamError::kUnreachable);
+}
+
+}  // namespace sluice::tcp

@@ -1,0 +1,60 @@
+// The send buffer of a connection: a chain of blocks holding what was written and is not acknowledged yet, and a cursor
+// at the next byte to be sent.
+// Threading: belongs to its connection.
+// Ownership: owns its blocks, clear() gives them back.
+// Units:     bytes; offsets are within a block.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "block_pool.h"
+
+namespace sluice::tcp {
+
+class TxQueue {
+ public:
+  // A reservation no shorter than the wish or than this is given while there are blocks; a shorter rest of the last
+  // block is left unused rather than handed out.
+  static constexpr std::size_t kUsefulRoom = 1024;
+
+  [[nodiscard]] std::span<std::uint8_t> reserve(BlockPool& pool, std::size_t wish, std::uint32_t max_blocks) noexcept;
+  void commit(BlockPool& pool, std::size_t bytes) noexcept;
+  std::size_t append(BlockPool& pool, std::span<const std::uint8_t> bytes, std::uint32_t max_blocks) noexcept;
+  // So much append() would take now.
+  [[nodiscard]] std::size_t space(BlockPool& pool, std::uint32_t max_blocks) const noexcept;
+
+  // The first `bytes` were acknowledged: their blocks are given back.
+  void release(BlockPool& pool, std::uint32_t bytes) noexcept;
+  void clear(BlockPool& pool) noexcept;
+
+  // Copies from the cursor on and moves it; or from the first byte, without moving it.
+  void copy_next(BlockPool& pool, std::span<std::uint8_t> to) noexcept;
+  void copy_first(BlockPool& pool, std::span<std::uint8_t> to) noexcept;
+  void rewind(BlockPool& pool) noexcept;  // the cursor goes to the first byte
+
+  [[nodiscard]] std::uint32_t bytes() const noexcept { return bytes_; }
+  [[nodiscard]] std::uint32_t blocks() const noexcept { return blocks_; }
+
+ private:
+  struct Cursor {
+    BlockId block = kNoBlock;
+    std::uint16_t offset = 0;
+  };
+  [[nodiscard]] bool add_block(BlockPool& pool, std::uint32_t max_blocks) noexcept;
+  [[nodiscard]] std::uint32_t tail_room(BlockPool& pool) const noexcept {
+    return tail_ == kNoBlock ? 0 : kBlockSize - pool.end(tail_);
+  }
+  static Cursor copy(BlockPool& pool, Cursor from, std::span<std::uint8_t> to) noexcept;
+
+  BlockId head_ = kNoBlock;
+  BlockId tail_ = kNoBlock;
+  BlockId cursor_ = kNoBlock;  // kNoBlock: everything was sent; the next byte committed is the next to send
+  std::uint32_t bytes_ = 0;
+  std::uint16_t cursor_offset_ = 0;
+  std::uint16_t blocks_ = 0;
+  bool reserved_ = false;  // someone may be writing into the last block: it must not be given back
+};
+
+}  // namespace sluice::tcp

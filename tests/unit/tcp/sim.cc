@@ -1,0 +1,121 @@
+#include "sim.h"
+
+#include <algorithm>
+#include <fstream>
+
+namespace sluice::tcp::test {
+
+std::span<std::uint8_t> QueueSink::reserve(std::size_t bytes) noexcept {
+  if (has_room && !has_room()) return {};
+  room_.assign(bytes, 0);
+  return room_;
+}
+
+void QueueSink::commit(std::size_t bytes) noexcept {
+  room_.resize(bytes);
+  packets.push_back(std::move(room_));
+  room_ = {};
+}
+
+Network::Network(std::uint64_t seed, const LinkFaults& faults, const StackConfig& a, const StackConfig& b)
+    : random_(seed), faults_(faults) {
+  const StackConfig* configs[] = {&a, &b};
+  for (std::size_t i = 0; i < 2; ++i) {
+    hosts_[i].sink.has_room = [this] { return !chance(faults_.no_room); };
+    hosts_[i].stack = std::make_unique<TcpStack>(*configs[i], hosts_[i].sink, now_);
+  }
+}
+
+void Network::at(Instant when, std::function<void()> action) {
+  events_.push(Event{std::max(when, now_), order_++, 0, {}, std::move(action)});
+}
+
+void Network::send(std::size_t from, Packet packet) {
+  if (on_packet && !on_packet(from, packet)) return;
+  constexpr std::size_t kLogLimit = 4096;
+  if (log_.size() < kLogLimit) log_.emplace_back(now_, packet);
+  if (chance(faults_.loss)) return;
+  Host& host = hosts_[from];
+  Instant leaves = now_;
+  if (faults_.bytes_per_second != 0) {
+    const auto ns = [&](std::size_t bytes) {
+      return Duration(static_cast<std::int64_t>(bytes * 1'000'000'000ull / faults_.bytes_per_second));
+    };
+    host.line_free_at = std::max(host.line_free_at, now_);
+    if (host.line_free_at - now_ > ns(faults_.queue_bytes)) return;
+    host.line_free_at += ns(packet.size());
+    leaves = host.line_free_at;
+  }
+  const unsigned copies = chance(faults_.duplicate) ? 2 : 1;
+  for (unsigned i = 0; i < copies; ++i) {
+    Packet copy = packet;
+    Instant arrives = leaves + faults_.delay;
+    if (chance(faults_.reorder)) {
+      arrives += Duration(random_.below(static_cast<std::uint32_t>(faults_.reorder_by.count()) + 1));
+    }
+    if (chance(faults_.corrupt)) copy[random_.below(static_cast<std::uint32_t>(copy.size()))] ^= 1u << random_.below(8);
+    events_.push(Event{arrives, order_++, 1 - from, std::move(copy), {}});
+  }
+}
+
+void Network::turn() {
+  while (!events_.empty() && events_.top().at <= now_) {
+    Event event = std::move(const_cast<Event&>(events_.top()));  // NOLINT: popped on the next line
+    events_.pop();
+    if (event.action) {
+      event.action();
+    } else {
+      hosts_[event.to].stack->input(event.packet, {}, now_);
+    }
+  }
+  for (std::size_t i = 0; i < 2; ++i) {
+    hosts_[i].stack->dispatch();
+    hosts_[i].stack->advance(now_);
+    hosts_[i].stack->flush(now_);
+    std::vector<Packet> out = std::exchange(hosts_[i].sink.packets, {});
+    for (Packet& packet : out) send(i, std::move(packet));
+  }
+}
+
+bool Network::run(Instant limit, const std::function<bool()>& until) {
+  turn();
+  while (!until()) {
+    std::optional<Instant> next;
+    const auto consider = [&](std::optional<Instant> at) {
+      if (at && (!next || *at < *next)) next = at;
+    };
+    if (!events_.empty()) consider(events_.top().at);
+    for (Host& host : hosts_) consider(host.stack->next_deadline());
+    if (!next || *next > limit) {
+      now_ = std::max(now_, limit);
+      turn();
+      return until();
+    }
+    now_ = std::max(now_, *next);
+    turn();
+  }
+  return true;
+}
+
+void Network::write_pcap(const std::string& path) const { test::write_pcap(path, log_); }
+
+void write_pcap(const std::string& path, const std::vector<std::pair<Instant, Packet>>& packets) {
+  std::ofstream file(path, std::ios::binary);
+  const auto put = [&](std::uint32_t value) { file.write(reinterpret_cast<const char*>(&value), 4); };
+  put(0xa1b23c4d);  // nanosecond time stamps
+  put(2 | 4 << 16);
+  put(0);
+  put(0);
+  put(65535);
+  put(101);  // LINKTYPE_RAW: from the IP header on
+  for (const auto& [at, packet] : packets) {
+    const auto ns = static_cast<std::uint64_t>(at.time_since_epoch().count());
+    put(static_cast<std::uint32_t>(ns / 1'000'000'000));
+    put(static_cast<std::uint32_t>(ns % 1'000'000'000));
+    put(static_cast<std::uint32_t>(packet.size()));
+    put(static_cast<std::uint32_t>(packet.size()));
+    file.write(reinterpret_cast<const char*>(packet.data()), static_cast<std::streamsize>(packet.size()));
+  }
+}
+
+}  // namespace sluice::tcp::test
