@@ -144,7 +144,7 @@ def sluice(start_sluice, origins, www, certs, files):
     """The one that most tests of a file share: every kind of service (world.config), all backends up."""
     origins.restore()
     with start_sluice(world.config(certs, files)) as running:
-        running.wait_until_up()
+        running.wait_until_up(*BACKENDS)
         yield running
 
 

@@ -56,6 +56,7 @@ if SLOW:
 
 # Flows and connections go away soon, so that a test can see them gone.
 SHORT_FLOWS = {"closing": "1s", "udp": "3s"}
+KEEPALIVE = {"idle": 32, "timeout": "5s"}
 
 
 def pools(weights=None) -> dict:
@@ -63,9 +64,10 @@ def pools(weights=None) -> dict:
         "echo4": {"backends": backends(BACKEND4, ECHO_PORT, weights), "health": TCP_CHECK},
         "echo6": {"backends": backends(BACKEND6, ECHO_PORT, weights), "health": TCP_CHECK},
         "http4": {"balance": "round_robin", "backends": backends(BACKEND4, HTTP_PORT), "health": HTTP_CHECK,
-                  "keepalive": {"idle": 32, "timeout": "10s"}, "timeouts": {"connect": "1s", "response": "3s"}},
-        "http6": {"balance": "round_robin", "backends": backends(BACKEND6, HTTP_PORT), "health": HTTP_CHECK},
-        "www": {"balance": "round_robin", "backends": backends(BACKEND4, NGINX_PORT), "health": HTTP_CHECK},
+                  "keepalive": KEEPALIVE, "timeouts": {"connect": "1s", "response": "3s"}},
+        "http6": {"balance": "round_robin", "backends": backends(BACKEND6, HTTP_PORT), "health": HTTP_CHECK, "keepalive": KEEPALIVE},
+        "www": {"balance": "round_robin", "backends": backends(BACKEND4, NGINX_PORT), "health": HTTP_CHECK,
+                "keepalive": KEEPALIVE},
         "nobody": {"backends": [{"name": "nobody", "address": BACKEND4["backend1"], "port": 9}], "health": TCP_CHECK},
         "dead": {"backends": [{"name": "dead", "address": BACKEND4["backend1"], "port": 9}]},
     }

@@ -58,7 +58,8 @@ class Sluice:
         def running():
             if self.process.poll() is not None:
                 raise LabError(f"sluice ended with exit code {self.process.returncode}:\n{self.log()}")
-            return self.socket.exists() and self.ctl("status", check=False)
+            status = self.socket.exists() and self.ctl("status", check=False)
+            return status and status["state"] == "running"
 
         wait_for(running, f"sluice answers on {self.socket}\n{self.log()}", timeout)
 
@@ -67,7 +68,7 @@ class Sluice:
         def up():
             rows = self.ctl("backends")
             wanted = [row for row in rows if not names or row["backend"] in names]
-            return wanted and all(row["state"] == "up" for row in wanted)
+            return wanted and all(row["up"] for row in wanted)
 
         wait_for(up, f"backends {' '.join(names)} are up: {self.ctl('backends')}\n{self.log()}", timeout)
 
