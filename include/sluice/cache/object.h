@@ -25,6 +25,7 @@
 namespace sluice::cache {
 
 class Body;
+class Budget;
 class Object;
 
 // A counted reference, to an Object or a Body.
@@ -76,9 +77,9 @@ class Object {
 
  private:
   friend class Reader;
-  friend class Store;
   friend class Shard;
-  friend class ObjectBuilder;
+  friend class Fill;
+  friend class ObjectMaker;
   Object() = default;
   ~Object();
 
@@ -88,10 +89,12 @@ class Object {
   UnixSeconds response_time_ = 0;
   http::HeaderList headers_;      // views into arena_
   http::Validators validators_;   // views into arena_
-  std::string_view vary_;         // names that select this variant, lower case, comma separated: view into arena_
-  std::string_view vary_values_;  // what the request had for them: view into arena_
+  std::string_view vary_;         // the Vary field's names, comma separated; view into arena_
+  std::string_view vary_values_;  // what the request had for them (see vary.h); view into arena_
   std::unique_ptr<char[]> arena_;
+  std::uint64_t key_hash_ = 0;
   std::size_t charged_ = 0;
+  Budget* budget_ = nullptr;
   BodyRef body_;
 };
 
@@ -116,11 +119,10 @@ class Reader {
 
  private:
   ObjectRef object_;
-  Body* body_ = nullptr;
-  void* chunk_ = nullptr;  // where position_ lies
+  Body* body_ = nullptr;           // nullptr: moved from
+  const void* chunk_ = nullptr;    // where position_ lies, or the chunk before it
+  std::uint64_t chunk_start_ = 0;  // position of that chunk's first byte
   std::uint64_t position_ = 0;
-  std::uint64_t chunk_start_ = 0;  // position of the chunk's first byte
-  std::uint64_t seen_size_ = 0;    // what status() last saw
 };
 
 }  // namespace sluice::cache

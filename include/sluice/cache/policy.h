@@ -81,6 +81,8 @@ enum class RequestUse : std::uint8_t {
   kBypass,  // the cache is not asked: another method, or no-store
 };
 [[nodiscard]] RequestUse judge_request(const http::RequestHead& request) noexcept;
+// Fields of the client's request that must not go into the fetch of a fill: they would bring back less than the whole (section 4.3.1).
+[[nodiscard]] bool may_forward_to_fill(http::HeaderId id) noexcept;
 // Whether the stored response may be served to the request without asking the origin (section 4.2, 5.2.1).
 [[nodiscard]] bool may_serve(const CacheControl& request, std::uint32_t age, const ResponsePolicy& policy) noexcept;
 // Section 4.4: a response of this status to an unsafe method makes what is stored under the target's key invalid.

@@ -2,11 +2,11 @@
 //
 //   Lookup found = store.lookup(request, waiter);
 //   kHit    serve found.object
-//   kStale  found.fill is ours: ask the origin with found.object's validators; 304: fill.freshen(), else as kMiss
-//   kMiss   found.fill may be ours (if it holds one): fetch, then fill.start() and append()/finish(), or
-//   fill.abandon().
-//           Without a fill (HEAD, Range, uncacheable before): fetch and pass the answer on.
-//   kWait   someone else fetches it: the waiter is registered, lookup() again when woken; waiter.cancel() to leave
+//   kStale  ask the origin with found.object's validators. 304: found.fill.freshen(), or without a fill (another one runs) just serve
+//           the object; any other answer as kMiss
+//   kMiss   fetch. With a fill (bool(found.fill)): judge_response(), then fill.start() and append()/finish(), or fill.abandon();
+//           leave out of the fetch what may_forward_to_fill() says. Without one (HEAD, Range, lately uncacheable): pass the answer on.
+//   kWait   someone else fetches it: the waiter is registered; lookup() again with waited = true when woken; waiter.cancel() to leave
 //   kNotCached  the request said only-if-cached: answer 504
 //
 // A fill is detached from the client that began it: the client's exchange reads the object by a Reader like everybody
@@ -60,10 +60,10 @@ struct LookupRequest {
   const http::HeaderList* headers = nullptr;
   CacheControl directives;  // of the request
   UnixSeconds now = 0;
+  bool waited = false;  // this is the lookup after a kWait: do not wait again
 };
 
 class Shard;
-class Store;
 struct Flight;
 
 // The right, and the duty, to fetch one key. Destroying it without start(), freshen() or abandon() abandons it; after
@@ -74,7 +74,7 @@ class Fill {
   Fill(Fill&& other) noexcept;
   Fill& operator=(Fill&& other) noexcept;
   ~Fill();
-  explicit operator bool() const noexcept { return flight_ != nullptr; }
+  explicit operator bool() const noexcept { return flight_ != nullptr || object_; }
 
   // Stores the head; the object is found by others from now on (when its length is known; else when it is complete).
   // nullptr: it does not fit (object limit, budget): the fill is over, pass the answer on. `policy.store()` must hold.
@@ -89,7 +89,8 @@ class Fill {
   void finish() noexcept;                                  // the body is complete
   void fail() noexcept;                                    // the origin broke off: readers fail, nothing stays
 
-  // 304: the stored object with its fields and freshness renewed (RFC 9111 section 4.3.4).
+  // 304: the stored object with its fields and freshness renewed (RFC 9111 section 4.3.4); the fill is over. nullptr: the 304 is not
+  // about the stored object, which is gone now; the fill stays: fetch again without conditions.
   [[nodiscard]] ObjectRef freshen(const http::HeaderList& request, const http::ResponseHead& not_modified,
                                   const ExchangeTimes& times);
   // Nothing will be stored. `uncacheable`: the answer may not be stored; then waiters stop queueing for this key for a
@@ -99,10 +100,12 @@ class Fill {
 
  private:
   friend class Shard;
-  friend class Store;
   Fill(Shard* shard, Flight* flight) noexcept : shard_(shard), flight_(flight) {}
+  void end() noexcept;
+
   Shard* shard_ = nullptr;
-  Flight* flight_ = nullptr;
+  Flight* flight_ = nullptr;  // until others may find the object, or nothing will come
+  ObjectRef object_;          // from start() to finish() or fail()
   bool stored_ = false;
 };
 
@@ -112,7 +115,7 @@ struct Lookup {
   Forward forward = Forward::kNone;  // why the request has to go to the origin
   bool served_stale = false;         // kHit within stale-while-revalidate or the request's max-stale
   ObjectRef object;                  // kHit, kStale
-  Fill fill;                         // kStale, kMiss
+  Fill fill;                         // kStale, kMiss: may be none
 };
 
 struct StoreStats {
@@ -149,7 +152,6 @@ class Store {
   [[nodiscard]] StoreStats stats() const noexcept;
 
  private:
-  friend class Shard;
   class Impl;
   std::unique_ptr<Impl> impl_;
 };

@@ -3,9 +3,8 @@
 // leads to the
 //            waiter's own thread. It must not call the cache. It comes once for each registration, and may come for
 //            nothing: look again. Everything else is called by the waiter's own thread.
-// Ownership: the waiter is embedded in its owner; destroying it ends its registration. When cancel() (or the
-// destructor) returns, no
-//            wake() is running and none will come.
+// Ownership: the waiter is embedded in its owner; destroying it ends its registration. When cancel() (or the destructor) returns, no
+//            wake() is running and none will come. It must not outlive the store. A derived class calls cancel() in its destructor.
 #pragma once
 
 #include <mutex>
@@ -27,29 +26,29 @@ class Waiter {
 
  private:
   friend class WaitList;
-  std::mutex* guard_ = nullptr;  // of the list it was last registered in; outlives the registration. Own thread: rw
-  Waiter* next_ = nullptr;       // guarded by *guard_
-  Waiter* previous_ = nullptr;   // guarded by *guard_
-  bool linked_ = false;          // guarded by *guard_
+  std::mutex* guard_ =
+      nullptr;              // of the list it was last registered in; the store's, so it never dangles. Own thread: rw
+  Waiter* next_ = nullptr;  // guarded by *guard_
+  Waiter* previous_ = nullptr;  // guarded by *guard_
+  WaitList* list_ = nullptr;    // guarded by *guard_; nullptr: not registered
 };
 
-// The waiters of one thing. Every call with the guard held.
+// The waiters of one thing. Every call with the guard held; empty before it is destroyed.
 class WaitList {
  public:
-  WaitList() noexcept { head_.next_ = head_.previous_ = &head_; }
+  WaitList() = default;
   WaitList(const WaitList&) = delete;
   WaitList& operator=(const WaitList&) = delete;
-  void add(Waiter& waiter, std::mutex& guard) noexcept;  // not registered anywhere
+  void add(Waiter& waiter, std::mutex& guard) noexcept;  // after waiter.cancel()
   void wake_all() noexcept;
-  [[nodiscard]] bool empty() const noexcept { return head_.next_ == &head_; }
+  void forget() noexcept;  // as wake_all(), without waking
+  [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
 
  private:
   friend class Waiter;
-  static void unlink(Waiter& waiter) noexcept;
-  struct Anchor final : Waiter {
-    void wake() noexcept override {}
-  };
-  Anchor head_;
+  Waiter* take_first() noexcept;
+  void unlink(Waiter& waiter) noexcept;
+  Waiter* first_ = nullptr;
 };
 
 }  // namespace sluice::cache
