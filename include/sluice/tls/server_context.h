@@ -31,8 +31,8 @@ struct CertificatePem {
 
 // Defaults: Mozilla's "intermediate" (guidelines 5.7), AES-GCM first because it is what we compute fastest.
 struct ServerSettings {
-  std::string name;                          // of the service: tickets of one are not taken by another
-  std::vector<CertificatePem> certificates;  // the first is for clients without SNI or with an unknown name
+  std::string name = {};                          // of the service: tickets of one are not taken by another
+  std::vector<CertificatePem> certificates = {};  // the first is for clients without SNI or with an unknown name
   Version min_version = Version::kTls12;
   Version max_version = Version::kTls13;
   std::string cipher_suites = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";  // TLS 1.3
@@ -41,7 +41,7 @@ struct ServerSettings {
       "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
   std::string groups = "X25519:P-256";
   std::vector<std::string> alpn = {"http/1.1"};  // in our order of preference; empty: no ALPN
-  std::shared_ptr<TicketKeys> ticket_keys;       // nullptr: no tickets, so no resumption
+  std::shared_ptr<TicketKeys> ticket_keys = {};  // nullptr: no tickets, so no resumption
 };
 
 struct CertificateInfo {  // for status and for warnings before the end
