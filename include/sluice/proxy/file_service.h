@@ -33,7 +33,7 @@ enum class FileError : std::uint8_t {
 };
 
 struct OpenFile {
-  int fd = -1;
+  int fd = -1;  // -1: closed already, the content was read whole
   std::uint64_t size = 0;
   UnixSeconds modified = 0;
   std::uint32_t modified_ns = 0;
@@ -43,6 +43,7 @@ struct OpenFile {
   ~OpenFile();
   OpenFile(const OpenFile&) = delete;
   OpenFile& operator=(const OpenFile&) = delete;
+  void close() noexcept;
 };
 
 struct FileAnswer {

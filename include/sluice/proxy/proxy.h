@@ -50,16 +50,16 @@ class Inbox;
 // What a proxy is wired to. All references outlive it.
 struct ProxyParts {
   const config::Config& config;
-  unsigned index = 0;                  // of this proxy, 0 ..
-  unsigned count = 1;                  // proxies of the process: limits and health checks are split over them
-  tcp::PacketSink& sink;               // this proxy's own
-  const lb::SnapshotSlot& snapshots;   // backends and their ids
-  lb::HealthBoard& health;             // the proxy that checks a backend writes it, all read it
-  const lb::PortPlan& ports;           // this proxy's block of local ports, towards backends
-  cache::Store& cache;                 // shared by all proxies
+  unsigned index = 0;                            // of this proxy, 0 ..
+  unsigned count = 1;                            // proxies of the process: limits and health checks are split over them
+  tcp::PacketSink& sink;                         // this proxy's own
+  const lb::SnapshotSlot& snapshots;             // backends and their ids
+  lb::HealthBoard& health;                       // the proxy that checks a backend writes it, all read it
+  const lb::PortPlan& ports;                     // this proxy's block of local ports, towards backends
+  cache::Store& cache;                           // shared by all proxies
   std::shared_ptr<tls::TicketKeys> ticket_keys;  // shared by all proxies
-  FileService& files;                  // shared by all proxies
-  telemetry::ProxyCounters& counters;  // written by this proxy alone
+  FileService& files;                            // shared by all proxies
+  telemetry::ProxyCounters& counters;            // written by this proxy alone
   // The local address that connections to this destination leave from; nothing: no route.
   std::function<std::optional<net::IpAddress>(const net::IpAddress& destination)> source_for;
   // Makes this proxy's loop run its next turn soon; called from any thread. Empty: the loop never sleeps.

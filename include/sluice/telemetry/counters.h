@@ -97,6 +97,7 @@ struct alignas(64) ProxyCounters {
   Gauge upstream_connections, upstream_idle;
   // Static files
   Counter static_reads, static_rejected;
+  Gauge static_pending;  // asked of the file service, not answered yet
   // Health
   Counter health_checks, health_failures;
   // TCP stack: copied from tcp::StackStats once a turn

@@ -1,0 +1,155 @@
+#include "request_rewrite.h"
+
+#include "sluice/http/chunked.h"
+#include "sluice/http/forward.h"
+#include "sluice/http/serialize.h"
+
+namespace sluice::proxy {
+
+namespace {
+
+using http::HeaderId;
+
+bool carries_framing(HeaderId id) noexcept {
+  return id == HeaderId::kContentLength || id == HeaderId::kTransferEncoding || id == HeaderId::kConnection;
+}
+
+bool is_condition(HeaderId id) noexcept {
+  switch (id) {
+    case HeaderId::kIfMatch:
+    case HeaderId::kIfNoneMatch:
+    case HeaderId::kIfModifiedSince:
+    case HeaderId::kIfUnmodifiedSince:
+    case HeaderId::kIfRange:
+    case HeaderId::kRange:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Fields that are written anew below, or that end here.
+bool is_replaced(HeaderId id) noexcept {
+  switch (id) {
+    case HeaderId::kHost:
+    case HeaderId::kContentLength:
+    case HeaderId::kExpect:  // we answer 100 ourselves when the backend takes the body
+    case HeaderId::kVia:
+    case HeaderId::kXForwardedFor:
+    case HeaderId::kXForwardedProto:
+    case HeaderId::kXRealIp:
+      return true;
+    default:
+      return false;
+  }
+}
+
+std::string_view name_of(HeaderId id) noexcept { return http::header_name(id); }
+
+void append_framing(std::string& out, const UpstreamRequest& request) {
+  switch (request.body) {
+    case RequestBody::kNone:
+      break;
+    case RequestBody::kSized:
+      http::append_header(out, name_of(HeaderId::kContentLength), request.body_bytes);
+      break;
+    case RequestBody::kChunked:
+      http::append_header(out, name_of(HeaderId::kTransferEncoding), "chunked");
+      break;
+  }
+  if (request.close) http::append_header(out, name_of(HeaderId::kConnection), "close");
+}
+
+}  // namespace
+
+void append_rendered(std::string& out, const config::Template& text, const RequestContext& context) {
+  using config::Variable;
+  for (const config::Template::Part& part : text.parts) {
+    out.append(part.literal);
+    switch (part.variable) {
+      case Variable::kNone:
+        break;
+      case Variable::kClientAddress:
+        out.append(context.client_address);
+        break;
+      case Variable::kClientPort:
+        http::append_decimal(out, context.client.port);
+        break;
+      case Variable::kLocalAddress:
+        out.append(context.local.address.text());
+        break;
+      case Variable::kLocalPort:
+        http::append_decimal(out, context.local.port);
+        break;
+      case Variable::kRequestScheme:
+        out.append(context.https ? "https" : "http");
+        break;
+      case Variable::kRequestMethod:
+        out.append(http::method_name(context.head.method));
+        break;
+      case Variable::kRequestHost:
+        out.append(context.head.authority);
+        break;
+      case Variable::kRequestTarget:
+        out.append(context.head.forward_target);
+        break;
+    }
+  }
+}
+
+bool rule_covers(const config::HeaderRules& rules, std::string_view name) noexcept {
+  for (const std::string& removed : rules.remove) {
+    if (http::equals_ignore_case(removed, name)) return true;
+  }
+  for (const config::Header& set : rules.set) {
+    if (http::equals_ignore_case(set.name, name)) return true;
+  }
+  return false;
+}
+
+void append_rule_fields(std::string& out, const config::HeaderRules& rules, const RequestContext& context) {
+  for (const config::Header& set : rules.set) {
+    if (carries_framing(http::header_id(set.name))) continue;
+    const std::size_t before = out.size();
+    out.append(set.name).append(": ");
+    const std::size_t value = out.size();
+    append_rendered(out, set.value, context);
+    if (out.size() == value) {
+      out.resize(before);
+    } else {
+      out.append("\r\n");
+    }
+  }
+}
+
+void append_upstream_request(std::string& out, const RequestContext& context, const UpstreamRequest& request) {
+  const http::RequestHead& head = context.head;
+  const config::HeaderRules& rules = *request.rules;
+  const bool ruled = !rules.empty();
+  const auto ours = [&](HeaderId id) { return !ruled || !rule_covers(rules, name_of(id)); };
+
+  http::append_request_line(out, head.method, head.forward_target);
+  if (ours(HeaderId::kHost)) http::append_header(out, name_of(HeaderId::kHost), head.authority);
+  const http::HopFilter filter(head.headers);
+  for (const http::Header& header : head.headers) {
+    if (is_replaced(header.id) || !filter.passes(header)) continue;
+    if (request.for_cache && is_condition(header.id)) continue;
+    if (ruled && rule_covers(rules, header.name)) continue;
+    http::append_header(out, header.name, header.value);
+  }
+  if (ours(HeaderId::kXForwardedFor)) http::append_forwarded_for(out, head.headers, context.client_address);
+  if (ours(HeaderId::kXForwardedProto)) http::append_forwarded_proto(out, context.https);
+  if (ours(HeaderId::kXRealIp)) http::append_real_ip(out, context.client_address);
+  if (ours(HeaderId::kVia)) http::append_via(out, head.headers, head.minor_version);
+  if (!request.if_none_match.empty()) {
+    http::append_header(out, name_of(HeaderId::kIfNoneMatch), request.if_none_match);
+  }
+  if (!request.if_modified_since.empty()) {
+    http::append_header(out, name_of(HeaderId::kIfModifiedSince), request.if_modified_since);
+  }
+  if (ruled) append_rule_fields(out, rules, context);
+  append_framing(out, request);
+  http::append_head_end(out);
+}
+
+}  // namespace sluice::proxy

@@ -1,0 +1,172 @@
+#include "upstream.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core.h"
+#include "events.h"
+#include "sluice/lb/balance.h"
+#include "sluice/lb/port_plan.h"
+
+namespace sluice::proxy {
+
+namespace {
+
+// Of a backend's answer: more than a client may send, since applications set many cookies.
+constexpr http::Limits kResponseLimits{.target_bytes = 8192, .head_bytes = 64 << 10, .headers = 200};
+
+std::size_t share_of(std::size_t total, unsigned index, unsigned count) noexcept {
+  return total / count + (index < total % count ? 1 : 0);
+}
+
+}  // namespace
+
+UpstreamConnection::UpstreamConnection(Core& core, Pool& pool, lb::BackendId backend)
+    : core_(core),
+      pool_(pool),
+      backend_(backend),
+      parser_(kResponseLimits),
+      idle_timer_(
+          [](void* self) noexcept {
+            auto& connection = *static_cast<UpstreamConnection*>(self);
+            connection.core_.upstreams.drop_idle(connection);
+          },
+          this) {
+  core_.counters.upstream_connections.add(1);
+  core_.counters.backends[backend_.index].active.add(1);
+}
+
+UpstreamConnection::~UpstreamConnection() {
+  core_.counters.upstream_connections.add(-1);
+  core_.counters.backends[backend_.index].active.add(-1);
+  if (conn_ != nullptr) conn_->abort();
+}
+
+void UpstreamConnection::on_stream(tcp::StreamEvents events) noexcept {
+  if (has(events, tcp::StreamEvents::kConnected)) connected_ = true;
+  if (has(events, tcp::StreamEvents::kClosed)) {
+    closed_ = true;
+    error_ = conn_->error();
+  }
+  if (port_ != nullptr) {
+    port_->post(events::upstream(events));
+    return;
+  }
+  // Idle: the backend ends the connection, or says something that nobody asked for. Either way it serves no further request.
+  constexpr auto kEnds = tcp::StreamEvents::kReadable | tcp::StreamEvents::kPeerClosed | tcp::StreamEvents::kClosed;
+  if ((static_cast<unsigned>(events) & static_cast<unsigned>(kEnds)) != 0) core_.upstreams.drop_idle(*this);
+}
+
+UpstreamPools::UpstreamPools(Core& core) : core_(core), next_port_(core.random.below(1u << 16)) {
+  const lb::Snapshot& snapshot = *core.snapshot;
+  for (const config::Pool& pool : core.config.pools) {
+    const auto found = std::find_if(snapshot.pools.begin(), snapshot.pools.end(), [&](const lb::Pool& candidate) {
+      return candidate.present && candidate.name == pool.name;
+    });
+    if (found == snapshot.pools.end()) continue;
+    auto made = std::make_unique<Pool>();
+    made->config = &pool;
+    made->index = static_cast<lb::PoolIndex>(found - snapshot.pools.begin());
+    made->idle_limit = share_of(pool.keepalive.idle, core.index, core.count);
+    pools_.push_back(std::move(made));
+  }
+}
+
+UpstreamPools::~UpstreamPools() { close_idle(); }
+
+Pool* UpstreamPools::find(std::string_view name) noexcept {
+  for (const auto& pool : pools_) {
+    if (pool->config->name == name) return pool.get();
+  }
+  return nullptr;
+}
+
+lb::BackendIndex UpstreamPools::choose(const Pool& pool, std::uint64_t hash,
+                                       std::span<const lb::BackendIndex> tried) noexcept {
+  if (tried.empty()) return lb::choose(*core_.snapshot, pool.index, hash, core_.turns);
+  return lb::choose_other(*core_.snapshot, pool.index, hash, core_.turns, tried);
+}
+
+UpstreamLease UpstreamPools::take_idle(Pool& pool, lb::BackendId backend, EventPort& port) noexcept {
+  for (auto at = pool.idle.begin(); at != pool.idle.end(); ++at) {
+    if ((*at)->backend_ != backend) continue;
+    UpstreamLease lease = std::move(*at);
+    pool.idle.erase(at);
+    core_.counters.upstream_idle.add(-1);
+    core_.counters.upstream_reused.add();
+    lease->idle_timer_.cancel();
+    lease->port_ = &port;
+    lease->reused_ = true;
+    return lease;
+  }
+  return nullptr;
+}
+
+std::optional<net::Endpoint> UpstreamPools::local_for(const net::Endpoint& remote, ConnectOutcome& outcome) noexcept {
+  const std::optional<net::IpAddress> source = core_.source_for(remote.address);
+  if (!source) {
+    outcome = ConnectOutcome::kNoRoute;
+    return std::nullopt;
+  }
+  const lb::PortBlock block = core_.ports;
+  net::Endpoint local{*source, 0};
+  for (std::size_t tried = 0; tried < std::min<std::size_t>(block.count, kPortTries); ++tried) {
+    next_port_ = (next_port_ + 1) % block.count;
+    local.port = static_cast<std::uint16_t>(block.first + next_port_);
+    if (core_.stack.is_free(local, remote)) return local;
+  }
+  core_.counters.upstream_ports_exhausted.add();
+  outcome = ConnectOutcome::kNoPort;
+  return std::nullopt;
+}
+
+UpstreamLease UpstreamPools::connect(Pool& pool, lb::BackendId backend, EventPort& port, ConnectOutcome& outcome) {
+  const lb::Backend* to = core_.snapshot->find_backend(backend);
+  if (to == nullptr) {
+    outcome = ConnectOutcome::kNoRoute;
+    return nullptr;
+  }
+  const net::Endpoint remote = to->endpoint();
+  const std::optional<net::Endpoint> local = local_for(remote, outcome);
+  if (!local) return nullptr;
+  auto lease = std::make_unique<UpstreamConnection>(core_, pool, backend);
+  lease->port_ = &port;
+  lease->conn_ = core_.stack.connect(*local, remote, *lease, core_.now, pool.config->timeouts.connect);
+  if (lease->conn_ == nullptr) {
+    outcome = ConnectOutcome::kNoMemory;
+    return nullptr;
+  }
+  core_.counters.upstream_connects.add();
+  core_.counters.backends[backend.index].flows.add();
+  outcome = ConnectOutcome::kStarted;
+  return lease;
+}
+
+void UpstreamPools::give_back(UpstreamLease lease, bool keep) noexcept {
+  Pool& pool = lease->pool_;
+  const bool usable = keep && !lease->closed_ && !lease->stream().rx_ended() && lease->stream().rx_peek().empty();
+  if (!usable || pool.idle_limit == 0 || core_.draining) {
+    if (!lease->closed_) std::exchange(lease->conn_, nullptr)->close();
+    return;
+  }
+  if (pool.idle.size() >= pool.idle_limit) drop_idle(*pool.idle.back());
+  lease->port_ = nullptr;
+  core_.timers.arm(lease->idle_timer_, core_.now + pool.config->keepalive.timeout);
+  pool.idle.push_front(std::move(lease));
+  pool.idle.front()->idle_position_ = pool.idle.begin();
+  core_.counters.upstream_idle.add(1);
+}
+
+void UpstreamPools::drop_idle(UpstreamConnection& connection) noexcept {
+  core_.counters.upstream_idle.add(-1);
+  if (!connection.closed_) std::exchange(connection.conn_, nullptr)->close();
+  connection.pool_.idle.erase(connection.idle_position_);
+}
+
+void UpstreamPools::close_idle() noexcept {
+  for (const auto& pool : pools_) {
+    while (!pool->idle.empty()) drop_idle(*pool->idle.front());
+  }
+}
+
+}  // namespace sluice::proxy
