@@ -18,6 +18,7 @@
 #include "sluice/control/publisher.h"
 #include "sluice/control/report.h"
 #include "sluice/dataplane/plane.h"
+#include "sluice/dataplane/proxy_host.h"
 #include "sluice/dataplane/worker.h"
 #include "sluice/lb/health_board.h"
 #include "sluice/lb/port_plan.h"
@@ -87,6 +88,7 @@ class Daemon {
   std::shared_ptr<tls::TicketKeys> ticket_keys_;
   std::unique_ptr<proxy::FileService> files_;
   std::vector<std::unique_ptr<proxy::Proxy>> proxies_;
+  std::vector<std::unique_ptr<dataplane::ProxyHost>> hosts_;  // one for each proxy
   control::ProcessView view_;
   std::unique_ptr<control::FlowReporter> flows_;
   control::AdminServer admin_;
@@ -161,7 +163,8 @@ Result<void> Daemon::start_proxies() {
         dataplane::monotonic_now());
     if (!proxy) return std::unexpected(proxy.error());
     proxies_.push_back(std::move(*proxy));
-    assembly.attach(i, *proxies_.back());
+    hosts_.push_back(std::make_unique<dataplane::ProxyHost>(*proxies_.back()));
+    assembly.attach(i, *hosts_.back());
   }
   return {};
 }

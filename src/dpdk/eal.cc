@@ -65,9 +65,15 @@ bool is_pci_device(std::string_view device) noexcept {
 
 std::vector<std::string> eal_arguments(const EalOptions& options, bool huge) {
   const int cpu = options.main_cpu >= 0 ? options.main_cpu : first_usable_cpu();
-  std::vector<std::string> out{"sluice", "--lcores", fmt::format("0@{}", cpu), "--in-memory", "--no-telemetry"};
+  std::vector<std::string> out{"sluice", "--lcores", fmt::format("0@{}", cpu), "--no-telemetry"};
   out.insert(out.end(), {"-m", fmt::format("{}", std::max<std::size_t>(options.memory_bytes / kMib, 64))});
-  if (!huge) out.emplace_back("--no-huge");
+  if (huge) {
+    out.emplace_back("--in-memory");
+  } else {  // EAL takes --in-memory not together with --no-huge; these come to the same
+    out.insert(out.end(), {"--no-huge", "--no-shconf"});
+  }
+  out.insert(out.end(), {"--file-prefix",
+                         options.file_prefix.empty() ? fmt::format("sluice{}", ::getpid()) : options.file_prefix});
   bool pci = false;
   for (const std::string& device : options.devices) {
     if (!is_pci_device(device)) continue;
@@ -130,7 +136,10 @@ Result<Eal> Eal::start(const EalOptions& options) {
 Eal::Eal(Eal&& other) noexcept : live_(std::exchange(other.live_, false)), huge_pages_(other.huge_pages_) {}
 
 Eal::~Eal() {
-  if (live_) rte_eal_cleanup();
+  if (!live_) return;
+  const std::string folder = rte_eal_get_runtime_dir();
+  rte_eal_cleanup();
+  ::rmdir(folder.c_str());  // EAL makes it and leaves it, empty
 }
 
 ThreadRegistration::ThreadRegistration() {

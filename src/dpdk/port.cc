@@ -63,6 +63,7 @@ Result<void> Port::configure(const PortOptions& options, const Mempool& pool) {
   rte_eth_dev_info info{};
   if (const int error = rte_eth_dev_info_get(id_, &info); error != 0) return fail(reason(error));
   driver_ = info.driver_name;
+  promiscuous_ = options.promiscuous;
   const bool fixed = has_fixed_queues(driver_);
   const auto queues = [&](std::uint16_t wanted, std::uint16_t max) {
     return fixed ? max : std::clamp<std::uint16_t>(wanted, 1, std::max<std::uint16_t>(max, 1));
@@ -131,7 +132,7 @@ Result<void> Port::start() {
   }
   started_ = true;
   // Solicited-node multicast must reach us (RFC 4861 section 7.2.3). Drivers without the switch deliver it anyway.
-  if (rte_eth_allmulticast_enable(id_) != 0) (void)rte_eth_promiscuous_enable(id_);
+  if (rte_eth_allmulticast_enable(id_) != 0 || promiscuous_) (void)rte_eth_promiscuous_enable(id_);
   return {};
 }
 

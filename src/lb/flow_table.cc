@@ -196,6 +196,7 @@ Flow* FlowTable::insert(const NewFlow& flow, const FlowLimits& limits, Ms now) n
   if (translated) replies_.insert(reply_hash(flow.reply), place);
   ++size_;
   count(entry, 1);
+  if (is_open(entry.state)) counters_.tcp_flows_open.add(1);
   counters_.flows_created.add();
   return &entry;
 }
@@ -211,6 +212,7 @@ void FlowTable::remove(Flow& flow, Ms now) noexcept {
   chunks_[chunk].tags[place % kChunkFlows] = 0;
   --size_;
   count(flow, -1);
+  if (is_open(flow.state)) counters_.tcp_flows_open.add(-1);
   flow = Flow{};  // matches no key: proto 0
 }
 
@@ -234,6 +236,7 @@ void FlowTable::count(const Flow& flow, int change) noexcept {
 }
 
 void FlowTable::change_state(Flow& flow, FlowState next, const FlowLimits& limits, Ms now) noexcept {
+  counters_.tcp_flows_open.add(int{is_open(next)} - int{is_open(flow.state)});
   flow.state = next;
   flow.idle_ms = limits.of(next);
   flow.last_seen = now;

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -26,13 +27,13 @@ namespace sluice::lb {
 class PortPlan;
 class SnapshotSlot;
 }  // namespace sluice::lb
-namespace sluice::proxy {
-class Proxy;
-}
 
 namespace sluice::dataplane {
 
+class PacketHost;
 class Worker;
+
+inline constexpr std::uint32_t kRingPackets = 2048;  // of each ring between roles and CPUs
 
 struct AssemblyParts {
   const config::Config& config;
@@ -57,10 +58,12 @@ class Assembly {
   [[nodiscard]] std::size_t proxies() const noexcept;
   [[nodiscard]] Worker& worker(std::size_t index) noexcept;
   [[nodiscard]] tcp::PacketSink& sink(std::size_t proxy) noexcept;
-  void attach(std::size_t index, proxy::Proxy& proxy) noexcept;
+  void attach(std::size_t proxy, PacketHost& host) noexcept;  // proxy_host.h
 
   [[nodiscard]] std::span<const std::unique_ptr<PollLoop>> loops() noexcept;  // one per CPU
   [[nodiscard]] dpdk::Qsbr& qsbr() noexcept;
+  // The earliest of all roles; for who turns the loops itself.
+  [[nodiscard]] std::optional<Instant> next_deadline() const noexcept;
 
   [[nodiscard]] telemetry::WorkerCounters& worker_counters(std::size_t index) noexcept;
   [[nodiscard]] telemetry::ProxyCounters& proxy_counters(std::size_t index) noexcept;

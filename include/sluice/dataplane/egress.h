@@ -14,27 +14,35 @@
 
 namespace sluice::dataplane {
 
-// What a packet asks of worker 0 that waits for its neighbour: kept in the mbuf's private area.
+// What a packet that waits for its neighbour asks of worker 0: kept in the mbuf's private area.
 struct PendingNextHop {
   net::IpAddress address;
   InterfaceId interface = 0;
 };
 
+// The Ethernet header of a packet whose IP header stands behind the room for it.
+void write_link_header(rte_mbuf* mbuf, const net::MacAddress& from, const net::MacAddress& to) noexcept;
+
 class Egress {
  public:
+  static constexpr std::size_t kLinkRoom = 14;
+
   // `resolve`: worker 0's ring of packets without a known neighbour.
   Egress(const Topology& topology, const Neighbors& neighbors, Tx& tx, dpdk::MbufRing& resolve, DropCounters& drops,
          telemetry::Traffic& sent) noexcept
       : topology_(topology), neighbors_(neighbors), tx_(tx), resolve_(resolve), drops_(drops), sent_(sent) {}
 
-  // `mbuf` begins with the IP header; at least 14 bytes of headroom are free.
+  // `mbuf` begins with room for the Ethernet header (kLinkRoom), then the IP packet.
   void send_ip(rte_mbuf* mbuf, const net::IpAddress& destination) noexcept;
-  // The same where the next hop is known already.
-  void send_ip_via(rte_mbuf* mbuf, InterfaceId interface, const net::IpAddress& next_hop) noexcept;
+  // The same where the route is known already.
+  void send_ip(rte_mbuf* mbuf, const net::IpAddress& destination, const Route& route) noexcept;
   // A finished frame.
   void send_frame(rte_mbuf* mbuf, InterfaceId interface) noexcept;
   void drop(rte_mbuf* mbuf, telemetry::Drop reason) noexcept;
 
+  [[nodiscard]] const Route* route_to(const net::IpAddress& destination) const noexcept {
+    return topology_.routes().find(destination);
+  }
   [[nodiscard]] const Topology& topology() const noexcept { return topology_; }
 
  private:

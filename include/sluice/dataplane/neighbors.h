@@ -38,6 +38,7 @@ struct NeighborView {  // what a reader sees
 class Neighbors {
  public:
   static constexpr std::size_t kNone = ~std::size_t{0};
+  static constexpr std::size_t kMaxProbes = 16;  // slots looked at; the table counts as full when none of them is free
 
   explicit Neighbors(std::size_t capacity);  // rounded up to a power of two; may throw std::bad_alloc
 

@@ -43,6 +43,9 @@ class PollLoop {
   // One turn on a time that is handed in: for replay and tests. True: something was done.
   bool turn(Instant now) noexcept;
 
+  // The earliest of its roles.
+  [[nodiscard]] std::optional<Instant> next_deadline() const noexcept;
+
   [[nodiscard]] unsigned cpu() const noexcept { return cpu_; }
   [[nodiscard]] const LoopCounters& counters() const noexcept { return counters_; }
 

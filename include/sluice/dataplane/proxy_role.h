@@ -1,6 +1,6 @@
-// Runs a proxy::Proxy in a poll loop: mbufs from the inbox become its packets, and its packets become mbufs.
+// Runs a host of packets (a proxy) in a poll loop: mbufs from the inbox become its packets, its packets become mbufs.
 // Threading: everything on the loop of the proxy's CPU.
-// Ownership: borrows the Proxy, which is attached after both exist (the proxy needs the sink first).
+// Ownership: borrows the host, which is attached after both exist (a proxy needs the sink first).
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,6 @@
 #include "sluice/dataplane/handoff.h"
 #include "sluice/dataplane/role.h"
 #include "sluice/dpdk/mempool.h"
-#include "sluice/proxy/proxy.h"
 #include "sluice/tcp/packet_sink.h"
 
 namespace sluice::dataplane {
@@ -34,11 +33,26 @@ class MbufSink final : public tcp::PacketSink {
   rte_mbuf* open_ = nullptr;  // reserved, not yet committed
 };
 
+// What the role runs; proxy_host.h makes one of a proxy::Proxy.
+class PacketHost {
+ public:
+  // One IP packet, from its header on; the bytes are copied before return.
+  virtual void receive(std::span<const std::uint8_t> packet, tcp::Offloads offloads, Instant now) noexcept = 0;
+  // The packet that an ICMP error quotes.
+  virtual void receive_unreachable(std::span<const std::uint8_t> quoted, Instant now) noexcept = 0;
+  // One turn; true: it did something.
+  virtual bool poll(Instant now, UnixSeconds wall) noexcept = 0;
+  [[nodiscard]] virtual std::optional<Instant> next_deadline() const noexcept = 0;
+
+ protected:
+  ~PacketHost() = default;
+};
+
 class ProxyRole final : public Role {
  public:
   ProxyRole(Inbox& inbox, telemetry::ProxyCounters& counters) noexcept : inbox_(inbox), counters_(counters) {}
 
-  void attach(proxy::Proxy& proxy) noexcept { proxy_ = &proxy; }
+  void attach(PacketHost& host) noexcept { host_ = &host; }
   bool poll(Instant now) noexcept override;
   [[nodiscard]] std::optional<Instant> next_deadline() const noexcept override;
 
@@ -47,7 +61,7 @@ class ProxyRole final : public Role {
 
   Inbox& inbox_;
   telemetry::ProxyCounters& counters_;
-  proxy::Proxy* proxy_ = nullptr;
+  PacketHost* host_ = nullptr;
 };
 
 }  // namespace sluice::dataplane

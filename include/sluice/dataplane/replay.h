@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 
 #include "sluice/base/result.h"
@@ -20,6 +21,7 @@ struct ReplayOptions {
   std::map<std::string, std::string> inputs;   // interface name -> pcap file
   std::map<std::string, std::string> outputs;  // interface name -> pcap file to write
   Duration drain = std::chrono::seconds(1);
+  std::set<std::string> down_backends;  // "pool/backend": of pools with a health check
   bool announce = false;
   std::uint64_t seed = 1;  // of every random choice
 };

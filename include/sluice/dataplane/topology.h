@@ -33,11 +33,6 @@ struct StaticNeighbor {
   net::MacAddress mac;
 };
 
-// fe80:: and the modified EUI-64 of the MAC.
-[[nodiscard]] net::IpAddress link_local_of(const net::MacAddress& mac) noexcept;
-// ff02::1:ffXX:XXXX (RFC 4291 section 2.7.1).
-[[nodiscard]] net::IpAddress solicited_node_of(const net::IpAddress& address) noexcept;
-
 class Topology {
  public:
   // `macs`: of each interface, in the order of config.interfaces.
@@ -50,6 +45,8 @@ class Topology {
   // An address that packets from outside may be sent to us at, beside the services': interfaces' own, NAT and upstream
   // sources. Link-local ones count on every interface.
   [[nodiscard]] bool is_own(const net::IpAddress& address) const noexcept;
+  // An address of some service.
+  [[nodiscard]] bool is_service(const net::IpAddress& address) const noexcept;
   // Whether this interface answers ARP or ND about the address.
   [[nodiscard]] bool answers_for(InterfaceId interface, const net::IpAddress& address) const noexcept;
   // The own address to send from towards this destination; nothing: no route, or no address of that family there.
@@ -59,7 +56,8 @@ class Topology {
   std::vector<InterfaceInfo> interfaces_;
   Routes routes_;
   std::vector<StaticNeighbor> static_neighbors_;
-  std::vector<net::IpAddress> own_;  // sorted
+  std::vector<net::IpAddress> own_;
+  std::vector<net::IpAddress> services_;
 };
 
 }  // namespace sluice::dataplane

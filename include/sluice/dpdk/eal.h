@@ -2,7 +2,7 @@
 // Threading: start() and the destructor on the main thread. Packet threads are ordinary threads of ours that register
 //            (ThreadRegistration), so that they have an lcore id and with it the mempool's per-thread cache.
 // Ownership: Eal outlives every object of this module.
-// Isolation: no shared files (`--in-memory`), no telemetry socket and no PCI bus unless an interface names a PCI
+// Isolation: no shared files, no telemetry socket and no PCI bus unless an interface names a PCI
 //            device: two sluices run side by side, and nothing is left behind.
 // Errors:    what a driver logs while a device is opened becomes part of the Error.
 #pragma once
@@ -24,6 +24,7 @@ struct EalOptions {
   HugePages huge_pages = HugePages::kAuto;  // kAuto: used when enough are free, else ordinary memory
   std::vector<std::string> devices;  // as in interfaces.*.device; PCI addresses among them are allowed to be probed
   std::vector<std::string> extra;    // runtime.eal
+  std::string file_prefix;  // empty: one of the process id, so that no two processes share it
 };
 
 // "0000:3b:00.0" or "3b:00.0", with or without ",arguments".

@@ -22,6 +22,7 @@ struct PortOptions {
   std::uint16_t rx_queues = 1;  // wanted; the port may have fewer, or force more (capabilities() has the outcome)
   std::uint16_t tx_queues = 1;  // wanted; likewise
   std::uint16_t descriptors = 1024;
+  bool promiscuous = false;
 };
 
 class Port final : public Device {
@@ -59,6 +60,7 @@ class Port final : public Device {
   std::string driver_;
   net::MacAddress mac_;
   DeviceCapabilities capabilities_;
+  bool promiscuous_ = false;
   bool started_ = false;
 };
 

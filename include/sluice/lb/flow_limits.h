@@ -22,6 +22,10 @@ enum class FlowState : std::uint8_t {
   kResetByBackend,
 };
 [[nodiscard]] const char* text_of(FlowState state) noexcept;
+// A TCP flow that has not ended.
+[[nodiscard]] constexpr bool is_open(FlowState state) noexcept {
+  return state >= FlowState::kSynSent && state < FlowState::kClosed;
+}
 
 enum class Direction : std::uint8_t { kToBackend, kToClient };
 

@@ -76,7 +76,7 @@ class FlowTable {
   static constexpr double kLoad = 0.70;
 
   // The only allocations; may throw bad_alloc. All memory is touched here, so that no packet pays for it. `counters`:
-  // flows, flow_capacity, flows_*, nat_ports_used, and `flows` and `active` of services and backends are kept here.
+  // flows, tcp_flows_open, flow_capacity, flows_*, nat_ports_used, and `flows` and `active` of services and backends are kept here.
   FlowTable(std::size_t capacity, const Secret& secret, NatPorts& ports, telemetry::WorkerCounters& counters);
 
   // nullptr: unknown, or idle too long (then it is removed).

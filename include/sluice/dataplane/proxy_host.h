@@ -1,0 +1,28 @@
+// A proxy::Proxy as what a ProxyRole runs.
+// Threading: the proxy's loop.
+// Ownership: borrows the proxy.
+#pragma once
+
+#include "sluice/dataplane/proxy_role.h"
+#include "sluice/proxy/proxy.h"
+
+namespace sluice::dataplane {
+
+class ProxyHost final : public PacketHost {
+ public:
+  explicit ProxyHost(proxy::Proxy& proxy) noexcept : proxy_(proxy) {}
+
+  void receive(std::span<const std::uint8_t> packet, tcp::Offloads offloads, Instant now) noexcept override {
+    proxy_.receive(packet, offloads, now);
+  }
+  void receive_unreachable(std::span<const std::uint8_t> quoted, Instant now) noexcept override {
+    proxy_.receive_unreachable(quoted, now);
+  }
+  bool poll(Instant now, UnixSeconds wall) noexcept override { return proxy_.poll(now, wall); }
+  [[nodiscard]] std::optional<Instant> next_deadline() const noexcept override { return proxy_.next_deadline(); }
+
+ private:
+  proxy::Proxy& proxy_;
+};
+
+}  // namespace sluice::dataplane

@@ -1,0 +1,215 @@
+#include "sluice/dataplane/assembly.h"
+
+#include <algorithm>
+#include <new>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "sluice/dataplane/handoff.h"
+#include "sluice/dataplane/neighbors.h"
+#include "sluice/dataplane/proxy_role.h"
+#include "sluice/dataplane/worker.h"
+
+namespace sluice::dataplane {
+namespace {
+
+constexpr std::size_t kNeighbors = 8192;  // entries; a /20 of clients on one link fits
+
+}  // namespace
+
+class Assembly::Impl {
+ public:
+  explicit Impl(const AssemblyParts& parts) : parts_(parts), neighbors_(kNeighbors) {
+    for (const auto* list : {&parts.config.runtime.workers, &parts.config.runtime.proxies}) {
+      for (const unsigned cpu : *list) {
+        role_cpus_.push_back(cpu);
+        if (std::ranges::find(cpus_, cpu) == cpus_.end()) cpus_.push_back(cpu);
+      }
+    }
+  }
+
+  Result<void> build();
+
+  struct ProxyParts {
+    std::unique_ptr<Egress> egress;
+    std::unique_ptr<MbufSink> sink;
+    std::unique_ptr<ProxyRole> role;
+  };
+
+  std::vector<std::unique_ptr<telemetry::WorkerCounters>> worker_counters_;
+  std::vector<std::unique_ptr<telemetry::ProxyCounters>> proxy_counters_;
+  std::optional<dpdk::Qsbr> qsbr_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::vector<ProxyParts> proxies_;
+  std::vector<std::unique_ptr<PollLoop>> loops_;
+
+ private:
+  Result<void> build_rings();
+  Result<void> build_loops();
+  void build_workers();
+  void build_proxies();
+
+  [[nodiscard]] std::size_t workers() const noexcept { return parts_.config.runtime.workers.size(); }
+  [[nodiscard]] std::size_t proxies() const noexcept { return parts_.config.runtime.proxies.size(); }
+  [[nodiscard]] std::size_t loop_of(std::size_t role) const noexcept {
+    return static_cast<std::size_t>(std::ranges::find(cpus_, role_cpus_[role]) - cpus_.begin());
+  }
+  [[nodiscard]] DropCounters& drops_of(std::size_t role) noexcept {
+    return role < workers() ? worker_counters_[role]->drops : proxy_counters_[role - workers()]->drops;
+  }
+  [[nodiscard]] std::vector<TxRoute> tx_routes_of(std::size_t loop) noexcept;
+
+  AssemblyParts parts_;
+  std::vector<unsigned> cpus_;       // by loop
+  std::vector<unsigned> role_cpus_;  // by role
+  Neighbors neighbors_;
+  std::optional<dpdk::MbufRing> resolve_;
+  std::vector<dpdk::MbufRing> tx_rings_;  // by interface
+  std::vector<std::unique_ptr<Inbox>> inboxes_;
+  std::vector<std::unique_ptr<Tx>> tx_;  // by loop
+};
+
+Result<void> Assembly::Impl::build() {
+  for (std::size_t i = 0; i < workers(); ++i) worker_counters_.push_back(std::make_unique<telemetry::WorkerCounters>());
+  for (std::size_t i = 0; i < proxies(); ++i) proxy_counters_.push_back(std::make_unique<telemetry::ProxyCounters>());
+  if (Result<void> done = build_rings(); !done) return done;
+  if (Result<void> done = build_loops(); !done) return done;
+  build_workers();
+  build_proxies();
+  return {};
+}
+
+Result<void> Assembly::Impl::build_rings() {
+  Result<dpdk::MbufRing> resolve = dpdk::MbufRing::create("resolve", kRingPackets);
+  if (!resolve) return std::unexpected(resolve.error());
+  resolve_.emplace(std::move(*resolve));
+  for (std::size_t i = 0; i < parts_.devices.size(); ++i) {
+    Result<dpdk::MbufRing> ring = dpdk::MbufRing::create(fmt::format("tx{}", i), kRingPackets);
+    if (!ring) return std::unexpected(ring.error());
+    tx_rings_.push_back(std::move(*ring));
+  }
+  for (std::size_t role = 0; role < role_cpus_.size(); ++role) {
+    Result<std::unique_ptr<Inbox>> inbox = Inbox::create(fmt::format("inbox{}", role), role_cpus_[role], kRingPackets);
+    if (!inbox) return std::unexpected(inbox.error());
+    inboxes_.push_back(std::move(*inbox));
+  }
+  return {};
+}
+
+// Transmit queues go to the loops in turn; the loops beyond send through the interface's ring to one that has a queue.
+std::vector<TxRoute> Assembly::Impl::tx_routes_of(std::size_t loop) noexcept {
+  std::vector<TxRoute> routes;
+  for (std::size_t i = 0; i < parts_.devices.size(); ++i) {
+    dpdk::Device& device = *parts_.devices[i];
+    const std::size_t owners = std::min<std::size_t>(device.capabilities().tx_queues, cpus_.size());
+    TxRoute route{.multi_segment = device.capabilities().tx_multi_segment};
+    if (loop < owners) {
+      route.device = &device;
+      route.queue = static_cast<std::uint16_t>(loop);
+      if (owners < cpus_.size() && loop == i % owners) route.from_others = &tx_rings_[i];
+    } else {
+      route.to_owner = &tx_rings_[i];
+    }
+    routes.push_back(route);
+  }
+  return routes;
+}
+
+Result<void> Assembly::Impl::build_loops() {
+  Result<dpdk::Qsbr> qsbr = dpdk::Qsbr::create();
+  if (!qsbr) return std::unexpected(qsbr.error());
+  qsbr_.emplace(std::move(*qsbr));
+  for (std::size_t loop = 0; loop < cpus_.size(); ++loop) {
+    const auto first = static_cast<std::size_t>(std::ranges::find(role_cpus_, cpus_[loop]) - role_cpus_.begin());
+    tx_.push_back(std::make_unique<Tx>(tx_routes_of(loop), drops_of(first)));
+    loops_.push_back(std::make_unique<PollLoop>(cpus_[loop], parts_.config.runtime.poll, *qsbr_, *tx_[loop]));
+  }
+  return {};
+}
+
+void Assembly::Impl::build_workers() {
+  // Every receive queue of every interface is polled by some worker: they are dealt out in turn.
+  std::vector<std::vector<RxQueue>> queues(workers());
+  std::size_t dealt = 0;
+  for (std::size_t i = 0; i < parts_.devices.size(); ++i) {
+    for (std::uint16_t queue = 0; queue < parts_.devices[i]->capabilities().rx_queues; ++queue) {
+      queues[dealt++ % workers()].push_back({parts_.devices[i], queue, static_cast<InterfaceId>(i)});
+    }
+  }
+  std::vector<Inbox*> inboxes;
+  for (const auto& inbox : inboxes_) inboxes.push_back(inbox.get());
+  for (std::size_t id = 0; id < workers(); ++id) {
+    const std::size_t loop = loop_of(id);
+    workers_.push_back(std::make_unique<Worker>(WorkerParts{.id = static_cast<RoleId>(id),
+                                                            .workers = workers(),
+                                                            .proxies = proxies(),
+                                                            .queues = queues[id],
+                                                            .flows = parts_.config.runtime.flows / workers(),
+                                                            .secret = parts_.secret,
+                                                            .seed = parts_.seed,
+                                                            .announce = parts_.announce,
+                                                            .topology = parts_.topology,
+                                                            .neighbors = neighbors_,
+                                                            .pool = parts_.pool,
+                                                            .snapshots = parts_.snapshots,
+                                                            .ports = parts_.ports,
+                                                            .tx = *tx_[loop],
+                                                            .inbox = *inboxes_[id],
+                                                            .handoff = Handoff(cpus_[loop], inboxes),
+                                                            .resolve = *resolve_,
+                                                            .counters = *worker_counters_[id]}));
+    loops_[loop]->add(*workers_.back());
+  }
+}
+
+void Assembly::Impl::build_proxies() {
+  for (std::size_t i = 0; i < proxies(); ++i) {
+    const std::size_t loop = loop_of(workers() + i);
+    telemetry::ProxyCounters& counters = *proxy_counters_[i];
+    ProxyParts proxy;
+    proxy.egress =
+        std::make_unique<Egress>(parts_.topology, neighbors_, *tx_[loop], *resolve_, counters.drops, counters.tx);
+    proxy.sink = std::make_unique<MbufSink>(parts_.pool, *proxy.egress, counters.drops);
+    proxy.role = std::make_unique<ProxyRole>(*inboxes_[workers() + i], counters);
+    loops_[loop]->add(*proxy.role);
+    proxies_.push_back(std::move(proxy));
+  }
+}
+
+Assembly::Assembly(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
+Assembly::~Assembly() = default;
+
+Result<std::unique_ptr<Assembly>> Assembly::create(const AssemblyParts& parts) {
+  try {
+    auto impl = std::make_unique<Impl>(parts);
+    if (Result<void> done = impl->build(); !done) return std::unexpected(done.error());
+    return std::unique_ptr<Assembly>(new Assembly(std::move(impl)));
+  } catch (const std::bad_alloc&) {
+    return fail(fmt::format("no memory for the tables of {} flows (lower runtime.flows)", parts.config.runtime.flows));
+  }
+}
+
+std::size_t Assembly::workers() const noexcept { return impl_->workers_.size(); }
+std::size_t Assembly::proxies() const noexcept { return impl_->proxies_.size(); }
+Worker& Assembly::worker(std::size_t index) noexcept { return *impl_->workers_[index]; }
+tcp::PacketSink& Assembly::sink(std::size_t proxy) noexcept { return *impl_->proxies_[proxy].sink; }
+void Assembly::attach(std::size_t proxy, PacketHost& host) noexcept { impl_->proxies_[proxy].role->attach(host); }
+std::span<const std::unique_ptr<PollLoop>> Assembly::loops() noexcept { return impl_->loops_; }
+std::optional<Instant> Assembly::next_deadline() const noexcept {
+  std::optional<Instant> earliest;
+  for (const std::unique_ptr<PollLoop>& loop : impl_->loops_) {
+    const std::optional<Instant> deadline = loop->next_deadline();
+    if (deadline && (!earliest || *deadline < *earliest)) earliest = deadline;
+  }
+  return earliest;
+}
+dpdk::Qsbr& Assembly::qsbr() noexcept { return *impl_->qsbr_; }
+telemetry::WorkerCounters& Assembly::worker_counters(std::size_t index) noexcept {
+  return *impl_->worker_counters_[index];
+}
+telemetry::ProxyCounters& Assembly::proxy_counters(std::size_t index) noexcept {
+  return *impl_->proxy_counters_[index];
+}
+
+}  // namespace sluice::dataplane

@@ -1,0 +1,154 @@
+#include "classify.h"
+
+#include <bit>
+
+#include "sluice/dataplane/worker.h"
+
+namespace sluice::dataplane {
+
+using telemetry::Drop;
+
+namespace {
+
+Classified dropped(Drop reason) noexcept { return {.action = Action::kDrop, .drop = reason}; }
+
+bool has_ports(net::IpProto proto) noexcept { return proto == net::IpProto::kTcp || proto == net::IpProto::kUdp; }
+
+std::uint64_t mix(std::uint64_t a, std::uint64_t b) noexcept {
+  const auto product = static_cast<unsigned __int128>(a) * b;
+  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+}
+
+}  // namespace
+
+std::uint64_t tuple_hash(const SipKey& secret, const net::IpAddress& client, std::uint16_t client_port,
+                         const net::IpAddress& service, std::uint16_t service_port, net::IpProto proto) noexcept {
+  const auto c = std::bit_cast<std::array<std::uint64_t, 2>>(client.bytes());
+  const auto s = std::bit_cast<std::array<std::uint64_t, 2>>(service.bytes());
+  const std::uint64_t ports =
+      (std::uint64_t{client_port} << 32) | (std::uint64_t{service_port} << 16) | static_cast<std::uint64_t>(proto);
+  // Folded 128-bit products with secret operands, as wyhash does it: an outsider cannot aim at one worker.
+  std::uint64_t hash = mix(c[0] ^ secret[0], c[1] ^ secret[1] ^ 0x9e3779b97f4a7c15u);
+  hash = mix(hash ^ s[0] ^ secret[1], s[1] ^ secret[0] ^ 0xd6e8feb86659fd93u);
+  return mix(hash ^ ports, secret[0] ^ 0xbf58476d1ce4e5b9u);
+}
+
+std::uint64_t Classifier::hash_of(const net::IpAddress& client, std::uint16_t client_port,
+                                  const net::IpAddress& service, std::uint16_t service_port,
+                                  net::IpProto proto) const noexcept {
+  return tuple_hash(secret, client, client_port, service, service_port, proto);
+}
+
+Classified Classifier::service(const lb::Listener& listener, const net::Parsed& packet) const noexcept {
+  const std::uint64_t hash = hash_of(packet.src, packet.src_port, packet.dst, packet.dst_port, packet.proto);
+  if (listener.kind == lb::ServiceKind::kForward) {
+    const auto owner = static_cast<std::uint16_t>(((hash >> 32) * workers) >> 32);
+    return {.action = Action::kToBackend, .owner = owner, .listener = &listener};
+  }
+  if (proxies == 0) return dropped(Drop::kShutdown);
+  return {.action = Action::kToProxy, .owner = static_cast<std::uint16_t>(((hash & 0xffffffff) * proxies) >> 32)};
+}
+
+Classified Classifier::to_port(const lb::LocalAddress& local, const net::Parsed& packet) const noexcept {
+  const lb::PortOwner owner = ports.owner_of(packet.dst_port);
+  if (local.source != lb::kNoIndex) {
+    if (owner.kind == lb::PortOwnerKind::kWorker) {
+      return {.action = Action::kToClient, .owner = owner.index, .source = local.source};
+    }
+    // Proxies speak TCP alone.
+    if (owner.kind == lb::PortOwnerKind::kProxy && packet.proto == net::IpProto::kTcp) {
+      return {.action = Action::kToProxy, .owner = owner.index};
+    }
+  }
+  return {.action = Action::kPortClosed, .drop = Drop::kPortClosed};
+}
+
+Classified Classifier::icmp(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame,
+                            const net::Parsed& packet) const noexcept {
+  const bool v4 = packet.proto == net::IpProto::kIcmp;
+  const std::uint8_t request = v4 ? static_cast<std::uint8_t>(net::IcmpType::kEchoRequest)
+                                  : static_cast<std::uint8_t>(net::Icmpv6Type::kEchoRequest);
+  if (packet.icmp_type == request) return {.action = Action::kEcho};
+  if (net::is_icmp_error(packet)) return icmp_error(snapshot, frame, packet);
+  return dropped(Drop::kIcmpUnhandled);
+}
+
+// Errors go to who sent the packet that they quote, as far as that is a proxy.
+Classified Classifier::icmp_error(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame,
+                                  const net::Parsed& packet) const noexcept {
+  if (!net::l4_checksum_ok(frame, packet)) return dropped(Drop::kBadChecksum);
+  const net::Parsed quoted = net::parse_quoted(frame, packet);
+  if (!quoted.ok() || !has_ports(quoted.proto) || quoted.src != packet.dst) return dropped(Drop::kIcmpUnhandled);
+  const lb::Listener* listener = snapshot.find_listener(quoted.src, quoted.src_port, quoted.proto);
+  if (listener != nullptr && listener->kind == lb::ServiceKind::kProxy && proxies > 0) {
+    const std::uint64_t hash = hash_of(quoted.dst, quoted.dst_port, quoted.src, quoted.src_port, quoted.proto);
+    return {.action = Action::kToProxy, .owner = static_cast<std::uint16_t>(((hash & 0xffffffff) * proxies) >> 32)};
+  }
+  const lb::PortOwner owner = ports.owner_of(quoted.src_port);
+  if (listener == nullptr && owner.kind == lb::PortOwnerKind::kProxy && quoted.proto == net::IpProto::kTcp) {
+    return {.action = Action::kToProxy, .owner = owner.index};
+  }
+  return dropped(Drop::kIcmpUnhandled);
+}
+
+Classified Classifier::classify(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame,
+                                const net::Parsed& packet) const noexcept {
+  if (packet.vlan != 0) return dropped(Drop::kVlanUnknown);
+  if (packet.family == net::Family::kArp) return {.action = Action::kArp};
+  const bool whole = packet.fragment == net::FragmentKind::kWhole;
+  if (whole && has_ports(packet.proto)) {
+    const lb::Listener* listener = snapshot.find_listener(packet.dst, packet.dst_port, packet.proto);
+    if (listener != nullptr) return service(*listener, packet);
+  }
+  if (whole && packet.proto == net::IpProto::kIcmpv6 &&
+      (packet.icmp_type == static_cast<std::uint8_t>(net::Icmpv6Type::kNeighborSolicitation) ||
+       packet.icmp_type == static_cast<std::uint8_t>(net::Icmpv6Type::kNeighborAdvertisement))) {
+    return {.action = Action::kNeighborDiscovery};
+  }
+  const lb::LocalAddress* local = snapshot.find_local(packet.dst);
+  // A link-local address of ours has ICMPv6 and nothing else.
+  const bool link_local = local == nullptr && packet.dst.is_link_local() && topology.is_own(packet.dst);
+  if (local == nullptr && !link_local) return dropped(Drop::kNotForUs);
+  if (!whole) return dropped(Drop::kFragment);
+  if (packet.proto == net::IpProto::kIcmp || packet.proto == net::IpProto::kIcmpv6)
+    return icmp(snapshot, frame, packet);
+  if (local == nullptr || !has_ports(packet.proto)) return dropped(Drop::kProtocolUnknown);
+  return to_port(*local, packet);
+}
+
+Drop drop_of(net::ParseError error) noexcept {
+  switch (error) {
+    case net::ParseError::kNone:
+      return Drop::kNone;
+    case net::ParseError::kEthernetTruncated:
+      return Drop::kBadEthernet;
+    case net::ParseError::kEtherTypeUnknown:
+      return Drop::kEtherTypeUnknown;
+    case net::ParseError::kArpTruncated:
+      return Drop::kBadArp;
+    case net::ParseError::kIpTruncated:
+    case net::ParseError::kIpVersion:
+    case net::ParseError::kIpHeaderLength:
+    case net::ParseError::kIpTotalLength:
+    case net::ParseError::kIpChecksum:
+      return Drop::kBadIpHeader;
+    case net::ParseError::kIpSource:
+    case net::ParseError::kIpDestination:
+    case net::ParseError::kLand:
+      return Drop::kBadIpAddress;
+    case net::ParseError::kExtensionTruncated:
+    case net::ParseError::kExtensionLimit:
+    case net::ParseError::kExtensionUnknown:
+      return Drop::kIpOptions;
+    case net::ParseError::kFragment:
+      return Drop::kFragment;
+    case net::ParseError::kL4Truncated:
+    case net::ParseError::kTcpDataOffset:
+    case net::ParseError::kTcpFlags:
+    case net::ParseError::kUdpLength:
+      return Drop::kBadL4Header;
+  }
+  return Drop::kBadIpHeader;
+}
+
+}  // namespace sluice::dataplane

@@ -1,0 +1,256 @@
+#include "forward_nat.h"
+
+#include <algorithm>
+#include <array>
+
+#include "packet.h"
+#include "sluice/lb/balance.h"
+#include "sluice/net/checksum.h"
+
+namespace sluice::dataplane {
+
+using lb::Direction;
+using telemetry::Drop;
+
+namespace {
+
+constexpr std::size_t kExpirePerTurn = 64;  // places of the flow table
+
+struct Tuple {
+  const net::IpAddress& src;
+  std::uint16_t src_port;
+  const net::IpAddress& dst;
+  std::uint16_t dst_port;
+};
+
+// Addresses, ports, TTL and the checksums over them. Ethernet padding goes: it is not part of the packet.
+void rewrite(rte_mbuf* mbuf, const net::Parsed& parsed, const Tuple& to) noexcept {
+  if (mbuf->data_len > parsed.end) {
+    mbuf->data_len = parsed.end;
+    mbuf->pkt_len = parsed.end;
+  }
+  const std::span<std::uint8_t> frame = frame_of(mbuf);
+  net::ChecksumDelta delta;
+  if (parsed.family == net::Family::kIp4) {
+    auto& ip = net::header_at<net::Ip4Header>(frame, parsed.l3_offset);
+    const Be32 src = to.src.v4(), dst = to.dst.v4();
+    delta.replace(ip.src, src);
+    delta.replace(ip.dst, dst);
+    net::ChecksumDelta header = delta;
+    const auto ttl_word = [&](std::uint8_t ttl) { return Be16(static_cast<std::uint16_t>((ttl << 8) | ip.proto)); };
+    header.replace(ttl_word(ip.ttl), ttl_word(static_cast<std::uint8_t>(ip.ttl - 1)));
+    ip.src = src;
+    ip.dst = dst;
+    ip.ttl = static_cast<std::uint8_t>(ip.ttl - 1);
+    ip.checksum = header.apply(ip.checksum);
+  } else {
+    auto& ip = net::header_at<net::Ip6Header>(frame, parsed.l3_offset);
+    delta.replace(parsed.src, to.src);
+    delta.replace(parsed.dst, to.dst);
+    ip.src = to.src.bytes();
+    ip.dst = to.dst.bytes();
+    ip.hop_limit = static_cast<std::uint8_t>(ip.hop_limit - 1);
+  }
+  const Be16 src_port(to.src_port), dst_port(to.dst_port);
+  if (parsed.proto == net::IpProto::kTcp) {
+    auto& tcp = net::header_at<net::TcpHeader>(frame, parsed.l4_offset);
+    delta.replace(tcp.src_port, src_port);
+    delta.replace(tcp.dst_port, dst_port);
+    tcp.src_port = src_port;
+    tcp.dst_port = dst_port;
+    tcp.checksum = delta.apply(tcp.checksum);
+  } else {
+    auto& udp = net::header_at<net::UdpHeader>(frame, parsed.l4_offset);
+    delta.replace(udp.src_port, src_port);
+    delta.replace(udp.dst_port, dst_port);
+    udp.src_port = src_port;
+    udp.dst_port = dst_port;
+    udp.checksum = delta.apply_udp(udp.checksum);
+  }
+}
+
+lb::FlowKey key_of(const NatPacket& packet) noexcept {
+  const net::Parsed& parsed = *packet.parsed;
+  return {.client = parsed.src,
+          .listener = packet.listener->id,
+          .client_port = parsed.src_port,
+          .proto = parsed.proto,
+          .zero = 0};
+}
+
+lb::ReplyKey reply_key_of(const NatPacket& packet) noexcept {
+  const net::Parsed& parsed = *packet.parsed;
+  return {.backend = parsed.src,
+          .backend_port = parsed.src_port,
+          .local_port = parsed.dst_port,
+          .source = packet.source,
+          .proto = parsed.proto,
+          .zero = 0};
+}
+
+}  // namespace
+
+NatForward::NatForward(std::size_t flows, const lb::FlowTable::Secret& secret, lb::PortBlock ports, std::uint64_t seed,
+                       Egress& egress, Answers& answers, telemetry::WorkerCounters& counters)
+    : ports_(ports, Random(seed)),
+      flows_(flows, secret, ports_, counters),
+      turns_(Random(seed + 1)),
+      egress_(egress),
+      answers_(answers),
+      counters_(counters) {}
+
+bool NatForward::expire(Ms now) noexcept { return flows_.expire(now, kExpirePerTurn) != 0; }
+
+bool NatForward::may_pass(const NatPacket& packet, const Route* route, Ms now) noexcept {
+  const net::Parsed& parsed = *packet.parsed;
+  if (parsed.ttl <= 1) [[unlikely]] {  // RFC 1812 section 5.3.1
+    answers_.time_exceeded(packet.mbuf, parsed, now);
+    egress_.drop(packet.mbuf, Drop::kTtlExpired);
+    return false;
+  }
+  if (route == nullptr) [[unlikely]] {
+    egress_.drop(packet.mbuf, Drop::kNoRoute);
+    return false;
+  }
+  const std::uint16_t mtu = egress_.topology().interfaces()[route->interface].mtu;
+  if (parsed.l3_len() > mtu) [[unlikely]] {
+    const bool may_fragment = parsed.family == net::Family::kIp4 &&
+                              (net::header_at<net::Ip4Header>(frame_of(packet.mbuf), parsed.l3_offset).fragment.host() &
+                               net::kIp4DontFragment) == 0;
+    if (!may_fragment) answers_.packet_too_big(packet.mbuf, parsed, mtu, now);
+    egress_.drop(packet.mbuf, Drop::kTooBig);
+    return false;
+  }
+  return true;
+}
+
+// Known flows first, all of them: opening one may end another, and with it a Flow* that was looked up.
+void NatForward::to_backends(const lb::Snapshot& snapshot, std::span<const NatPacket> packets, Ms now) noexcept {
+  std::array<lb::FlowKey, kMaxBurst> keys;
+  std::array<lb::Flow*, kMaxBurst> flows;
+  for (std::size_t i = 0; i < packets.size(); ++i) keys[i] = key_of(packets[i]);
+  flows_.find(std::span(keys).first(packets.size()), std::span(flows).first(packets.size()), now);
+  std::array<std::uint8_t, kMaxBurst> unknown;
+  std::size_t unknowns = 0;
+  for (std::size_t i = 0; i < packets.size(); ++i) {
+    lb::Flow* flow = flows[i];
+    if (flow == nullptr || lb::starts_over(flow->state, packets[i].parsed->tcp_flags)) [[unlikely]] {
+      unknown[unknowns++] = static_cast<std::uint8_t>(i);
+    } else {
+      forward(snapshot, packets[i], *flow, now);
+    }
+  }
+  for (std::size_t i = 0; i < unknowns; ++i) forward_unknown(snapshot, packets[unknown[i]], now);
+}
+
+void NatForward::forward_unknown(const lb::Snapshot& snapshot, const NatPacket& packet, Ms now) noexcept {
+  lb::Flow* flow = flows_.find(key_of(packet), now);  // an earlier packet of this burst may have opened it
+  if (flow != nullptr && lb::starts_over(flow->state, packet.parsed->tcp_flags)) {
+    flows_.remove(*flow, now);
+    flow = nullptr;
+  }
+  if (flow == nullptr) flow = open(snapshot, packet, now);
+  if (flow != nullptr) forward(snapshot, packet, *flow, now);
+}
+
+void NatForward::forward(const lb::Snapshot& snapshot, const NatPacket& packet, lb::Flow& flow, Ms now) noexcept {
+  const net::Parsed& parsed = *packet.parsed;
+  const Route* route = egress_.route_to(flow.reply.backend);
+  if (!may_pass(packet, route, now)) return;
+  flows_.touch(flow, Direction::kToBackend, parsed.tcp_flags, snapshot.services[flow.service].limits, now);
+  counters_.services[flow.service].in.add(1, parsed.l3_len());
+  counters_.backends[flow.backend.index].out.add(1, parsed.l3_len());
+  rewrite(packet.mbuf, parsed,
+          {.src = snapshot.sources[flow.reply.source],
+           .src_port = flow.reply.local_port,
+           .dst = flow.reply.backend,
+           .dst_port = flow.reply.backend_port});
+  egress_.send_ip(packet.mbuf, flow.reply.backend, *route);
+}
+
+lb::Flow* NatForward::open(const lb::Snapshot& snapshot, const NatPacket& packet, Ms now) noexcept {
+  lb::Flow* flow = nullptr;
+  const Drop reason = try_open(snapshot, packet, now, flow);
+  if (reason == Drop::kNone) [[likely]]
+    return flow;
+  counters_.services[packet.listener->service].failed.add();
+  answers_.refuse(packet.mbuf, *packet.parsed, now);
+  egress_.drop(packet.mbuf, reason);
+  return nullptr;
+}
+
+Drop NatForward::try_open(const lb::Snapshot& snapshot, const NatPacket& packet, Ms now, lb::Flow*& flow) noexcept {
+  const net::Parsed& parsed = *packet.parsed;
+  const lb::Listener& listener = *packet.listener;
+  constexpr std::uint8_t kOpening = net::kTcpSyn | net::kTcpAck | net::kTcpRst | net::kTcpFin;
+  if (parsed.proto == net::IpProto::kTcp && (parsed.tcp_flags & kOpening) != net::kTcpSyn) return Drop::kNoFlow;
+  if (refuse_new_) return Drop::kShutdown;
+
+  const std::uint64_t hash =
+      lb::maglev_hash({parsed.src, parsed.src_port}, {parsed.dst, parsed.dst_port}, parsed.proto);
+  const lb::BackendIndex chosen = lb::choose(snapshot, listener.pool, hash, turns_);
+  if (chosen == lb::kNoBackend) return Drop::kNoBackend;
+  const lb::Backend& backend = snapshot.backends[chosen];
+  const Route* route = egress_.route_to(backend.address);
+  if (route == nullptr) return Drop::kNoRoute;
+  const bool v4 = backend.address.is_v4();
+  const lb::Service& service = snapshot.services[listener.service];
+  const lb::SourceIndex source =
+      snapshot.choose_source(v4 ? service.sources4 : service.sources6, route->interface, v4, hash >> 32);
+  if (source == lb::kNoIndex) return Drop::kNoRoute;
+  if (flows_.full()) return Drop::kFlowTableFull;
+  const std::uint16_t port = ports_.take(source, parsed.proto, backend.endpoint(), now);
+  if (port == 0) return Drop::kNatPortsExhausted;
+
+  const lb::NewFlow made{.key = key_of(packet),
+                         .reply = {.backend = backend.address,
+                                   .backend_port = backend.port,
+                                   .local_port = port,
+                                   .source = source,
+                                   .proto = parsed.proto,
+                                   .zero = 0},
+                         .backend = snapshot.id_of(chosen),
+                         .service = listener.service,
+                         .state = parsed.proto == net::IpProto::kTcp ? lb::FlowState::kSynSent : lb::FlowState::kUdp};
+  flow = flows_.insert(made, service.limits, now);
+  if (flow != nullptr) [[likely]]
+    return Drop::kNone;
+  ports_.give_back(source, parsed.proto, backend.endpoint(), port, now);
+  return Drop::kFlowTableFull;
+}
+
+void NatForward::to_clients(const lb::Snapshot& snapshot, std::span<const NatPacket> packets, Ms now) noexcept {
+  std::array<lb::ReplyKey, kMaxBurst> keys;
+  std::array<lb::Flow*, kMaxBurst> flows;
+  for (std::size_t i = 0; i < packets.size(); ++i) keys[i] = reply_key_of(packets[i]);
+  flows_.find_replies(std::span(keys).first(packets.size()), std::span(flows).first(packets.size()), now);
+  for (std::size_t i = 0; i < packets.size(); ++i) {
+    if (flows[i] != nullptr) [[likely]] {
+      reply(snapshot, packets[i], *flows[i], now);
+    } else {
+      // What the backend still holds is over for us (a restart, an idle flow): a reset lets it know.
+      if (packets[i].parsed->proto == net::IpProto::kTcp) answers_.reset(packets[i].mbuf, *packets[i].parsed);
+      egress_.drop(packets[i].mbuf, Drop::kNatNoReplyFlow);
+    }
+  }
+}
+
+void NatForward::reply(const lb::Snapshot& snapshot, const NatPacket& packet, lb::Flow& flow, Ms now) noexcept {
+  const net::Parsed& parsed = *packet.parsed;
+  const lb::Listener* listener = snapshot.find_listener(flow.key.listener);
+  if (listener == nullptr) [[unlikely]]
+    return egress_.drop(packet.mbuf, Drop::kNatNoReplyFlow);
+  const Route* route = egress_.route_to(flow.key.client);
+  if (!may_pass(packet, route, now)) return;
+  flows_.touch(flow, Direction::kToClient, parsed.tcp_flags, snapshot.services[flow.service].limits, now);
+  counters_.services[flow.service].out.add(1, parsed.l3_len());
+  counters_.backends[flow.backend.index].in.add(1, parsed.l3_len());
+  rewrite(packet.mbuf, parsed,
+          {.src = listener->key.address,
+           .src_port = listener->key.port,
+           .dst = flow.key.client,
+           .dst_port = flow.key.client_port});
+  egress_.send_ip(packet.mbuf, flow.key.client, *route);
+}
+
+}  // namespace sluice::dataplane

@@ -1,0 +1,67 @@
+// Forwarding mode `nat`: destination and source are rewritten, so that replies come back through us and are rewritten
+// the other way. Works on the packets of a burst that this worker owns, in stages.
+// Threading: one per worker.
+// Ownership: owns the worker's flow table and NAT ports; takes the mbufs it is given.
+// Spec:      RFC 3022 (NAPT), RFC 1624 (incremental checksums), RFC 5382 and RFC 4787 (what a NAT owes TCP and UDP).
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "answers.h"
+#include "sluice/dataplane/egress.h"
+#include "sluice/lb/flow_table.h"
+#include "sluice/lb/nat_ports.h"
+#include "sluice/lb/round_robin.h"
+#include "sluice/lb/snapshot.h"
+#include "sluice/net/parse.h"
+#include "sluice/telemetry/counters.h"
+
+namespace sluice::dataplane {
+
+inline constexpr std::size_t kMaxBurst = 32;
+
+// A packet of a client for a service, or of a backend for a NAT port.
+struct NatPacket {
+  rte_mbuf* mbuf;
+  const net::Parsed* parsed;
+  const lb::Listener* listener;  // of the client's packet
+  lb::SourceIndex source;        // of the backend's packet: which of our source addresses it was sent to
+};
+
+class NatForward {
+ public:
+  NatForward(std::size_t flows, const lb::FlowTable::Secret& secret, lb::PortBlock ports, std::uint64_t seed,
+             Egress& egress, Answers& answers, telemetry::WorkerCounters& counters);
+
+  // At most kMaxBurst each.
+  void to_backends(const lb::Snapshot& snapshot, std::span<const NatPacket> packets, Ms now) noexcept;
+  void to_clients(const lb::Snapshot& snapshot, std::span<const NatPacket> packets, Ms now) noexcept;
+
+  // While stopping: what has no flow is refused with Drop::kShutdown.
+  void refuse_new_flows(bool refuse) noexcept { refuse_new_ = refuse; }
+  // Once a turn: forgets what is idle, within a bound. True: something was removed.
+  bool expire(Ms now) noexcept;
+  [[nodiscard]] const lb::FlowTable& flows() const noexcept { return flows_; }
+
+ private:
+  void forward(const lb::Snapshot& snapshot, const NatPacket& packet, lb::Flow& flow, Ms now) noexcept;
+  void forward_unknown(const lb::Snapshot& snapshot, const NatPacket& packet, Ms now) noexcept;
+  void reply(const lb::Snapshot& snapshot, const NatPacket& packet, lb::Flow& flow, Ms now) noexcept;
+  // The flow of a first packet; the reason why there is none was counted and answered.
+  [[nodiscard]] lb::Flow* open(const lb::Snapshot& snapshot, const NatPacket& packet, Ms now) noexcept;
+  [[nodiscard]] telemetry::Drop try_open(const lb::Snapshot& snapshot, const NatPacket& packet, Ms now,
+                                         lb::Flow*& flow) noexcept;
+  // Judges what any router judges on the way; false: the packet is gone.
+  [[nodiscard]] bool may_pass(const NatPacket& packet, const Route* route, Ms now) noexcept;
+
+  lb::NatPorts ports_;
+  lb::FlowTable flows_;
+  lb::RoundRobinTurns turns_;
+  Egress& egress_;
+  Answers& answers_;
+  telemetry::WorkerCounters& counters_;
+  bool refuse_new_ = false;
+};
+
+}  // namespace sluice::dataplane

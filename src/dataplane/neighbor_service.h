@@ -1,0 +1,83 @@
+// ARP and neighbour discovery: answers for our addresses, finds out neighbours' MACs, keeps the few packets that wait for
+// one, and lets what is not used age out.
+// Threading: worker 0 alone: the one writer of the Neighbors table. Other roles give it ARP and ND frames by hand-over and
+//            packets without a known neighbour through the resolve ring.
+// Ownership: takes the mbufs it is given.
+// Limits:    kMaxPending packets per neighbour; kRetransmit and kMaxProbes bound what is sent.
+// Spec:      RFC 826, RFC 5227 section 3 (announcements), RFC 4861 sections 7.2 and 7.3 with its constants (section 10).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "sluice/dataplane/egress.h"
+#include "sluice/dataplane/neighbors.h"
+#include "sluice/dpdk/mempool.h"
+#include "sluice/net/build.h"
+#include "sluice/net/neighbor.h"
+#include "sluice/telemetry/counters.h"
+
+namespace sluice::dataplane {
+
+class NeighborService {
+ public:
+  static constexpr std::size_t kMaxPending = 8;
+  static constexpr std::uint8_t kMaxProbes = 3;                           // MAX_MULTICAST_SOLICIT, MAX_UNICAST_SOLICIT
+  static constexpr Duration kRetransmit = std::chrono::seconds(1);        // RETRANS_TIMER
+  static constexpr Duration kReachable = std::chrono::seconds(30);        // REACHABLE_TIME
+  static constexpr Duration kFailedHold = std::chrono::seconds(3);        // then a packet may ask anew
+  static constexpr Duration kAnnounceInterval = std::chrono::seconds(2);  // RFC 5227 ANNOUNCE_INTERVAL
+  static constexpr std::uint8_t kAnnouncements = 2;                       // RFC 5227 ANNOUNCE_NUM
+
+  NeighborService(const Topology& topology, Neighbors& neighbors, Tx& tx, const dpdk::Mempool& pool,
+                  dpdk::MbufRing& resolve, telemetry::WorkerCounters& counters, bool announce);
+  ~NeighborService();
+  NeighborService(const NeighborService&) = delete;
+  NeighborService& operator=(const NeighborService&) = delete;
+
+  void receive_arp(rte_mbuf* mbuf, const net::Parsed& parsed, InterfaceId interface, Instant now) noexcept;
+  void receive_nd(rte_mbuf* mbuf, const net::Parsed& parsed, InterfaceId interface, Instant now) noexcept;
+  // Takes waiting packets off the ring and runs what is due. True: did something.
+  bool poll(Instant now) noexcept;
+  [[nodiscard]] std::optional<Instant> next_deadline() const noexcept;
+
+ private:
+  struct Entry {  // beside each slot of the table
+    Instant deadline{};
+    std::uint32_t position = 0;  // in active_
+    std::uint8_t probes = 0;     // sent without an answer
+    std::uint8_t pending = 0;
+    std::array<rte_mbuf*, kMaxPending> waiting{};
+  };
+
+  void resolve(rte_mbuf* mbuf, Instant now) noexcept;
+  void learn(InterfaceId interface, const net::IpAddress& address, const net::MacAddress& mac, bool add,
+             Instant now) noexcept;
+  std::size_t add(InterfaceId interface, const net::IpAddress& address) noexcept;
+  void remove(std::size_t slot) noexcept;
+  void send_pending(std::size_t slot) noexcept;
+  void drop_pending(std::size_t slot, telemetry::Drop reason) noexcept;
+  void advance(std::size_t slot, Instant now) noexcept;
+  void solicit(std::size_t slot, bool unicast) noexcept;
+  void announce() noexcept;
+  void drop(rte_mbuf* mbuf, telemetry::Drop reason) noexcept;
+  void set_deadline(Entry& entry, Instant at) noexcept;
+  template <typename Build>
+  bool send_built(InterfaceId interface, Build&& build) noexcept;
+
+  const Topology& topology_;
+  Neighbors& neighbors_;
+  Tx& tx_;
+  const dpdk::Mempool& pool_;
+  dpdk::MbufRing& resolve_;
+  telemetry::WorkerCounters& counters_;
+  std::vector<Entry> entries_;         // by slot
+  std::vector<std::uint32_t> active_;  // slots with a deadline; capacity for all, so that it never allocates
+  Instant next_check_ = Instant::max();
+  std::uint8_t announcements_left_;
+  std::optional<Instant> next_announcement_;
+};
+
+}  // namespace sluice::dataplane

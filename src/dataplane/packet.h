@@ -1,0 +1,23 @@
+// Small helpers on mbufs that every part of the worker uses. By the time that these are called an mbuf is one segment,
+// its data begins with the Ethernet header, and its `port` is our InterfaceId.
+// Threading: pure functions.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include <rte_mbuf.h>
+
+#include "sluice/dataplane/routes.h"
+
+namespace sluice::dataplane {
+
+[[nodiscard]] inline std::span<std::uint8_t> frame_of(rte_mbuf* mbuf) noexcept {
+  return {rte_pktmbuf_mtod(mbuf, std::uint8_t*), rte_pktmbuf_data_len(mbuf)};
+}
+[[nodiscard]] inline std::span<const std::uint8_t> frame_of(const rte_mbuf* mbuf) noexcept {
+  return {rte_pktmbuf_mtod(mbuf, const std::uint8_t*), rte_pktmbuf_data_len(mbuf)};
+}
+[[nodiscard]] inline InterfaceId interface_of(const rte_mbuf* mbuf) noexcept { return mbuf->port; }
+
+}  // namespace sluice::dataplane

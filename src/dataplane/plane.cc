@@ -1,0 +1,197 @@
+#include "sluice/dataplane/plane.h"
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <set>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "sluice/base/log.h"
+#include "sluice/dataplane/tx.h"
+#include "sluice/dpdk/eal.h"
+#include "sluice/dpdk/port.h"
+
+namespace sluice::dataplane {
+namespace {
+
+constexpr std::uint16_t kDescriptors = 1024;
+
+dpdk::HugePages huge_pages_of(config::HugePages wanted) noexcept {
+  switch (wanted) {
+    case config::HugePages::kRequired:
+      return dpdk::HugePages::kRequired;
+    case config::HugePages::kOff:
+      return dpdk::HugePages::kOff;
+    case config::HugePages::kAuto:
+      break;
+  }
+  return dpdk::HugePages::kAuto;
+}
+
+std::size_t cpus_of(const config::Runtime& runtime) {
+  std::set<unsigned> cpus(runtime.workers.begin(), runtime.workers.end());
+  cpus.insert(runtime.proxies.begin(), runtime.proxies.end());
+  return cpus.size();
+}
+
+dpdk::EalOptions eal_options(const config::Config& config) {
+  dpdk::EalOptions options{.main_cpu = static_cast<int>(config.runtime.main_cpu),
+                           .memory_bytes = config.runtime.memory_bytes,
+                           .huge_pages = huge_pages_of(config.runtime.hugepages),
+                           .devices = {},
+                           .extra = config.runtime.eal,
+                           .file_prefix = config.runtime.file_prefix.value_or("")};
+  for (const config::Interface& interface : config.interfaces) options.devices.push_back(interface.device);
+  return options;
+}
+
+dpdk::MempoolOptions pool_options(const config::Config& config) {
+  const config::Runtime& runtime = config.runtime;
+  std::uint16_t mtu = 0;
+  for (const config::Interface& interface : config.interfaces) mtu = std::max(mtu, interface.mtu);
+  const std::size_t cpus = cpus_of(runtime);
+  // Per interface: a receive queue per worker, a transmit queue and a backlog per CPU. Per role: its two inboxes.
+  const std::size_t descriptors = config.interfaces.size() * (runtime.workers.size() + cpus) * kDescriptors;
+  const std::size_t queued =
+      (runtime.workers.size() + runtime.proxies.size()) * kRingPackets + config.interfaces.size() * cpus * Tx::kBacklog;
+  const std::uint32_t mbufs =
+      runtime.mbufs.value_or(dpdk::mbufs_for(runtime.memory_bytes, mtu, descriptors, queued, cpus));
+  return {.name = "packets", .mbufs = mbufs, .cache = 256, .mtu = mtu};
+}
+
+}  // namespace
+
+class Plane::Impl {
+ public:
+  explicit Impl(const config::Config& config) : config_(config) {}
+
+  Result<void> open();
+  Result<void> start();
+  void stop() noexcept;
+
+  const config::Config& config_;
+  std::optional<dpdk::Eal> eal_;
+  std::optional<dpdk::Mempool> pool_;
+  std::vector<std::unique_ptr<dpdk::Port>> ports_;
+  std::vector<dpdk::Device*> devices_;
+  std::optional<Topology> topology_;
+  std::unique_ptr<Assembly> assembly_;
+  std::vector<std::thread> threads_;
+};
+
+Result<void> Plane::Impl::open() {
+  Result<dpdk::Eal> eal = dpdk::Eal::start(eal_options(config_));
+  if (!eal) return std::unexpected(eal.error());
+  eal_.emplace(std::move(*eal));
+  Result<dpdk::Mempool> pool = dpdk::Mempool::create(pool_options(config_));
+  if (!pool) return std::unexpected(pool.error());
+  pool_.emplace(std::move(*pool));
+
+  const std::size_t cpus = cpus_of(config_.runtime);
+  std::vector<net::MacAddress> macs;
+  for (const config::Interface& interface : config_.interfaces) {
+    const auto workers = static_cast<std::uint16_t>(config_.runtime.workers.size());
+    Result<std::unique_ptr<dpdk::Port>> port =
+        dpdk::Port::open({.device = interface.device,
+                          .mtu = interface.mtu,
+                          .rx_queues = interface.rx_queues.value_or(workers),
+                          .tx_queues = interface.tx_queues.value_or(static_cast<std::uint16_t>(cpus)),
+                          .descriptors = kDescriptors,
+                          .promiscuous = interface.promiscuous},
+                         *pool_);
+    if (!port) return fail(fmt::format("interfaces.{}: {}", interface.name, port.error().message));
+    macs.push_back((*port)->mac());
+    devices_.push_back(port->get());
+    ports_.push_back(std::move(*port));
+  }
+  topology_.emplace(config_, macs);
+  return {};
+}
+
+Result<void> Plane::Impl::start() {
+  for (std::size_t i = 0; i < ports_.size(); ++i) {
+    if (Result<void> done = ports_[i]->start(); !done) {
+      return fail(fmt::format("interfaces.{}: {}", config_.interfaces[i].name, done.error().message));
+    }
+  }
+  for (const std::unique_ptr<PollLoop>& loop : assembly_->loops()) {
+    threads_.emplace_back([&loop] {
+      try {
+        loop->run();
+      } catch (const std::exception& error) {
+        log::critical("the poll loop of cpu {} does not run: {}", loop->cpu(), error.what());
+        std::terminate();
+      }
+    });
+  }
+  return {};
+}
+
+void Plane::Impl::stop() noexcept {
+  if (assembly_ != nullptr) {
+    for (const std::unique_ptr<PollLoop>& loop : assembly_->loops()) loop->request_stop();
+  }
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+  for (const std::unique_ptr<dpdk::Port>& port : ports_) port->stop();
+}
+
+Plane::Plane(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
+
+Plane::~Plane() { impl_->stop(); }
+
+Result<std::unique_ptr<Plane>> Plane::open(const config::Config& config) {
+  auto impl = std::make_unique<Impl>(config);
+  if (Result<void> done = impl->open(); !done) return std::unexpected(done.error());
+  return std::unique_ptr<Plane>(new Plane(std::move(impl)));
+}
+
+const Topology& Plane::topology() const noexcept { return *impl_->topology_; }
+bool Plane::huge_pages() const noexcept { return impl_->eal_->huge_pages(); }
+
+Result<void> Plane::build(const RoleParts& parts) {
+  Result<std::unique_ptr<Assembly>> assembly = Assembly::create({.config = impl_->config_,
+                                                                 .topology = *impl_->topology_,
+                                                                 .devices = impl_->devices_,
+                                                                 .pool = *impl_->pool_,
+                                                                 .snapshots = parts.snapshots,
+                                                                 .ports = parts.ports,
+                                                                 .secret = parts.secret,
+                                                                 .seed = parts.seed,
+                                                                 .announce = true});
+  if (!assembly) return std::unexpected(assembly.error());
+  impl_->assembly_ = std::move(*assembly);
+  return {};
+}
+
+Assembly& Plane::assembly() noexcept { return *impl_->assembly_; }
+Result<void> Plane::start() { return impl_->start(); }
+void Plane::stop() noexcept { impl_->stop(); }
+
+void Plane::wait_for_grace() noexcept {
+  dpdk::Qsbr& qsbr = impl_->assembly_->qsbr();
+  const std::uint64_t token = qsbr.start();
+  while (!qsbr.passed(token)) std::this_thread::sleep_for(std::chrono::microseconds(50));
+}
+
+std::vector<InterfaceStatus> Plane::interfaces() const {
+  std::vector<InterfaceStatus> out;
+  for (std::size_t i = 0; i < impl_->ports_.size(); ++i) {
+    const dpdk::Port& port = *impl_->ports_[i];
+    out.push_back({.name = impl_->config_.interfaces[i].name,
+                   .device = impl_->config_.interfaces[i].device,
+                   .driver = port.driver(),
+                   .mac = port.mac(),
+                   .rx_queues = port.capabilities().rx_queues,
+                   .tx_queues = port.capabilities().tx_queues,
+                   .stats = port.stats()});
+  }
+  return out;
+}
+
+std::uint32_t Plane::mbufs_in_use() const noexcept { return impl_->pool_->in_use(); }
+std::uint32_t Plane::mbufs() const noexcept { return impl_->pool_->size(); }
+
+}  // namespace sluice::dataplane

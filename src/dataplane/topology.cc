@@ -1,0 +1,102 @@
+#include "sluice/dataplane/topology.h"
+
+#include <algorithm>
+
+#include "sluice/net/neighbor.h"
+
+namespace sluice::dataplane {
+namespace {
+
+void add_once(std::vector<net::IpAddress>& to, const net::IpAddress& address) {
+  if (std::ranges::find(to, address) == to.end()) to.push_back(address);
+}
+
+bool is_on_link(const InterfaceInfo& interface, const net::IpAddress& address) noexcept {
+  return std::ranges::any_of(interface.addresses, [&](const net::Prefix& own) { return own.contains(address); });
+}
+
+bool holds(const std::vector<net::IpAddress>& list, const net::IpAddress& address) noexcept {
+  return std::ranges::find(list, address) != list.end();
+}
+
+}  // namespace
+
+Topology::Topology(const config::Config& config, std::span<const net::MacAddress> macs) {
+  const auto id_of = [&](const std::string& name) {
+    const auto at = std::ranges::find(config.interfaces, name, &config::Interface::name);
+    return static_cast<InterfaceId>(at - config.interfaces.begin());
+  };
+  for (std::size_t i = 0; i < config.interfaces.size(); ++i) {
+    const config::Interface& from = config.interfaces[i];
+    InterfaceInfo& to = interfaces_.emplace_back();
+    to = {.name = from.name,
+          .mac = macs[i],
+          .mtu = from.mtu,
+          .addresses = from.addresses,
+          .link_local = net::link_local_address(macs[i]),
+          .announce = from.announce,
+          .announced = {}};
+    const auto id = static_cast<InterfaceId>(i);
+    for (const net::Prefix& own : from.addresses) {
+      add_once(own_, own.address);
+      add_once(to.announced, own.address);
+      routes_.add({.prefix = own, .interface = id, .gateway = {}});
+    }
+    add_once(own_, to.link_local);
+    add_once(to.announced, to.link_local);
+    if (from.gateway4)
+      routes_.add({.prefix = *net::Prefix::parse("0.0.0.0/0"), .interface = id, .gateway = *from.gateway4});
+    if (from.gateway6) routes_.add({.prefix = *net::Prefix::parse("::/0"), .interface = id, .gateway = *from.gateway6});
+  }
+  for (const config::StaticRoute& route : config.routes) {
+    routes_.add({.prefix = route.prefix, .interface = id_of(route.interface), .gateway = route.via});
+  }
+  for (const config::Neighbor& neighbor : config.neighbors) {
+    static_neighbors_.push_back({id_of(neighbor.interface), neighbor.address, neighbor.mac});
+  }
+
+  std::vector<net::IpAddress> sources = config.upstream.source;
+  for (const config::Service& service : config.services) {
+    if (service.forward) sources.insert(sources.end(), service.forward->source.begin(), service.forward->source.end());
+    for (const config::Listen& listen : service.listen) {
+      const net::IpAddress& address = listen.endpoint.address;
+      add_once(services_, address);
+      for (InterfaceInfo& interface : interfaces_) {
+        if (is_on_link(interface, address)) add_once(interface.announced, address);
+      }
+      for (const std::string& name : service.announce) add_once(interfaces_[id_of(name)].announced, address);
+    }
+  }
+  for (const net::IpAddress& source : sources) {
+    add_once(own_, source);
+    for (InterfaceInfo& interface : interfaces_) {
+      if (is_on_link(interface, source)) add_once(interface.announced, source);
+    }
+  }
+}
+
+bool Topology::is_own(const net::IpAddress& address) const noexcept { return holds(own_, address); }
+
+bool Topology::is_service(const net::IpAddress& address) const noexcept { return holds(services_, address); }
+
+bool Topology::answers_for(InterfaceId interface, const net::IpAddress& address) const noexcept {
+  return holds(interfaces_[interface].announced, address);
+}
+
+std::optional<net::IpAddress> Topology::source_for(const net::IpAddress& destination) const noexcept {
+  const Route* route = routes_.find(destination);
+  if (route == nullptr) return std::nullopt;
+  const InterfaceInfo& interface = interfaces_[route->interface];
+  const net::IpAddress& next = route->gateway.is_unspecified() ? destination : route->gateway;
+  // The address whose prefix holds the next hop; else any of the family (RFC 1122 section 3.3.4.3, RFC 6724 rule 5).
+  const net::Prefix* any = nullptr;
+  for (const net::Prefix& own : interface.addresses) {
+    if (own.address.is_v4() != destination.is_v4()) continue;
+    if (own.contains(next)) return own.address;
+    if (any == nullptr) any = &own;
+  }
+  if (any != nullptr) return any->address;
+  return std::nullopt;
+}
+
+}  // namespace sluice::dataplane

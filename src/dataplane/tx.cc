@@ -1,0 +1,55 @@
+#include "sluice/dataplane/tx.h"
+
+#include <algorithm>
+
+namespace sluice::dataplane {
+
+Tx::Tx(std::vector<TxRoute> routes, DropCounters& drops) : out_(routes.size()), drops_(drops) {
+  for (std::size_t i = 0; i < routes.size(); ++i) out_[i].route = routes[i];
+}
+
+Tx::~Tx() {
+  for (Out& out : out_) rte_pktmbuf_free_bulk(out.mbufs.data(), out.count);
+}
+
+void Tx::queue(InterfaceId interface, rte_mbuf* mbuf) noexcept {
+  Out& out = out_[interface];
+  // net_af_xdp sends zeros for the further parts of a chained packet, and counts it as sent.
+  if (mbuf->nb_segs > 1 && !out.route.multi_segment && rte_pktmbuf_linearize(mbuf) != 0) [[unlikely]] {
+    drops_[static_cast<std::size_t>(telemetry::Drop::kTooBig)].add();
+    rte_pktmbuf_free(mbuf);
+    return;
+  }
+  if (out.count == kBacklog) [[unlikely]] {
+    drops_[static_cast<std::size_t>(telemetry::Drop::kTxFull)].add();
+    rte_pktmbuf_free(mbuf);
+    return;
+  }
+  out.mbufs[out.count++] = mbuf;
+  if (out.count % kBurst == 0) push(out);
+}
+
+bool Tx::push(Out& out) noexcept {
+  const std::span<rte_mbuf*> all(out.mbufs.data(), out.count);
+  const std::size_t taken =
+      out.route.device != nullptr ? out.route.device->send(out.route.queue, all) : out.route.to_owner->send(all);
+  std::copy(all.begin() + static_cast<std::ptrdiff_t>(taken), all.end(), all.begin());
+  out.count -= static_cast<std::uint32_t>(taken);
+  return taken != 0;
+}
+
+bool Tx::flush() noexcept {
+  bool moved = false;
+  for (Out& out : out_) {
+    if (out.route.from_others != nullptr && out.count < kBacklog) {
+      const std::span<rte_mbuf*> room(out.mbufs.data() + out.count, std::min(kBacklog - out.count, kBurst * 4));
+      const std::size_t got = out.route.from_others->receive(room);
+      out.count += static_cast<std::uint32_t>(got);
+      moved |= got != 0;
+    }
+    if (out.count != 0) moved |= push(out);
+  }
+  return moved;
+}
+
+}  // namespace sluice::dataplane

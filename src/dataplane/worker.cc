@@ -1,0 +1,213 @@
+#include "sluice/dataplane/worker.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <optional>
+
+#include <rte_prefetch.h>
+
+#include "answers.h"
+#include "classify.h"
+#include "forward_nat.h"
+#include "neighbor_service.h"
+#include "packet.h"
+
+namespace sluice::dataplane {
+
+using telemetry::Drop;
+
+namespace {
+
+constexpr std::size_t kQueryPerTurn = 512;  // places of the flow table
+
+lb::FlowTable::Secret table_secret(const SipKey& key, RoleId worker) noexcept {
+  lb::FlowTable::Secret secret{};
+  for (std::size_t i = 0; i < secret.size(); ++i) {
+    const std::array<std::uint8_t, 4> label{'f', 't', static_cast<std::uint8_t>(worker), static_cast<std::uint8_t>(i)};
+    secret[i] = siphash24(key, label);
+  }
+  return secret;
+}
+
+// The packets of one burst, as structure of arrays: each stage runs over what it needs.
+struct Burst {
+  std::size_t count = 0;
+  std::array<rte_mbuf*, kMaxBurst> mbufs;
+  std::array<net::Parsed, kMaxBurst> parsed;
+  std::array<NatPacket, kMaxBurst> to_backends, to_clients;
+  std::size_t n_to_backends = 0, n_to_clients = 0;
+};
+
+}  // namespace
+
+class Worker::Impl {
+ public:
+  explicit Impl(WorkerParts parts)
+      : parts_(std::move(parts)),
+        egress_(parts_.topology, parts_.neighbors, parts_.tx, parts_.resolve, parts_.counters.drops,
+                parts_.counters.tx),
+        answers_(parts_.pool, egress_, parts_.counters),
+        nat_(parts_.flows, table_secret(parts_.secret, parts_.id), parts_.ports.worker_block(parts_.id),
+             parts_.seed * 2 + parts_.id, egress_, answers_, parts_.counters),
+        classifier_{.topology = parts_.topology,
+                    .ports = parts_.ports,
+                    .secret = parts_.secret,
+                    .workers = static_cast<std::uint32_t>(parts_.workers),
+                    .proxies = static_cast<std::uint32_t>(parts_.proxies)} {
+    if (parts_.id == 0) {
+      neighbors_.emplace(parts_.topology, parts_.neighbors, parts_.tx, parts_.pool, parts_.resolve, parts_.counters,
+                         parts_.announce);
+    }
+  }
+
+  bool poll(Instant now) noexcept;
+  [[nodiscard]] std::optional<Instant> next_deadline() const noexcept {
+    return neighbors_ ? neighbors_->next_deadline() : std::nullopt;
+  }
+  lb::FlowQueryMailbox queries_;
+  std::atomic<bool> refuse_new_{false};  // control: w, worker: r
+
+ private:
+  void run(const lb::Snapshot& snapshot, Instant now) noexcept;
+  void parse() noexcept;
+  void act(const lb::Snapshot& snapshot, std::size_t index, Instant now) noexcept;
+  void give(RoleId to, rte_mbuf* mbuf) noexcept {
+    parts_.counters.handed_over.add();
+    if (const std::size_t dropped = parts_.handoff.give(to, mbuf); dropped != 0) {
+      parts_.counters.drop(Drop::kHandoffFull, dropped);
+    }
+  }
+
+  WorkerParts parts_;
+  Egress egress_;
+  Answers answers_;
+  NatForward nat_;
+  Classifier classifier_;
+  std::optional<NeighborService> neighbors_;  // worker 0
+  Burst burst_;
+};
+
+bool Worker::Impl::poll(Instant now) noexcept {
+  const lb::Snapshot* snapshot = parts_.snapshots.load();
+  nat_.refuse_new_flows(refuse_new_.load(std::memory_order_relaxed));
+  telemetry::WorkerCounters& counters = parts_.counters;
+  bool worked = false;
+  for (const RxQueue& queue : parts_.queues) {
+    burst_.count = queue.device->receive(queue.queue, burst_.mbufs);
+    if (burst_.count == 0) continue;
+    std::uint64_t bytes = 0;
+    for (std::size_t i = 0; i < burst_.count; ++i) {
+      burst_.mbufs[i]->port = queue.interface;
+      bytes += rte_pktmbuf_pkt_len(burst_.mbufs[i]);
+    }
+    counters.rx.add(burst_.count, bytes);
+    counters.bursts.add();
+    worked = true;
+    if (snapshot != nullptr) [[likely]] {
+      run(*snapshot, now);
+    } else {
+      counters.drop(Drop::kShutdown, burst_.count);
+      rte_pktmbuf_free_bulk(burst_.mbufs.data(), static_cast<unsigned>(burst_.count));
+    }
+  }
+  burst_.count = parts_.inbox.receive(burst_.mbufs);
+  if (burst_.count != 0) {
+    counters.taken_over.add(burst_.count);
+    worked = true;
+    run(*snapshot, now);  // there was one when they were handed over, and it is never taken away
+  }
+  counters.polls.add();
+  if (neighbors_) worked |= neighbors_->poll(now);
+  const Ms now_ms = to_ms(now);
+  worked |= nat_.expire(now_ms);
+  queries_.serve(nat_.flows(), kQueryPerTurn, now_ms);
+  if (const std::size_t dropped = parts_.handoff.flush(); dropped != 0) counters.drop(Drop::kHandoffFull, dropped);
+  return worked;
+}
+
+// Headers of all; what is malformed leaves the burst here.
+void Worker::Impl::parse() noexcept {
+  for (std::size_t i = 0; i < burst_.count; ++i) rte_prefetch0(rte_pktmbuf_mtod(burst_.mbufs[i], void*));
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < burst_.count; ++i) {
+    rte_mbuf* mbuf = burst_.mbufs[i];
+    if (mbuf->nb_segs > 1 && rte_pktmbuf_linearize(mbuf) != 0) [[unlikely]] {
+      egress_.drop(mbuf, Drop::kTooBig);
+      continue;
+    }
+    net::Parsed& parsed = burst_.parsed[kept];
+    parsed = net::parse(frame_of(mbuf));
+    if (!parsed.ok()) [[unlikely]] {
+      egress_.drop(mbuf, drop_of(parsed.error));
+      continue;
+    }
+    if ((mbuf->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) != 0) [[unlikely]] {
+      egress_.drop(mbuf, Drop::kVlanUnknown);
+      continue;
+    }
+    const net::MacAddress& to = net::header_at<net::EthernetHeader>(frame_of(mbuf), 0).dst;
+    if (to != parts_.topology.interfaces()[interface_of(mbuf)].mac && !to.is_multicast()) [[unlikely]] {
+      egress_.drop(mbuf, Drop::kBadEthernet);
+      continue;
+    }
+    burst_.mbufs[kept++] = mbuf;
+  }
+  burst_.count = kept;
+}
+
+void Worker::Impl::run(const lb::Snapshot& snapshot, Instant now) noexcept {
+  parse();
+  burst_.n_to_backends = 0;
+  burst_.n_to_clients = 0;
+  for (std::size_t i = 0; i < burst_.count; ++i) act(snapshot, i, now);
+  const Ms now_ms = to_ms(now);
+  if (burst_.n_to_backends != 0) {
+    nat_.to_backends(snapshot, std::span(burst_.to_backends).first(burst_.n_to_backends), now_ms);
+  }
+  if (burst_.n_to_clients != 0) {
+    nat_.to_clients(snapshot, std::span(burst_.to_clients).first(burst_.n_to_clients), now_ms);
+  }
+}
+
+void Worker::Impl::act(const lb::Snapshot& snapshot, std::size_t index, Instant now) noexcept {
+  rte_mbuf* mbuf = burst_.mbufs[index];
+  const net::Parsed& parsed = burst_.parsed[index];
+  const Classified what = classifier_.classify(snapshot, frame_of(mbuf), parsed);
+  switch (what.action) {
+    case Action::kToBackend:
+      if (what.owner != parts_.id) return give(what.owner, mbuf);
+      burst_.to_backends[burst_.n_to_backends++] = {mbuf, &parsed, what.listener, lb::kNoIndex};
+      return;
+    case Action::kToClient:
+      if (what.owner != parts_.id) return give(what.owner, mbuf);
+      burst_.to_clients[burst_.n_to_clients++] = {mbuf, &parsed, nullptr, what.source};
+      return;
+    case Action::kToProxy:
+      // From the IP header on, without Ethernet padding.
+      rte_pktmbuf_trim(mbuf, static_cast<std::uint16_t>(rte_pktmbuf_data_len(mbuf) - parsed.end));
+      rte_pktmbuf_adj(mbuf, parsed.l3_offset);
+      return give(static_cast<RoleId>(parts_.workers + what.owner), mbuf);
+    case Action::kArp:
+    case Action::kNeighborDiscovery:
+      if (!neighbors_) return give(0, mbuf);
+      if (what.action == Action::kArp) return neighbors_->receive_arp(mbuf, parsed, interface_of(mbuf), now);
+      return neighbors_->receive_nd(mbuf, parsed, interface_of(mbuf), now);
+    case Action::kEcho:
+      return answers_.echo(mbuf, parsed, to_ms(now));
+    case Action::kPortClosed:
+      answers_.refuse(mbuf, parsed, to_ms(now));
+      return egress_.drop(mbuf, what.drop);
+    case Action::kDrop:
+      return egress_.drop(mbuf, what.drop);
+  }
+}
+
+Worker::Worker(WorkerParts parts) : impl_(std::make_unique<Impl>(std::move(parts))) {}
+Worker::~Worker() = default;
+bool Worker::poll(Instant now) noexcept { return impl_->poll(now); }
+std::optional<Instant> Worker::next_deadline() const noexcept { return impl_->next_deadline(); }
+void Worker::refuse_new_flows() noexcept { impl_->refuse_new_.store(true, std::memory_order_relaxed); }
+lb::FlowQueryMailbox& Worker::queries() noexcept { return impl_->queries_; }
+
+}  // namespace sluice::dataplane
