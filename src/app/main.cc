@@ -12,6 +12,7 @@
 #include "sluice/base/log.h"
 #include "sluice/config/load.h"
 #include "sluice/dataplane/replay.h"
+#include "sluice/dpdk/eal.h"
 
 namespace {
 
@@ -19,6 +20,7 @@ using namespace sluice;
 
 constexpr int kExitFailed = 1;   // could not do it
 constexpr int kExitRefused = 2;  // the configuration is wrong
+constexpr std::size_t kReplayMemory = std::size_t{256} << 20;
 
 // The log goes to stderr, so that what a command prints on stdout can be piped.
 void set_up_log(config::LogLevel level) {
@@ -96,6 +98,16 @@ bool split_pairs(const std::vector<std::string>& pairs, std::map<std::string, st
 int replay(const LoadOptions& options, const dataplane::ReplayOptions& replay_options) {
   const auto config = load(options);
   if (!config) return kExitRefused;
+  const auto eal = dpdk::Eal::start({.main_cpu = -1,
+                                     .memory_bytes = kReplayMemory,
+                                     .huge_pages = dpdk::HugePages::kOff,
+                                     .devices = {},
+                                     .extra = {},
+                                     .file_prefix = {}});
+  if (!eal) {
+    fmt::print(stderr, "sluice replay: {}\n", eal.error().message);
+    return kExitFailed;
+  }
   const auto report = dataplane::replay(*config, replay_options);
   if (!report) {
     fmt::print(stderr, "sluice replay: {}\n", report.error().message);
