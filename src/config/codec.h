@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <functional>
 #include <initializer_list>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -22,6 +23,8 @@
 namespace sluice::config {
 
 using KeyList = std::set<std::string>;  // generic paths: pools.*.backends[].port
+
+using KeyMarks = std::map<std::string_view, Mark>;  // the keys of one mapping and where they stand
 
 template <typename V>
 struct Codec {
@@ -83,7 +86,7 @@ class Section {
                                             : fmt::format("a mapping with the keys {}", fmt::join(known(), ", ")));
       return;
     }
-    std::set<std::string_view> seen;
+    KeyMarks seen;
     const std::size_t errors_before = reader.error_count();
     for (std::size_t i = 0; i < node.keys.size(); ++i) read_entry(reader, node.keys[i], node.items[i], seen, out);
     for (const Field& field : fields_) {
@@ -130,11 +133,12 @@ class Section {
     return *this;
   }
 
-  void read_entry(Reader& reader, const Node& key, const Node& value, std::set<std::string_view>& seen, T& out) const {
+  void read_entry(Reader& reader, const Node& key, const Node& value, KeyMarks& seen, T& out) const {
     if (!key.is_scalar()) return reader.error(key, fmt::format("{} is not a key", describe(key)));
     const auto field = std::ranges::find(fields_, key.scalar, &Field::key);
     const Reader::Scope scope(reader, printable(key.scalar), key.scalar, value.mark);
-    if (!seen.insert(key.scalar).second) return reader.error(key, "is given twice");
+    const auto [first, fresh] = seen.try_emplace(key.scalar, key.mark);
+    if (!fresh) return reader.error(key, twice(first->second));
     if (field == fields_.end()) return report_unknown(reader, key);
     field->read(reader, value, out);
   }
@@ -142,13 +146,13 @@ class Section {
   void report_unknown(Reader& reader, const Node& key) const {
     if (std::ranges::find(not_yet_, key.scalar) != not_yet_.end()) return reader.error(key, "is not supported yet");
     if (key.scalar == "<<") return reader.error(key, "merge keys are not supported; write the keys out");
-    const std::string_view near = nearest(key.scalar, known());
+    const std::string_view near = reader.suggest(key.scalar, known());
     if (!near.empty()) return reader.error(key, fmt::format("unknown key; did you mean '{}'?", near));
     if (fields_.empty()) return reader.error(key, "unknown key; none are known here");
     reader.error(key, fmt::format("unknown key; known here: {}", fmt::join(known(), ", ")));
   }
 
-  void check_one_of(Reader& reader, const Node& node, const std::set<std::string_view>& seen) const {
+  void check_one_of(Reader& reader, const Node& node, const KeyMarks& seen) const {
     const auto given = std::ranges::count_if(one_of_, [&](std::string_view key) { return seen.contains(key); });
     if (given == 1) return;
     reader.error(node, fmt::format("{} of the keys {}; exactly one is needed", given == 0 ? "none" : "more than one",
@@ -202,7 +206,7 @@ template <typename T>
   auto read = [&table, check_name](Reader& reader, const Node& node, std::vector<T>& out) {
     if (node.is_null()) return;
     if (!node.is_map()) return reader.mismatch(node, "a mapping of names");
-    std::set<std::string_view> seen;
+    KeyMarks seen;
     for (std::size_t i = 0; i < node.keys.size(); ++i) {
       const Node& key = node.keys[i];
       if (!key.is_scalar()) {
@@ -211,8 +215,9 @@ template <typename T>
       }
       const Reader::Scope scope(reader, printable(key.scalar), "*", node.items[i].mark);
       if (!check_name(reader, key)) continue;
-      if (!seen.insert(key.scalar).second) {
-        reader.error(key, "is given twice");
+      const auto [first, fresh] = seen.try_emplace(key.scalar, key.mark);
+      if (!fresh) {
+        reader.error(key, twice(first->second));
         continue;
       }
       T& one = out.emplace_back();

@@ -1,5 +1,7 @@
 #include "node.h"
 
+#include <algorithm>
+#include <array>
 #include <exception>
 #include <optional>
 #include <sstream>
@@ -11,33 +13,14 @@
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
 
+#include "reader.h"
 #include "sluice/config/load.h"
+#include "utf8.h"
 
 namespace sluice::config {
 namespace {
 
 constexpr std::size_t kMaxScalarBytes = std::size_t{16} << 20;  // of all scalars together, aliases followed
-
-// How many bytes the UTF-8 sequence at the start of `text` has; 0: it is none.
-// Spec: RFC 3629 section 4: no overlong forms, no surrogates, nothing above U+10FFFF.
-std::size_t utf8_length(std::string_view text) noexcept {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char first = byte(0);
-  if (first < 0x80) return 1;
-  const std::size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-  if (first < 0xc2 || first > 0xf4 || text.size() < length) return 0;
-  unsigned char low = 0x80;
-  unsigned char high = 0xbf;
-  if (first == 0xe0) low = 0xa0;
-  if (first == 0xed) high = 0x9f;
-  if (first == 0xf0) low = 0x90;
-  if (first == 0xf4) high = 0x8f;
-  if (byte(1) < low || byte(1) > high) return 0;
-  for (std::size_t i = 2; i < length; ++i) {
-    if (byte(i) < 0x80 || byte(i) > 0xbf) return 0;
-  }
-  return length;
-}
 
 // yaml-cpp takes 0x04 for the end of the file and guesses UTF-16 from zero bytes: neither may reach it.
 std::optional<SyntaxError> find_bad_byte(std::string_view text) {
@@ -46,8 +29,8 @@ std::optional<SyntaxError> find_bad_byte(std::string_view text) {
     const auto byte = static_cast<unsigned char>(text[at]);
     const std::size_t length = utf8_length(text.substr(at));
     if (length == 0) return SyntaxError{mark, fmt::format("byte 0x{:02x} is not UTF-8 text", byte)};
-    if ((byte < 0x20 && byte != '\t' && byte != '\n' && byte != '\r') || byte == 0x7f) {
-      return SyntaxError{mark, fmt::format("control character 0x{:02x} is not allowed", byte)};
+    if (is_control(text.substr(at, length)) && byte != '\t' && byte != '\n' && byte != '\r') {
+      return SyntaxError{mark, fmt::format("control character {} is not allowed", printable(text.substr(at, length)))};
     }
     if (byte == '\n') {
       mark = Mark{mark.line + 1, 1};
@@ -62,6 +45,15 @@ std::optional<SyntaxError> find_bad_byte(std::string_view text) {
 Mark to_mark(const YAML::Mark& mark) noexcept {
   if (mark.is_null()) return {};
   return {static_cast<std::uint32_t>(mark.line + 1), static_cast<std::uint32_t>(mark.column + 1)};
+}
+
+// A tab before the first word of a line is the commonest mistake that yaml-cpp's messages do not name.
+std::string_view hint_for(std::string_view text, Mark mark) {
+  for (std::uint32_t line = 1; line < mark.line && !text.empty(); ++line) {
+    text.remove_prefix(std::min(text.size(), std::min(text.find('\n'), text.size()) + 1));
+  }
+  const std::string_view indent = text.substr(0, text.find_first_not_of(" \t"));
+  return indent.find('\t') == indent.npos ? "" : "; the line is indented with a tab, YAML wants spaces";
 }
 
 struct Refused {  // thrown through yaml-cpp out of an event, caught in parse_yaml()
@@ -109,10 +101,15 @@ class TreeBuilder final : public YAML::EventHandler {
     YAML::anchor_t anchor;
   };
 
-  // "?" and "!" are what yaml-cpp says for "no tag"; the tags of the YAML core say no more than our own types do.
+  // "?" and "!" are what yaml-cpp says for "no tag"; those of the YAML core say no more than our own types do.
   static void check_tag(const YAML::Mark& mark, const std::string& tag) {
-    if (tag.empty() || tag == "?" || tag == "!" || tag.starts_with("tag:yaml.org,2002:")) return;
-    refuse(to_mark(mark), fmt::format("tag '{}' is not known", tag));
+    constexpr std::string_view kCore = "tag:yaml.org,2002:";
+    constexpr std::array<std::string_view, 7> kKnown{"str", "int", "float", "bool", "null", "seq", "map"};
+    if (tag.empty() || tag == "?" || tag == "!") return;
+    const bool core = tag.starts_with(kCore);
+    if (core && std::ranges::find(kKnown, std::string_view(tag).substr(kCore.size())) != kKnown.end()) return;
+    refuse(to_mark(mark),
+           fmt::format("tag {} is not known", core ? "'!!" + tag.substr(kCore.size()) + "'" : quote(tag)));
   }
 
   void open(Node::Kind kind, const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor) {
@@ -197,7 +194,8 @@ std::expected<Node, SyntaxError> parse_yaml(std::string_view text) {
   } catch (const Refused& refused) {
     return std::unexpected(refused.error);
   } catch (const YAML::Exception& bad) {
-    return std::unexpected(SyntaxError{to_mark(bad.mark), "not valid YAML: " + bad.msg});
+    const Mark mark = to_mark(bad.mark);
+    return std::unexpected(SyntaxError{mark, "not valid YAML: " + bad.msg + std::string(hint_for(text, mark))});
   } catch (const std::exception& bad) {  // std::bad_alloc and the like
     return std::unexpected(SyntaxError{{}, fmt::format("cannot be parsed: {}", bad.what())});
   }

@@ -105,6 +105,16 @@ const Section<TcpCheck>& tcp_check_schema() {
   return table;
 }
 
+void check_timeout(Reader& reader, const Node& /*node*/, HealthCheck& health) {
+  if (health.timeout <= health.interval) return;
+  if (!reader.given("timeout")) {  // a short interval takes the default timeout down with it
+    health.timeout = health.interval;
+    return;
+  }
+  reader.error_in("timeout", fmt::format("{} is longer than the interval, {}", duration_text(health.timeout),
+                                         duration_text(health.interval)));
+}
+
 const Section<HealthCheck>& health_schema() {
   static const Section<HealthCheck> table =
       Section<HealthCheck>()
@@ -118,7 +128,8 @@ const Section<HealthCheck>& health_schema() {
           .optional("timeout", &HealthCheck::timeout, duration(10ms, 1h))
           .optional("fall", &HealthCheck::fall, number(1u, 100u))
           .optional("rise", &HealthCheck::rise, number(1u, 100u))
-          .not_yet({"udp", "https", "grpc", "script"});
+          .not_yet({"udp", "https", "grpc", "script"})
+          .check(check_timeout);
   return table;
 }
 

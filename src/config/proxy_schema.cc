@@ -1,6 +1,7 @@
 // services.*.proxy: TLS, routes and their actions, limits.
 #include <algorithm>
 #include <array>
+#include <map>
 #include <string_view>
 #include <utility>
 
@@ -59,13 +60,14 @@ Codec<std::string> header_name() {
 Codec<std::vector<Header>> headers() {
   auto read = [value = text_template()](Reader& reader, const Node& node, std::vector<Header>& out) {
     if (!node.is_map()) return reader.mismatch(node, "a mapping of header names to values");
+    std::map<std::string, Mark> seen;
     for (std::size_t i = 0; i < node.keys.size(); ++i) {
       const Node& key = node.keys[i];
       const Reader::Scope scope(reader, printable(key.scalar), "*", node.items[i].mark);
       if (!check_header_name(reader, key)) continue;
-      const bool twice = std::ranges::any_of(out, [&](const Header& h) { return lower(h.name) == lower(key.scalar); });
-      if (twice) {
-        reader.error(key, "is given twice");
+      const auto [first, fresh] = seen.try_emplace(lower(key.scalar), key.mark);
+      if (!fresh) {
+        reader.error(key, twice(first->second));
         continue;
       }
       Header& header = out.emplace_back();

@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "utf8.h"
+
 namespace sluice::config {
 namespace {
 
@@ -118,6 +120,10 @@ std::string Reader::shown(std::string_view path) const {
   return out;
 }
 
+std::string_view Reader::suggest(std::string_view word, const std::vector<std::string_view>& known) const {
+  return errors_.size() < kMaxErrors ? nearest(word, known) : std::string_view{};
+}
+
 ConfigErrors Reader::take_errors() { return in_file_order(std::move(errors_)); }
 ConfigErrors Reader::take_warnings() { return in_file_order(std::move(warnings_)); }
 
@@ -125,22 +131,23 @@ std::string quote(std::string_view text) { return "'" + printable(text) + "'"; }
 
 std::string printable(std::string_view text) {
   std::string out;
-  for (const char c : text.substr(0, kMaxQuoted)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte >= 0x7f) {
-      out += fmt::format("\\x{:02x}", byte);
-    } else {
-      out += c;
-    }
+  std::size_t at = 0;
+  while (at < text.size() && at < kMaxQuoted) {
+    const std::size_t length = std::max<std::size_t>(1, utf8_length(text.substr(at)));
+    const std::string_view character = text.substr(at, length);
+    const bool odd = is_control(character) || (length == 1 && static_cast<unsigned char>(character[0]) >= 0x80);
+    for (const char c : character)
+      out += odd ? fmt::format("\\x{:02x}", static_cast<unsigned char>(c)) : std::string(1, c);
+    at += length;
   }
-  if (text.size() > kMaxQuoted) out += "...";
+  if (at < text.size()) out += "...";
   return out;
 }
 
 std::string describe(const Node& node) {
   switch (node.kind) {
     case Node::Kind::kNull:
-      return "nothing";
+      return "an empty value";
     case Node::Kind::kScalar:
       return quote(node.scalar);
     case Node::Kind::kList:
@@ -150,6 +157,8 @@ std::string describe(const Node& node) {
   }
   return {};
 }
+
+std::string twice(Mark first) { return fmt::format("is given twice; first in line {}", first.line); }
 
 std::string join_path(std::string_view path, std::string_view key) {
   std::string out(path);

@@ -1,6 +1,7 @@
 // Where the reading of one file has got to: the path of the current key, the marks of all keys that were read, and what
-// is wrong. Threading: one thread. Ownership: the reader owns its lists; take them with take_errors() and
-// take_warnings().
+// is wrong.
+// Threading: one thread.
+// Ownership: the reader owns its lists; take them with take_errors() and take_warnings().
 #pragma once
 
 #include <cstddef>
@@ -47,14 +48,19 @@ class Reader {
   void file_error(Mark mark, std::string message);  // about the file as a whole
 
   [[nodiscard]] bool sound(std::string_view path) const;  // no error at this key or below
+  // There is an error at this very key.
+  [[nodiscard]] bool broken(std::string_view path) const { return broken_.contains(path); }
   [[nodiscard]] std::size_t error_count() const noexcept { return errors_.size(); }
   [[nodiscard]] bool has(const std::string& path) const { return marks_.contains(path); }  // the file says it
   [[nodiscard]] bool given(std::string_view key) const;          // a key of the current mapping
   [[nodiscard]] Mark mark_of(const std::string& path) const;     // of the key, or of the nearest one around it
   [[nodiscard]] std::string shown(std::string_view path) const;  // without the "[0]" of single elements
 
-  [[nodiscard]] ConfigErrors
-  take_errors();  // in the order of the file, at most kMaxErrors and a last line that says how many more
+  // nearest(), as long as the message will be shown at all: in a hostile file it is not worth the work.
+  [[nodiscard]] std::string_view suggest(std::string_view word, const std::vector<std::string_view>& known) const;
+
+  // In the order of the file, at most kMaxErrors and a last line that says how many more.
+  [[nodiscard]] ConfigErrors take_errors();
   [[nodiscard]] ConfigErrors take_warnings();
   [[nodiscard]] const std::set<std::string>& keys() const noexcept { return keys_; }  // generic paths of what was read
 
@@ -70,10 +76,13 @@ class Reader {
   ConfigErrors warnings_;
 };
 
-// How a value is called in a message: 'text', a list, a mapping, nothing. Long or odd text is cut and escaped.
+// How a value is called in a message: 'text', a list, a mapping, an empty value. Long or odd text is cut and escaped.
 [[nodiscard]] std::string describe(const Node& node);
 [[nodiscard]] std::string quote(std::string_view text);
 [[nodiscard]] std::string printable(std::string_view text);  // the same without the quotes
+
+// "is given twice; first in line 12"
+[[nodiscard]] std::string twice(Mark first);
 
 // "a.b" and "c" give "a.b.c"; "[2]" is appended as it is.
 [[nodiscard]] std::string join_path(std::string_view path, std::string_view key);

@@ -1,5 +1,6 @@
-// The tables of keys, section by section: what the file may say, and of what kind it must be. validate.h holds the
-// rules that look at several sections at once. Threading: built on first use, then only read.
+// The tables of keys, section by section: what the file may say, and of what kind it must be. The rules that look at
+// several sections at once are in validate.h.
+// Threading: built on first use, then only read.
 #pragma once
 
 #include "codec.h"

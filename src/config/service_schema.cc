@@ -32,7 +32,7 @@ std::string listen_problem(std::string_view text) {
   const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
   const auto address = net::IpAddress::parse(bracketed ? host.substr(1, host.size() - 2) : host);
   if (!address) return fmt::format("{} is not an IPv4 address or an IPv6 address in brackets", quote(host));
-  if (!is_port(port)) return fmt::format("port {} is not in 1..65535", quote(port));
+  if (!is_port(port)) return fmt::format("port {} is not in 1..65535", printable(port));
   return fmt::format("{} is not {}", quote(text), kListenShape);
 }
 

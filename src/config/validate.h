@@ -1,6 +1,7 @@
 // The rules that look across sections, once the tables have read them: names that must exist, addresses that must not
-// meet, paths to backends; and what is filled in from elsewhere (a route's interface, the proxies' cpus). Threading:
-// one thread. What was wrong on its own already is left out, so that one mistake gives one message.
+// meet, paths to backends; and what is filled in from elsewhere (a route's interface, the proxies' cpus).
+// Threading: one thread.
+// Errors:    what was wrong on its own already is left out, so that one mistake gives one message.
 #pragma once
 
 #include "reader.h"
@@ -12,6 +13,12 @@ void validate_network(Config& config, Reader& reader);   // interfaces, neighbor
 void validate_pools(Config& config, Reader& reader);     // pools, health
 void validate_services(Config& config, Reader& reader);  // listen, forward, proxy; runtime.proxies, upstream
 void validate_http_routes(const Service& service, Reader& reader);
+
+// The interface of that name; nullptr, and an error at `path`: there is none.
+[[nodiscard]] const Interface* get_interface(const Config& config, const std::string& name, const std::string& path,
+                                             Reader& reader);
+void report_unknown_name(std::string_view kind, const std::string& name, const std::vector<std::string_view>& known,
+                         const std::string& path, Reader& reader);
 
 // An address that one host can have and be reached at: not ::, multicast, loopback or broadcast.
 [[nodiscard]] bool is_unicast(const net::IpAddress& address) noexcept;

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "validate.h"
 
@@ -14,8 +15,8 @@ namespace {
 
 constexpr std::uint16_t kMinMtuV6 = 1280;  // RFC 8200 section 5
 
-std::string path_of(std::string_view section, const Interface& interface, std::string_view key) {
-  return fmt::format("{}.{}.{}", section, interface.name, key);
+std::string path_of(const Interface& interface, std::string_view key) {
+  return fmt::format("interfaces.{}.{}", interface.name, key);
 }
 
 net::IpAddress network_of(const net::Prefix& prefix) noexcept {
@@ -54,8 +55,8 @@ void check_addresses(const Interface& interface, std::map<net::IpAddress, std::s
   }
   const bool any_v6 =
       std::ranges::any_of(interface.addresses, [](const net::Prefix& own) { return !own.address.is_v4(); });
-  if (any_v6 && interface.mtu < kMinMtuV6 && reader.sound(path_of("interfaces", interface, "addresses"))) {
-    reader.error_at(path_of("interfaces", interface, "mtu"),
+  if (any_v6 && interface.mtu < kMinMtuV6 && reader.sound(path_of(interface, "addresses"))) {
+    reader.error_at(path_of(interface, "mtu"),
                     fmt::format("{} is below {}, which IPv6 needs", interface.mtu, kMinMtuV6));
   }
 }
@@ -72,19 +73,11 @@ std::optional<std::string> next_hop_problem(const Interface& interface, const ne
   return fmt::format("{} is in no prefix of interface '{}'", hop.text(), interface.name);
 }
 
-// The path of one gateway: a list keeps the order of the file, which Interface does not.
-std::string gateway_path(const Interface& interface, bool v4, const Reader& reader) {
-  const std::string base = path_of("interfaces", interface, "gateway");
-  if (reader.has(base + "[1]")) return base;  // both families: the list as a whole
-  static_cast<void>(v4);
-  return base + "[0]";
-}
-
 void check_gateways(const Interface& interface, std::map<bool, std::string>& taken, Reader& reader) {
-  if (!reader.sound(path_of("interfaces", interface, "addresses"))) return;
+  if (!reader.sound(path_of(interface, "addresses"))) return;
   for (const auto& gateway : {interface.gateway4, interface.gateway6}) {
     if (!gateway) continue;
-    const std::string path = gateway_path(interface, gateway->is_v4(), reader);
+    const std::string path = path_of(interface, "gateway");
     if (const auto problem = next_hop_problem(interface, *gateway)) {
       reader.error_at(path, *problem);
       continue;
@@ -97,7 +90,8 @@ void check_gateways(const Interface& interface, std::map<bool, std::string>& tak
 
 void check_interfaces(const Config& config, Reader& reader) {
   if (config.interfaces.empty()) {
-    if (reader.sound("interfaces")) reader.error_at("interfaces", "at least one interface is needed");
+    if (reader.has("interfaces") && reader.sound("interfaces"))
+      reader.error_at("interfaces", "at least one interface is needed");
     return;
   }
   std::map<net::IpAddress, std::string> addresses;
@@ -106,7 +100,7 @@ void check_interfaces(const Config& config, Reader& reader) {
   for (const Interface& interface : config.interfaces) {
     check_addresses(interface, addresses, reader);
     check_gateways(interface, gateways, reader);
-    const std::string path = path_of("interfaces", interface, "device");
+    const std::string path = path_of(interface, "device");
     if (!reader.sound(path) || interface.device.empty()) continue;
     const std::string device = interface.device.substr(0, interface.device.find(','));
     const auto [other, fresh] = devices.try_emplace(device, interface.name);
@@ -135,23 +129,13 @@ void warn_overlaps(const Config& config, Reader& reader) {
   }
 }
 
-const Interface* check_interface_name(const Config& config, const std::string& name, const std::string& path,
-                                      Reader& reader) {
-  const Interface* found = find_interface(config, name);
-  if (found != nullptr || !reader.sound(path)) return found;
-  std::vector<std::string_view> known;
-  for (const Interface& interface : config.interfaces) known.push_back(interface.name);
-  reader.error_at(path, fmt::format("no interface is called {}; known: {}", quote(name), fmt::join(known, ", ")));
-  return nullptr;
-}
-
 void check_neighbors(const Config& config, Reader& reader) {
   std::set<std::pair<std::string, net::IpAddress>> taken;
   for (std::size_t i = 0; i < config.neighbors.size(); ++i) {
     const Neighbor& neighbor = config.neighbors[i];
     const std::string path = fmt::format("neighbors[{}]", i);
     if (!reader.sound(path)) continue;
-    const Interface* interface = check_interface_name(config, neighbor.interface, path + ".interface", reader);
+    const Interface* interface = get_interface(config, neighbor.interface, path + ".interface", reader);
     if (interface == nullptr || !reader.sound("interfaces." + interface->name)) continue;
     if (const auto problem = next_hop_problem(*interface, neighbor.address))
       reader.error_at(path + ".address", *problem);
@@ -166,7 +150,7 @@ void check_neighbors(const Config& config, Reader& reader) {
 
 void check_route_via(const Config& config, StaticRoute& route, const std::string& path, Reader& reader) {
   if (!route.interface.empty()) {
-    const Interface* interface = check_interface_name(config, route.interface, path + ".interface", reader);
+    const Interface* interface = get_interface(config, route.interface, path + ".interface", reader);
     if (interface == nullptr || !reader.sound("interfaces." + interface->name)) return;
     if (const auto problem = next_hop_problem(*interface, route.via)) reader.error_at(path + ".via", *problem);
     return;
@@ -252,6 +236,25 @@ bool has_own_address(const Config& config, bool v4) noexcept {
     }
   }
   return false;
+}
+
+const Interface* get_interface(const Config& config, const std::string& name, const std::string& path, Reader& reader) {
+  const Interface* found = find_interface(config, name);
+  if (found != nullptr) return found;
+  std::vector<std::string_view> known;
+  for (const Interface& interface : config.interfaces) known.push_back(interface.name);
+  report_unknown_name("interface", name, known, path, reader);
+  return nullptr;
+}
+
+void report_unknown_name(std::string_view kind, const std::string& name, const std::vector<std::string_view>& known,
+                         const std::string& path, Reader& reader) {
+  if (!reader.sound(path) || reader.broken(fmt::format("{}s", kind))) return;  // what is wrong was said already
+  const std::string_view near = reader.suggest(name, known);
+  std::string hint =
+      near.empty() ? fmt::format("known: {}", fmt::join(known, ", ")) : fmt::format("did you mean '{}'?", near);
+  if (known.empty()) hint = "there are none";
+  reader.error_at(path, fmt::format("no {} is called {}; {}", kind, quote(name), hint));
 }
 
 void validate_network(Config& config, Reader& reader) {

@@ -1,12 +1,10 @@
 #include <algorithm>
-#include <map>
 #include <set>
 #include <string>
 
 #include <fmt/format.h>
 
 #include "validate.h"
-#include "values.h"
 
 namespace sluice::config {
 namespace {
@@ -67,15 +65,6 @@ void check_shares(const Pool& pool, const std::string& base, Reader& reader) {
   }
 }
 
-void check_health(const Pool& pool, const std::string& base, Reader& reader) {
-  if (!pool.health || !reader.sound(base + ".health")) return;
-  if (pool.health->timeout <= pool.health->interval) return;
-  const bool timeout_given = reader.has(base + ".health.timeout");
-  const std::string at = base + (timeout_given ? ".health.timeout" : ".health.interval");
-  reader.error_at(at, fmt::format("the timeout, {}, is longer than the interval, {}",
-                                  duration_text(pool.health->timeout), duration_text(pool.health->interval)));
-}
-
 void warn_unused(const Config& config, Reader& reader) {
   std::set<std::string> used;
   for (const Service& service : config.services) {
@@ -97,7 +86,6 @@ void validate_pools(Config& config, Reader& reader) {
     const std::string base = "pools." + pool.name;
     check_backends(config, pool, base, reader);
     check_shares(pool, base, reader);
-    check_health(pool, base, reader);
   }
   if (reader.sound("services")) warn_unused(config, reader);
 }

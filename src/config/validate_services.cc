@@ -5,7 +5,6 @@
 #include <vector>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "validate.h"
 
@@ -15,18 +14,12 @@ namespace {
 std::string base_of(const Service& service) { return "services." + service.name; }
 
 // nullptr, and an error unless the key is wrong already: no pool has that name.
-const Pool* check_pool_name(const Config& config, const std::string& name, const std::string& path, Reader& reader) {
+const Pool* get_pool(const Config& config, const std::string& name, const std::string& path, Reader& reader) {
   const Pool* found = find_pool(config, name);
-  if (found != nullptr || !reader.sound(path)) return found;
+  if (found != nullptr) return found;
   std::vector<std::string_view> known;
   for (const Pool& pool : config.pools) known.push_back(pool.name);
-  const std::string_view near = nearest(name, known);
-  if (!near.empty()) {
-    reader.error_at(path, fmt::format("no pool is called {}; did you mean '{}'?", quote(name), near));
-  } else {
-    reader.error_at(path, fmt::format("no pool is called {}; known: {}", quote(name),
-                                      known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", "))));
-  }
+  report_unknown_name("pool", name, known, path, reader);
   return nullptr;
 }
 
@@ -70,11 +63,7 @@ void check_listens(const Config& config, Reader& reader) {
 void check_announce(const Config& config, const Service& service, Reader& reader) {
   for (std::size_t i = 0; i < service.announce.size(); ++i) {
     const std::string path = fmt::format("{}.announce[{}]", base_of(service), i);
-    if (!reader.sound(path) || find_interface(config, service.announce[i]) != nullptr) continue;
-    std::vector<std::string_view> known;
-    for (const Interface& interface : config.interfaces) known.push_back(interface.name);
-    reader.error_at(
-        path, fmt::format("no interface is called {}; known: {}", quote(service.announce[i]), fmt::join(known, ", ")));
+    if (reader.sound(path)) static_cast<void>(get_interface(config, service.announce[i], path, reader));
   }
 }
 
@@ -115,7 +104,7 @@ void check_forward(const Config& config, const Service& service, Reader& reader)
   const ForwardService& forward = *service.forward;
   const std::string base = base_of(service) + ".forward";
   check_sources(forward.source, base + ".source", reader);
-  const Pool* pool = check_pool_name(config, forward.pool, base + ".pool", reader);
+  const Pool* pool = get_pool(config, forward.pool, base + ".pool", reader);
   if (pool == nullptr || !reader.sound("pools." + pool->name)) return;
   check_families(service, *pool, reader);
   if (pool->backends.empty() || !reader.sound(base) || !reader.sound(base_of(service) + ".listen")) return;
@@ -138,7 +127,7 @@ void check_proxy(const Config& config, const Service& service, Reader& reader) {
   for (std::size_t i = 0; i < proxy.routes.size(); ++i) {
     const auto* to = std::get_if<ToPool>(&proxy.routes[i].action);
     const std::string path = fmt::format("{}.routes[{}]", base, i);
-    if (to != nullptr && reader.sound(path)) check_pool_name(config, to->pool, path + ".pool", reader);
+    if (to != nullptr && reader.sound(path)) get_pool(config, to->pool, path + ".pool", reader);
   }
   validate_http_routes(service, reader);
   if (!proxy.tls || !reader.sound(base + ".tls")) return;

@@ -251,10 +251,8 @@ Codec<std::vector<unsigned>> cpus(std::size_t min) {
     for (const auto& [first, last] : found) {
       for (unsigned cpu = first; cpu <= last && all.size() <= kMaxCpus; ++cpu) all.push_back(cpu);
     }
-    if (all.size() < min || all.size() > kMaxCpus) {
-      return reader.error(
-          node, fmt::format("{} cpus are not {}..{}", all.size() > kMaxCpus ? "too many" : "0", min, kMaxCpus));
-    }
+    if (all.size() < min) return reader.error(node, fmt::format("no cpu; at least {} is needed", min));
+    if (all.size() > kMaxCpus) return reader.error(node, fmt::format("more than {} cpus", kMaxCpus));
     out = std::move(all);
   }};
 }

@@ -1,10 +1,9 @@
 // What the operator asked for: plain values, one struct for each section of the YAML file, checked and with defaults
 // filled in. A Config that load_file() returned is sound: every name refers to something, every number is in its range.
 // Threading: values; copy or share as const.
-// Ownership: no pointers into anything; names refer to names (pools and interfaces are few: find_pool(),
-// find_interface()). Units:     durations are nanoseconds (Duration), sizes are bytes (the name says so), ports and
-// cpus are plain numbers. Spec:      docs/configuration.md says what each key means to a user; config/sluice.yaml shows
-// every one.
+// Ownership: no pointers into anything; names refer to names, which find_pool() and find_interface() look up.
+// Units:     durations are nanoseconds (Duration), sizes are bytes (the name says so), ports and cpus plain numbers.
+// Spec:      docs/configuration.md says what each key means to a user; config/sluice.yaml shows every one.
 #pragma once
 
 #include <cstddef>
