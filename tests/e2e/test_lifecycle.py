@@ -33,6 +33,14 @@ def test_examples_pass_check(lab, name):
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+def test_example_of_the_readme_passes_check(lab, folder):
+    text = (ROOT / "README.md").read_text()
+    path = folder / "readme.yaml"
+    path.write_text(text.split("```yaml\n")[1].split("```")[0])
+    result = sluice_command(lab, "check", "--no-files", path)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
 def test_all_errors_at_once_with_their_places(lab, folder):
     path = folder / "wrong.yaml"
     path.write_text("""\
