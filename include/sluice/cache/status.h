@@ -15,7 +15,7 @@ enum class Forward : std::uint8_t { kNone, kBypass, kMethod, kUriMiss, kVaryMiss
 struct CacheStatus {
   Forward forward = Forward::kNone;  // kNone: a hit
   std::uint16_t forward_status = 0;  // of the origin's answer, when it differs from what is sent (a 304); 0: left out
-  std::optional<std::int64_t> ttl;
+  std::optional<std::int64_t> ttl{};
   bool stored = false;
   bool collapsed = false;  // waited for another request's fetch
 };

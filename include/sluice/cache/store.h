@@ -55,10 +55,10 @@ struct Key {
 };
 
 struct LookupRequest {
-  Key key;
+  Key key{};
   RequestUse use = RequestUse::kStore;  // not kBypass
   const http::HeaderList* headers = nullptr;
-  CacheControl directives;  // of the request
+  CacheControl directives{};  // of the request
   UnixSeconds now = 0;
   bool waited = false;  // this is the lookup after a kWait: do not wait again
 };
@@ -114,8 +114,8 @@ struct Lookup {
   Outcome outcome = Outcome::kMiss;
   Forward forward = Forward::kNone;  // why the request has to go to the origin
   bool served_stale = false;         // kHit within stale-while-revalidate or the request's max-stale
-  ObjectRef object;                  // kHit, kStale
-  Fill fill;                         // kStale, kMiss: may be none
+  ObjectRef object{};                // kHit, kStale
+  Fill fill{};                       // kStale, kMiss: may be none
 };
 
 struct StoreStats {

@@ -14,8 +14,8 @@
 namespace sluice::http {
 
 struct Validators {
-  std::string_view etag;  // with quotes and W/; empty: none
-  std::optional<UnixSeconds> last_modified;
+  std::string_view etag{};  // with quotes and W/; empty: none
+  std::optional<UnixSeconds> last_modified{};
 };
 
 [[nodiscard]] bool etag_weak_equal(std::string_view a, std::string_view b) noexcept;
@@ -33,7 +33,7 @@ struct ByteRange {
 enum class RangeOutcome : std::uint8_t { kWhole, kPartial, kUnsatisfiable };  // 200; 206; 416
 struct RangeResult {
   RangeOutcome outcome = RangeOutcome::kWhole;
-  ByteRange range;
+  ByteRange range{};
 };
 // What to answer to a GET: the Range field, unless If-Range says that the representation changed. Several ranges, other
 // units and bad syntax mean the whole (section 14.2 lets a server ignore the field).

@@ -30,7 +30,7 @@ struct ErrorPage {
   bool head_only = false;
   std::uint8_t minor_version = 1;  // of the request: an HTTP/1.0 client that may stay is told keep-alive
   std::string_view server = "sluice";
-  std::string_view extra_headers;
+  std::string_view extra_headers{};
 };
 void append_error_page(std::string& out, const ErrorPage& page, UnixSeconds now);
 
