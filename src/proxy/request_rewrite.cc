@@ -129,7 +129,14 @@ void append_upstream_request(std::string& out, const RequestContext& context, co
   const auto ours = [&](HeaderId id) { return !ruled || !rule_covers(rules, name_of(id)); };
 
   http::append_request_line(out, head.method, head.forward_target);
-  if (ours(HeaderId::kHost)) http::append_header(out, name_of(HeaderId::kHost), head.authority);
+  if (ours(HeaderId::kHost)) {
+    // HTTP/1.0 may come without a Host; what we send is HTTP/1.1, which may not.
+    if (head.authority.empty()) {
+      http::append_header(out, name_of(HeaderId::kHost), context.local.text());
+    } else {
+      http::append_header(out, name_of(HeaderId::kHost), head.authority);
+    }
+  }
   const http::HopFilter filter(head.headers);
   for (const http::Header& header : head.headers) {
     if (is_replaced(header.id) || !filter.passes(header)) continue;

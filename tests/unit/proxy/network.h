@@ -30,6 +30,7 @@ class Switch {
   void send(std::vector<std::uint8_t> packet) { packets_.push_back(std::move(packet)); }
   // Delivers what was sent before the call. True if there was something.
   bool deliver();
+  [[nodiscard]] bool pending() const { return !packets_.empty(); }
   // A packet for which this says true is lost.
   std::function<bool(std::span<const std::uint8_t>)> lose;
 

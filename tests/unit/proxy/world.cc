@@ -52,6 +52,7 @@ std::vector<Message> responses_of(std::string_view input, const std::vector<bool
       http::ParseStep step = parser.feed(bytes(input));
       if (step.step == http::Step::kNeedMore && step.consumed == input.size()) {
         step = parser.finish();
+        if (step.step == http::Step::kError && message.start_line.empty()) return out;
         if (step.step == http::Step::kError) {
           message.start_line += " (cut short)";
           more = false;
@@ -72,7 +73,7 @@ std::vector<Message> responses_of(std::string_view input, const std::vector<bool
       input.remove_prefix(step.step == http::Step::kError ? input.size() : step.consumed);
       if (step.step == http::Step::kEnd || step.step == http::Step::kError) more = false;
     }
-    out.push_back(std::move(message));
+    if (!message.start_line.empty()) out.push_back(std::move(message));
   }
   return out;
 }
@@ -111,7 +112,9 @@ Origin::Origin(Switch& to, std::string_view address, Instant now)
     : host(to, endpoint(address).address, now), listen(endpoint(address)) {
   if (!host.stack().listen(listen, {}, *this)) throw std::runtime_error("listen");
   on_request = [](OriginConnection& connection, const Message& request) {
-    connection.send(response("answer to " + request.start_line));
+    std::string answer = response("answer to " + request.start_line);
+    if (request.start_line.starts_with("HEAD ")) answer.erase(answer.find("\r\n\r\n") + 4);
+    connection.send(answer);
   };
 }
 
@@ -239,7 +242,7 @@ bool World::wait_for_files() {
 bool World::run(const std::function<bool()>& done, Duration limit) {
   const Instant end = now + limit;
   while (!done()) {
-    if (turn() || wait_for_files()) continue;
+    if (turn() || network.pending() || wait_for_files()) continue;
     const std::optional<Instant> next = next_deadline();
     if (!next || *next > end) {
       now = std::max(now, end);
