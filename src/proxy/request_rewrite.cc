@@ -1,6 +1,6 @@
 #include "request_rewrite.h"
 
-#include "sluice/http/chunked.h"
+#include "sluice/cache/policy.h"
 #include "sluice/http/forward.h"
 #include "sluice/http/serialize.h"
 
@@ -12,20 +12,6 @@ using http::HeaderId;
 
 bool carries_framing(HeaderId id) noexcept {
   return id == HeaderId::kContentLength || id == HeaderId::kTransferEncoding || id == HeaderId::kConnection;
-}
-
-bool is_condition(HeaderId id) noexcept {
-  switch (id) {
-    case HeaderId::kIfMatch:
-    case HeaderId::kIfNoneMatch:
-    case HeaderId::kIfModifiedSince:
-    case HeaderId::kIfUnmodifiedSince:
-    case HeaderId::kIfRange:
-    case HeaderId::kRange:
-      return true;
-    default:
-      return false;
-  }
 }
 
 // Fields that are written anew below, or that end here.
@@ -140,7 +126,7 @@ void append_upstream_request(std::string& out, const RequestContext& context, co
   const http::HopFilter filter(head.headers);
   for (const http::Header& header : head.headers) {
     if (is_replaced(header.id) || !filter.passes(header)) continue;
-    if (request.for_cache && is_condition(header.id)) continue;
+    if (request.for_cache && !cache::may_forward_to_fill(header.id)) continue;
     if (ruled && rule_covers(rules, header.name)) continue;
     http::append_header(out, header.name, header.value);
   }

@@ -24,9 +24,22 @@ void add_cache_status(Exchange& x, const cache::CacheStatus& status) {
   cache::append_cache_status(x.core().scratch, status);
 }
 
+// A fetch that fills the object which is sent: it begins when the reader is there, since a body that turns out too large for the store
+// is kept only for a reader.
+struct PendingFetch {
+  UpstreamLease connection;
+  cache::Fill fill;
+
+  void start(Core& core) {
+    if (connection) core.fetches.start(std::move(connection), std::move(fill));
+  }
+};
+
 // Sends the body of an object whose head stands corked, from `first` on.
-Task<> send_body(Exchange& x, cache::ObjectRef object, std::uint64_t first, std::uint64_t length) {
+Task<> send_body(Exchange& x, cache::ObjectRef object, std::uint64_t first, std::uint64_t length,
+                 PendingFetch pending) {
   cache::Reader reader(std::move(object), first);
+  pending.start(x.core());
   CacheWaiter waiter(x.core().wakers, x.port());
   bool corked = true;
   while (length > 0) {
@@ -73,7 +86,7 @@ void begin_object_head(Exchange& x, const cache::Object& object, std::uint16_t s
   add_cache_status(x, how);
 }
 
-Task<> send_object(Exchange& x, cache::ObjectRef object, cache::CacheStatus how) {
+Task<> send_object(Exchange& x, cache::ObjectRef object, cache::CacheStatus how, PendingFetch pending = {}) {
   const http::RequestHead& head = x.head();
   std::uint64_t first = 0;
   std::optional<std::uint64_t> length = object->content_length();
@@ -82,10 +95,12 @@ Task<> send_object(Exchange& x, cache::ObjectRef object, cache::CacheStatus how)
   if (status == 200) {
     const http::Precondition verdict = http::check_preconditions(head.method, head.headers, object->validators());
     if (verdict == http::Precondition::kFailed) {
+      pending.start(x.core());
       x.respond_error(412);
       co_return;
     }
     if (verdict == http::Precondition::kNotModified) {
+      pending.start(x.core());
       begin_object_head(x, *object, 304, how);
       x.end_head(Framing::kNone);
       x.out().uncork();
@@ -95,6 +110,7 @@ Task<> send_object(Exchange& x, cache::ObjectRef object, cache::CacheStatus how)
       const auto range = http::select_range(head.method, head.headers, *length, object->validators());
       if (range.outcome != http::RangeOutcome::kWhole) http::append_content_range(content_range, range, *length);
       if (range.outcome == http::RangeOutcome::kUnsatisfiable) {
+        pending.start(x.core());
         x.respond_error(416, content_range);
         co_return;
       }
@@ -110,10 +126,11 @@ Task<> send_object(Exchange& x, cache::ObjectRef object, cache::CacheStatus how)
   const bool bodiless = status == 204 || status == 304;
   x.end_head(bodiless ? Framing::kNone : length ? Framing::kSized : Framing::kChunked, length.value_or(0));
   if (x.head_only() || bodiless) {
+    pending.start(x.core());
     x.out().uncork();
     co_return;
   }
-  Task<> sent = send_body(x, std::move(object), first, length.value_or(~std::uint64_t{0}));
+  Task<> sent = send_body(x, std::move(object), first, length.value_or(~std::uint64_t{0}), std::move(pending));
   co_await sent;
 }
 
@@ -140,7 +157,7 @@ Task<> fetch(Exchange& x, Lookup found, cache::CacheStatus how) {
   const bool revalidating = found.outcome == Lookup::Outcome::kStale;
   const bool storing = static_cast<bool>(found.fill);
   UpstreamCall call(x, x.pool());
-  call.request().for_cache = storing;
+  call.request().for_cache = storing || revalidating;
   if (revalidating) {
     call.request().if_none_match = found.object->validators().etag;
     call.request().if_modified_since = found.object->headers().value(HeaderId::kLastModified);
@@ -152,8 +169,9 @@ Task<> fetch(Exchange& x, Lookup found, cache::CacheStatus how) {
   times.response = core.wall;
   const bool failed = call.failure() != 0 || call.response().status >= 500;
   if (failed && revalidating && found.object->may_serve_on_error(core.wall)) {  // RFC 5861 section 4
-    found.fill.abandon(false, core.wall);
+    if (storing) found.fill.abandon(false, core.wall);
     core.counters.cache_stale.add();
+    how.ttl = found.object->ttl(core.wall);
     how.forward_status = call.failure() != 0 ? std::uint16_t{0} : call.response().status;
     Task<> sent = send_object(x, std::move(found.object), how);
     co_await sent;
@@ -165,8 +183,15 @@ Task<> fetch(Exchange& x, Lookup found, cache::CacheStatus how) {
     co_return;
   }
   if (revalidating && call.response().status == 304) {
-    cache::ObjectRef object = found.fill.freshen(x.head().headers, call.response(), times);
+    cache::ObjectRef object = storing ? found.fill.freshen(x.head().headers, call.response(), times) : found.object;
     call.finish();
+    if (!object) {  // it validates something else than what is stored: once more, for the whole
+      found.outcome = Lookup::Outcome::kMiss;
+      found.object = {};
+      Task<> again = fetch(x, std::move(found), how);
+      co_await again;
+      co_return;
+    }
     core.counters.cache_revalidated.add();
     how.forward_status = 304;
     how.ttl = object->ttl(core.wall);
@@ -182,8 +207,8 @@ Task<> fetch(Exchange& x, Lookup found, cache::CacheStatus how) {
       if (object) {
         how.stored = true;
         how.ttl = object->ttl(core.wall);
-        core.fetches.start(call.take_connection(), std::move(found.fill));
-        Task<> sent = send_object(x, std::move(object), how);
+        PendingFetch pending{.connection = call.take_connection(), .fill = std::move(found.fill)};
+        Task<> sent = send_object(x, std::move(object), how, std::move(pending));
         co_await sent;
         co_return;
       }
@@ -241,6 +266,7 @@ Task<> serve_cached(Exchange& x) {
     switch (found.outcome) {
       case Lookup::Outcome::kHit: {
         core.counters.cache_hits.add();
+        if (found.served_stale) core.counters.cache_stale.add();
         how.ttl = found.object->ttl(core.wall);
         Task<> sent = send_object(x, std::move(found.object), how);
         co_await sent;
@@ -272,6 +298,7 @@ Task<> serve_cached(Exchange& x) {
     waiter.cancel();
     if (x.broken()) co_return;
     request.now = core.wall;
+    request.waited = true;
   }
 }
 
