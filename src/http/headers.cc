@@ -123,7 +123,7 @@ void HeaderList::remove(std::string_view name) noexcept {
 }
 
 void HeaderList::release() noexcept {
-  fields_ = {};
+  fields_ = std::vector<Header>();
   present_ = 0;
 }
 

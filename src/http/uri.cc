@@ -10,7 +10,7 @@ namespace sluice::http {
 namespace {
 
 bool is_name(std::string_view host) noexcept {
-  if (host.empty() || host.size() > 253 || host.front() == '.') return false;
+  if (host.empty() || host.size() > 253 || host.front() == '.' || host.back() == '.') return false;
   for (std::size_t i = 0; i < host.size(); ++i) {
     if (!kHostChars.has(host[i]) || (host[i] == '.' && host[i - 1] == '.')) return false;
   }
