@@ -152,7 +152,7 @@ Result<void> Daemon::start_proxies() {
                           .health = health_,
                           .ports = *ports_,
                           .cache = *cache_,
-                          .ticket_keys = *ticket_keys_,
+                          .ticket_keys = ticket_keys_,
                           .files = *files_,
                           .counters = assembly.proxy_counters(i),
                           .source_for = [this](const net::IpAddress& to) { return plane_->topology().source_for(to); },

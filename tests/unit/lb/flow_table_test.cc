@@ -94,6 +94,24 @@ TEST_F(FlowTableTest, CountsFlowsOfServicesAndBackends) {
   EXPECT_EQ(counters_->nat_ports_used.read(), 1);
 }
 
+TEST_F(FlowTableTest, CountsTheTcpConnectionsThatHaveNotEnded) {
+  FlowTable table = make(100);
+  const auto open_now = [&] { return counters_->tcp_flows_open.read(); };
+  Flow* udp = open(table, key_of(1, 4000), FlowState::kUdp, Ms{0});
+  EXPECT_EQ(open_now(), 0);
+  Flow* first = open(table, key_of(1, 4001, net::IpProto::kTcp), FlowState::kSynSent, Ms{0});
+  Flow* second = open(table, key_of(1, 4002, net::IpProto::kTcp), FlowState::kSynSent, Ms{0});
+  EXPECT_EQ(open_now(), 2);
+  table.touch(*first, Direction::kToClient, net::kTcpFin | net::kTcpAck, kLimits, Ms{1});
+  EXPECT_EQ(open_now(), 2);
+  table.touch(*first, Direction::kToBackend, net::kTcpFin | net::kTcpAck, kLimits, Ms{2});
+  EXPECT_EQ(open_now(), 1);  // closed, though still in the table
+  table.touch(*second, Direction::kToBackend, net::kTcpRst, kLimits, Ms{2});
+  EXPECT_EQ(open_now(), 0);
+  for (Flow* flow : {udp, first, second}) table.remove(*flow, Ms{3});
+  EXPECT_EQ(open_now(), 0);
+}
+
 TEST_F(FlowTableTest, RefusesWhenFullAndKeepsWhatIsThere) {
   FlowTable table = make(50);
   for (std::uint16_t i = 0; i < 50; ++i) ASSERT_NE(open(table, key_of(1, i), FlowState::kEstablished, Ms{0}), nullptr);
