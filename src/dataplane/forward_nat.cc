@@ -14,7 +14,10 @@ using telemetry::Drop;
 
 namespace {
 
-constexpr std::size_t kExpirePerTurn = 64;  // places of the flow table
+// Idle flows are looked for at such a pace that the whole table is seen in kScanMs, at most kScanPerTurn places a turn.
+// A flow that is asked for is checked anyway; this finds those that nobody asks for.
+constexpr std::uint64_t kScanMs = 10'000;
+constexpr std::size_t kScanPerTurn = 256;
 
 struct Tuple {
   const net::IpAddress& src;
@@ -99,7 +102,16 @@ NatForward::NatForward(std::size_t flows, const lb::FlowTable::Secret& secret, l
       answers_(answers),
       counters_(counters) {}
 
-bool NatForward::expire(Ms now) noexcept { return flows_.expire(now, kExpirePerTurn) != 0; }
+bool NatForward::expire(Ms now) noexcept {
+  if (const std::uint32_t passed = std::min<std::uint32_t>(elapsed(now, last_scan_), kScanMs); passed != 0) {
+    last_scan_ = now;
+    scan_owed_ = std::min<std::size_t>(scan_owed_ + flows_.places() * passed / kScanMs + 1, flows_.places());
+  }
+  if (scan_owed_ == 0) return false;
+  const std::size_t budget = std::min(scan_owed_, kScanPerTurn);
+  scan_owed_ -= budget;
+  return flows_.expire(now, budget) != 0;
+}
 
 bool NatForward::may_pass(const NatPacket& packet, const Route* route, Ms now) noexcept {
   const net::Parsed& parsed = *packet.parsed;

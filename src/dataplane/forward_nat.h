@@ -62,6 +62,8 @@ class NatForward {
   Answers& answers_;
   telemetry::WorkerCounters& counters_;
   bool refuse_new_ = false;
+  Ms last_scan_{};             // of expire()
+  std::size_t scan_owed_ = 0;  // places that its pace demands and that were not looked at yet
 };
 
 }  // namespace sluice::dataplane

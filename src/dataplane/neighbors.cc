@@ -40,9 +40,13 @@ Neighbors::Neighbors(std::size_t capacity)
     : slots_(std::bit_ceil(capacity < 64 ? 64 : capacity)), mask_(slots_.size() - 1) {}
 
 std::size_t Neighbors::home_of(InterfaceId interface, const std::uint64_t (&address)[2]) const noexcept {
-  std::uint64_t hash = (address[0] ^ interface) * 0x9e3779b97f4a7c15u;
-  hash = (hash ^ (hash >> 32) ^ address[1]) * 0xbf58476d1ce4e5b9u;
-  return (hash >> 32) & mask_;
+  // Folded 128-bit products: every bit of an address, wherever it stands, reaches every bit of the hash.
+  const auto mix = [](std::uint64_t a, std::uint64_t b) {
+    const auto product = static_cast<unsigned __int128>(a) * b;
+    return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+  };
+  const std::uint64_t low = address[1] ^ 0x9e3779b97f4a7c15u;
+  return mix(mix(address[0] ^ 0xbf58476d1ce4e5b9u ^ interface, low), 0xd6e8feb86659fd93u) & mask_;
 }
 
 NeighborView Neighbors::find(InterfaceId interface, const net::IpAddress& address) const noexcept {
