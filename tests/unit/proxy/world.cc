@@ -69,7 +69,7 @@ std::vector<Message> responses_of(std::string_view input, const std::vector<bool
       if (step.step == http::Step::kBody) {
         message.body.append(reinterpret_cast<const char*>(step.body.data()), step.body.size());
       }
-      if (step.step == http::Step::kError) message.start_line += " (malformed)";
+      if (step.step == http::Step::kError && more) message.start_line += " (malformed)";
       input.remove_prefix(step.step == http::Step::kError ? input.size() : step.consumed);
       if (step.step == http::Step::kEnd || step.step == http::Step::kError) more = false;
     }
