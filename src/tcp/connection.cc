@@ -7,7 +7,7 @@
 namespace sluice::tcp {
 
 Connection::Connection(Core& core, ConnIndex index, std::uint32_t generation) noexcept
-    : index_(index), generation_(generation), core_(&core), timer_(&Core::fire, this) {}
+    : index_(index), core_(&core), generation_(generation), timer_(&Core::fire, this) {}
 
 std::span<const std::uint8_t> Connection::rx_peek() noexcept { return rx_.peek(core_->pool_); }
 

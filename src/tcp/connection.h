@@ -95,31 +95,30 @@ class alignas(64) Connection final : public Conn {
   [[nodiscard]] Seq tx_end() const noexcept { return tx_first() + tx_.bytes(); }             // a FIN's sequence number
   [[nodiscard]] std::uint32_t flight() const noexcept { return snd_nxt_ - snd_una_; }
   [[nodiscard]] bool outstanding() const noexcept { return snd_una_ != snd_max_; }
+  [[nodiscard]] ListLink& link(std::size_t list) noexcept { return list < 2 ? links_[list] : starved_link_; }
   [[nodiscard]] std::uint32_t rcv_window() const noexcept { return rcv_adv_ - rcv_nxt_; }
   [[nodiscard]] bool can_write() const noexcept;
   [[nodiscard]] bool can_receive() const noexcept {  // the peer has not ended its direction
     return state_ >= State::kEstablished && state_ <= State::kFinWait2;
   }
 
-  // --- cache lines 0 and 1: what an in-order segment or an acknowledgment reads and writes (the vtable pointer comes
-  // first) ---
+  // --- cache lines 0 and 1: with the first of line 4, all that an in-order segment and its acknowledgment touch ---
+  // Line 0; the vtable pointer comes first.
   FourTuple tuple_;
   Seq rcv_nxt_ = 0;
   Seq rcv_adv_ = 0;  // right edge of the window: the furthest ever advertised
   Seq snd_una_ = 0;
-  Seq snd_nxt_ = 0;
-  Seq snd_max_ = 0;
-  std::uint32_t snd_wnd_ = 0;
-  Seq snd_wl1_ = 0;
-  Seq snd_wl2_ = 0;
-  std::uint32_t ts_recent_ = 0;
-  Seq last_ack_sent_ = 0;   // RFC 7323 section 4.3
-  Ticks rtx_deadline_ = 0;  // while rtx_on_: retransmission, or the next probe of a closed window
-  Ticks ack_deadline_ = 0;  // while ack_timer_on_
+  Seq snd_max_ = 0;        // end of what was ever sent
+  Seq last_ack_sent_ = 0;  // RFC 7323 section 4.3
+  // Line 1.
   State state_ = State::kSynSent;
   std::uint8_t snd_shift_ = 0;
+  std::uint8_t rcv_shift_ = 0;
   std::uint8_t ack_pending_ = 0;  // segments with data received since the last acknowledgment sent
   StreamEvents events_ = StreamEvents::kNone;
+  std::uint8_t lists_ = 0;  // a bit for each ListId
+  std::uint8_t quick_acks_ = 0;
+  std::uint8_t keepalive_probes_ = 0;
   bool ts_on_ : 1 = false;
   bool ack_now_ : 1 = false;
   bool ack_timer_on_ : 1 = false;
@@ -132,47 +131,65 @@ class alignas(64) Connection final : public Conn {
   bool released_ : 1 = false;    // the application closed it: no events, received data is dropped
   bool accepted_ : 1 = false;    // false: passive, and the acceptor has not seen it yet
   bool passive_ : 1 = false;
-  bool rtt_timing_ : 1 = false;  // without timestamps: rtt_seq_ is being timed (Karn's algorithm)
-  RxQueue rx_;                   // its ranges, the last member, begin the third line
+  bool rtt_timing_ : 1 = false;   // without timestamps: rtt_seq_ is being timed (Karn's algorithm)
+  bool wheel_armed_ : 1 = false;  // wheel_deadline_ is when timer_ fires
+  std::uint16_t mss_ = 0;         // of what we send: payload bytes without options
+  std::uint32_t ts_recent_ = 0;
+  Ticks ts_recent_at_ = 0;
+  std::uint32_t ts_offset_ = 0;
+  Ticks last_rx_ = 0;
+  Ticks ack_deadline_ = 0;    // while ack_timer_on_
+  Ticks wheel_deadline_ = 0;  // so that timer_'s own line is touched only to change it
+  ConnIndex index_ = kNoConn;
+  RxQueue rx_;  // its list of ranges, lines 2 and 3, is touched only when something is out of order
+  // --- line 4 ---
+  ListLink links_[2];  // kReady, kOutput
+  StreamHandler* handler_ = nullptr;
+  Core* core_ = nullptr;
+  Seq rx_round_end_ = 0;  // when rcv_nxt_ gets here, half of the receive window has been used and it may grow
+  Seq snd_nxt_ = 0;       // behind snd_max_ after a timeout, while what was sent is sent again
+  std::uint32_t snd_wnd_ = 0;
+  std::uint32_t max_snd_wnd_ = 0;
+  Seq snd_wl1_ = 0;
+  Seq snd_wl2_ = 0;
+  TxQueue tx_;  // begins with its number of bytes
   // --- sending ---
-  TxQueue tx_;
+  Ticks rtx_deadline_ = 0;  // while rtx_on_: retransmission, or the next probe of a closed window
   Congestion congestion_;
-  std::uint16_t mss_ = 0;  // of what we send: payload bytes without options
-  std::uint8_t rcv_shift_ = 0;
-  std::uint8_t quick_acks_ = 0;
   std::uint8_t backoff_ = 0;
-  std::uint8_t keepalive_probes_ = 0;
   StreamError error_ = StreamError::kNone;
   std::uint32_t srtt_ = 0;    // in 1/8 ms (RFC 6298 section 2)
   std::uint32_t rttvar_ = 0;  // in 1/4 ms
   Ticks rto_ = 0;
   Seq rtt_seq_ = 0;
   Ticks rtt_start_ = 0;
-  std::uint32_t max_snd_wnd_ = 0;
+  Ticks last_tx_ = 0;
+  Ticks progress_ = 0;  // when the peer last acknowledged something new, or outstanding data began
+  // --- beginning, end, bookkeeping ---
   Seq iss_ = 0;
   Seq irs_ = 0;
   Seq peer_fin_seq_ = 0;
-  Seq rx_round_end_ = 0;  // when rcv_nxt_ gets here, the receive window has been used up once and may grow
-  std::uint32_t ts_offset_ = 0;
-  Ticks ts_recent_at_ = 0;
-  Ticks last_rx_ = 0;
-  Ticks last_tx_ = 0;
-  Ticks progress_ = 0;      // when the peer last acknowledged something new, or outstanding data began
   Ticks end_deadline_ = 0;  // connect timeout, or the linger bound once released_
   Ticks last_challenge_ = 0;
   std::uint16_t listener_ = 0;
   std::uint16_t listener_generation_ = 0;
-  // --- bookkeeping ---
-  ConnIndex index_ = kNoConn;
   std::uint32_t generation_ = 0;
   std::uint32_t hash_ = 0;
-  ListLink links_[kListCount];
-  std::uint8_t lists_ = 0;  // a bit for each ListId
-  StreamHandler* handler_ = nullptr;
+  ListLink starved_link_;
   void* user_ = nullptr;
-  Core* core_ = nullptr;
   Timer timer_;
 };
-static_assert(sizeof(Connection) <= 512);
+
+struct ConnectionLayout {
+  static constexpr std::size_t kLine = 64;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Winvalid-offsetof"  // conditionally supported, and it is with both compilers
+  static_assert(offsetof(Connection, last_ack_sent_) + sizeof(Seq) == kLine);
+  static_assert(offsetof(Connection, rx_) + RxQueue::kHotBytes == 2 * kLine);
+  static_assert(offsetof(Connection, links_) == 4 * kLine);
+  static_assert(offsetof(Connection, tx_) + sizeof(std::uint32_t) <= 5 * kLine);
+#pragma GCC diagnostic pop
+  static_assert(sizeof(Connection) <= 512);
+};
 
 }  // namespace sluice::tcp

@@ -55,11 +55,11 @@ void Core::push(ListId id, Connection& c) noexcept {
   if ((c.lists_ & bit) != 0) return;
   c.lists_ = static_cast<std::uint8_t>(c.lists_ | bit);
   ConnList& l = lists_[which];
-  c.links_[which] = {l.tail_, kNoConn};
+  c.link(which) = {l.tail_, kNoConn};
   if (l.tail_ == kNoConn) {
     l.head_ = c.index_;
   } else {
-    conn(l.tail_).links_[which].next = c.index_;
+    conn(l.tail_).link(which).next = c.index_;
   }
   l.tail_ = c.index_;
   ++l.size_;
@@ -71,9 +71,9 @@ void Core::remove(ListId id, Connection& c) noexcept {
   if ((c.lists_ & bit) == 0) return;
   c.lists_ = static_cast<std::uint8_t>(c.lists_ & ~bit);
   ConnList& l = lists_[which];
-  const ListLink link = c.links_[which];
-  (link.previous == kNoConn ? l.head_ : conn(link.previous).links_[which].next) = link.next;
-  (link.next == kNoConn ? l.tail_ : conn(link.next).links_[which].previous) = link.previous;
+  const ListLink link = c.link(which);
+  (link.previous == kNoConn ? l.head_ : conn(link.previous).link(which).next) = link.next;
+  (link.next == kNoConn ? l.tail_ : conn(link.next).link(which).previous) = link.previous;
   --l.size_;
 }
 
@@ -245,7 +245,9 @@ bool Core::is_free(const net::Endpoint& local, const net::Endpoint& remote) cons
 void Core::add_event(Connection& c, StreamEvents events) noexcept {
   if (c.released_) return;
   c.events_ |= events;
-  if (c.accepted_ && c.handler_ != nullptr) push(ListId::kReady, c);
+  if (!c.accepted_ || c.handler_ == nullptr) return;
+  __builtin_prefetch(c.handler_);  // dispatch() comes soon
+  push(ListId::kReady, c);
 }
 
 void Core::deliver_accept(Connection& c) noexcept {

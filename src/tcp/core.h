@@ -43,6 +43,7 @@ inline constexpr std::uint8_t kSynAckRetries = 5;
 inline constexpr std::uint8_t kKeepaliveProbes = 5;
 inline constexpr Ticks kKeepaliveInterval = 15'000;   // between probes that stay unanswered
 inline constexpr Ticks kChallengeInterval = 500;      // RFC 5961 section 7: at most one a connection in this time
+inline constexpr std::size_t kInputBurst = 32;        // packets whose cache misses overlap
 inline constexpr std::uint32_t kInitialRxBlocks = 8;  // of a new connection's window while memory is plentiful
 inline constexpr std::uint32_t kMinRxBlocks = 2;
 inline constexpr std::uint32_t kCautiousHalfOpen = 128;  // more half-open connections than that get the smallest window
@@ -76,7 +77,7 @@ class Core {
   Core(const Core&) = delete;
   Core& operator=(const Core&) = delete;
 
-  void input(std::span<const std::uint8_t> packet, Offloads offloads, Instant now) noexcept;
+  void input(std::span<const Received> burst, Instant now) noexcept;
   void input_icmp_unreachable(std::span<const std::uint8_t> quoted, Instant now) noexcept;
   std::size_t dispatch() noexcept;
   void advance(Instant now) noexcept;
@@ -119,6 +120,13 @@ class Core {
   [[nodiscard]] Listener* listener_of(const Connection& c) noexcept;  // nullptr: closed meanwhile
 
   // input.cc
+  void input_chunk(std::span<const Received> chunk) noexcept;
+  void prefetch(ConnIndex index) const noexcept {
+    const std::byte* block = blocks_[index].bytes;
+    __builtin_prefetch(block, 1);
+    __builtin_prefetch(block + 64, 1);
+    __builtin_prefetch(block + 256, 1);
+  }
   void process(Connection& c, Segment& s) noexcept;
   [[nodiscard]] bool is_paws_ok(Connection& c, const Segment& s) noexcept;
   [[nodiscard]] bool trim_to_window(Connection& c, Segment& s) noexcept;
@@ -173,8 +181,12 @@ class Core {
   // timers.cc
   void arm(Connection& c) noexcept;  // to the earliest deadline
   void bring_forward(Connection& c, Ticks deadline) noexcept {
-    const Instant at = instant(deadline);
-    if (!c.timer_.armed() || at < c.timer_.deadline()) wheel_.arm(c.timer_, at);
+    if (!c.wheel_armed_ || seq_lt(deadline, c.wheel_deadline_)) set_timer(c, deadline);
+  }
+  void set_timer(Connection& c, Ticks deadline) noexcept {
+    c.wheel_armed_ = true;
+    c.wheel_deadline_ = deadline;
+    wheel_.arm(c.timer_, instant(deadline));
   }
   [[nodiscard]] Instant instant(Ticks deadline) const noexcept {
     return now_ + std::chrono::milliseconds(static_cast<std::int32_t>(deadline - now_ms_));

@@ -1,26 +1,50 @@
+#include <algorithm>
+#include <array>
+
 #include "core.h"
 
 namespace sluice::tcp {
 
-void Core::input(std::span<const std::uint8_t> packet, Offloads offloads, Instant now) noexcept {
+void Core::input(std::span<const Received> burst, Instant now) noexcept {
   set_now(now);
-  ++stats_.segments_in;
-  Segment s;
-  switch (parse_segment(packet, offloads, s)) {
-    case ParseResult::kOk:
-      break;
-    case ParseResult::kBadChecksum:
-      ++stats_.bad_checksum;
-      return;
-    case ParseResult::kBadSegment:
-      ++stats_.bad_segment;
-      return;
+  stats_.segments_in += burst.size();
+  while (!burst.empty()) {
+    const std::size_t count = std::min(burst.size(), kInputBurst);
+    input_chunk(burst.first(count));
+    burst = burst.subspan(count);
   }
-  const std::uint32_t hash = hash_(s.tuple);
-  if (Connection* c = find(s.tuple, hash); c != nullptr) [[likely]] {
-    process(*c, s);
-  } else {
-    input_no_connection(s, hash);
+}
+
+// Stage by stage: parse all, find all in the table, then process each, by when its connection is in the cache.
+void Core::input_chunk(std::span<const Received> chunk) noexcept {
+  std::array<Segment, kInputBurst> segments;
+  std::array<std::uint32_t, kInputBurst> hashes;
+  std::size_t count = 0;
+  for (const Received& received : chunk) {
+    switch (parse_segment(received.packet, received.offloads, segments[count])) {
+      case ParseResult::kOk:
+        hashes[count] = hash_(segments[count].tuple);
+        table_.prefetch(hashes[count]);
+        ++count;
+        break;
+      case ParseResult::kBadChecksum:
+        ++stats_.bad_checksum;
+        break;
+      case ParseResult::kBadSegment:
+        ++stats_.bad_segment;
+        break;
+    }
+  }
+  if (count > 1) {
+    for (std::size_t i = 0; i < count; ++i) prefetch(table_.find(hashes[i], [](ConnIndex) { return true; }));
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    Segment& s = segments[i];
+    if (Connection* c = find(s.tuple, hashes[i]); c != nullptr) [[likely]] {
+      process(*c, s);
+    } else {
+      input_no_connection(s, hashes[i]);
+    }
   }
 }
 

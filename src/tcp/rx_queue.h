@@ -21,6 +21,7 @@ class RxQueue {
  public:
   // Holes that are remembered. A segment that would need one more is dropped: the peer sends it again.
   static constexpr std::size_t kMaxRanges = 16;
+  static constexpr std::size_t kHotBytes = 24;  // all but the ranges
 
   [[nodiscard]] bool grow_quota(BlockPool& pool, std::uint32_t blocks) noexcept;  // to so many in all; false: no memory
   void shrink_quota(BlockPool& pool, std::uint32_t blocks) noexcept;              // never below what is in use
@@ -64,6 +65,7 @@ class RxQueue {
   std::uint16_t blocks_ = 0;
   std::uint16_t quota_ = 0;  // blocks in use and promised
   std::uint8_t range_count_ = 0;
+  static_assert(4 * sizeof(std::uint32_t) + 3 * sizeof(std::uint16_t) + 2 == kHotBytes);
   std::array<Range, kMaxRanges> ranges_;  // sorted, apart from each other
 };
 

@@ -14,8 +14,10 @@ TcpStack::TcpStack(const StackConfig& config, PacketSink& sink, Instant now)
 TcpStack::~TcpStack() = default;
 
 void TcpStack::input(std::span<const std::uint8_t> packet, Offloads offloads, Instant now) noexcept {
-  impl_->input(packet, offloads, now);
+  const Received one{packet, offloads};
+  impl_->input({&one, 1}, now);
 }
+void TcpStack::input(std::span<const Received> burst, Instant now) noexcept { impl_->input(burst, now); }
 void TcpStack::input_icmp_unreachable(std::span<const std::uint8_t> quoted, Instant now) noexcept {
   impl_->input_icmp_unreachable(quoted, now);
 }

@@ -14,7 +14,7 @@ void Core::arm(Connection& c) noexcept {
   };
   if (c.rtx_on_) consider(c.rtx_deadline_);
   if (c.ack_timer_on_) consider(c.ack_deadline_);
-  if (earliest) wheel_.arm(c.timer_, instant(*earliest));
+  if (earliest) set_timer(c, *earliest);
 }
 
 void Core::start_rtx(Connection& c) noexcept {
@@ -47,6 +47,7 @@ void Core::fire(void* owner) noexcept {
 }
 
 void Core::on_timer(Connection& c) noexcept {
+  c.wheel_armed_ = false;
   const ConnIndex index = c.index_;
   const std::uint32_t generation = c.generation_;
   const auto ended = [&] { return slots_[index].generation != generation || c.state_ == State::kDone; };

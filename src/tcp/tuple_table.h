@@ -62,6 +62,7 @@ class TupleTable {
       if (slot.hash == hash && is_match(slot.index)) return slot.index;
     }
   }
+  void prefetch(std::uint32_t hash) const noexcept { __builtin_prefetch(&slots_[hash & mask_]); }
   void insert(std::uint32_t hash, std::uint32_t index) noexcept {
     std::size_t at = hash & mask_;
     while (slots_[at].index != 0) at = (at + 1) & mask_;

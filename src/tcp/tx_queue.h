@@ -48,10 +48,10 @@ class TxQueue {
   }
   static Cursor copy(BlockPool& pool, Cursor from, std::span<std::uint8_t> to) noexcept;
 
+  std::uint32_t bytes_ = 0;
   BlockId head_ = kNoBlock;
   BlockId tail_ = kNoBlock;
   BlockId cursor_ = kNoBlock;  // kNoBlock: everything was sent; the next byte committed is the next to send
-  std::uint32_t bytes_ = 0;
   std::uint16_t cursor_offset_ = 0;
   std::uint16_t blocks_ = 0;
   bool reserved_ = false;  // someone may be writing into the last block: it must not be given back

@@ -57,6 +57,12 @@ struct StackConfig {
   Offloads offloads{};                         // what the sink does for us: tx_checksum
 };
 
+// One packet of a burst, as input() takes them.
+struct Received {
+  std::span<const std::uint8_t> packet;
+  Offloads offloads;
+};
+
 struct ListenOptions {
   std::uint32_t backlog = 4096;  // connections not yet accepted: half-open and complete
 };
@@ -88,6 +94,8 @@ class TcpStack {
 
   // One received IP packet (IPv4 or IPv6, whole, from the IP header on). The bytes are copied before return.
   void input(std::span<const std::uint8_t> packet, Offloads offloads, Instant now) noexcept;
+  // The same for a burst, which is cheaper: what the packets need is fetched into the cache for all of them at once.
+  void input(std::span<const Received> burst, Instant now) noexcept;
   // The quoted packet of an ICMP error (RFC 1122 section 4.2.3.9; hard errors end only connections in SYN_SENT, RFC
   // 5927).
   void input_icmp_unreachable(std::span<const std::uint8_t> quoted, Instant now) noexcept;

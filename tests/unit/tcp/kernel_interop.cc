@@ -1,7 +1,8 @@
-// Our stack against the kernel's TCP, over a TUN device in a network namespace of this process: real peers find what simulators
-// do not. Packets are lost at random in both directions when told so.
+// Our stack against the kernel's TCP, over a TUN device in a network namespace of this process: real peers find what
+// simulators do not. Packets are lost at random in both directions when told so.
 // Use: kernel_interop [per mille lost] [seed]; needs /dev/net/tun, and root or unprivileged user namespaces.
-// Threading: the stack runs in a thread of its own; the kernel's sockets are used, blocking, in the main thread and in helpers.
+// Threading: the stack runs in a thread of its own; the kernel's sockets are used, blocking, in the main thread and in
+//            helpers.
 #include <array>
 #include <atomic>
 #include <chrono>

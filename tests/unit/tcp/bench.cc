@@ -1,0 +1,165 @@
+// What a received segment costs: many established connections, bursts of 32 in-order segments on connections in random
+// order, each burst with its up-calls (the bytes are consumed) and its acknowledgments. Only the stack's calls are
+// timed.
+// Use: tcp_bench [connections] [payload bytes]
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+
+#include <time.h>
+
+#include "segment.h"
+#include "sluice/base/random.h"
+#include "sluice/tcp/stack.h"
+
+namespace sluice::tcp {
+namespace {
+
+constexpr std::size_t kBurst = 32;
+constexpr Seq kPeerIss = 1000;
+
+class CountSink final : public PacketSink {
+ public:
+  std::span<std::uint8_t> reserve(std::size_t bytes) noexcept override { return std::span(room_).first(bytes); }
+  void commit(std::size_t) noexcept override { ++packets; }
+  [[nodiscard]] std::span<const std::uint8_t> last() const { return room_; }
+  std::uint64_t packets = 0;
+
+ private:
+  std::array<std::uint8_t, 2048> room_{};
+};
+
+class Reader final : public StreamHandler, public Acceptor {
+ public:
+  struct Handler final : StreamHandler {
+    Conn* conn = nullptr;
+    std::uint64_t* bytes = nullptr;
+    void on_stream(StreamEvents) noexcept override {
+      for (std::span<const std::uint8_t> got = conn->rx_peek(); !got.empty(); got = conn->rx_peek()) {
+        *bytes += got.size();
+        conn->rx_consume(got.size());
+      }
+    }
+  };
+  explicit Reader(std::size_t connections) : handlers_(connections) {}
+  void on_stream(StreamEvents) noexcept override {}
+  void on_accept(Conn& conn) noexcept override {
+    Handler& handler = handlers_[used_++];
+    handler.conn = &conn;
+    handler.bytes = &bytes;
+    conn.set_handler(&handler);
+  }
+  std::uint64_t bytes = 0;
+
+ private:
+  std::vector<Handler> handlers_;
+  std::size_t used_ = 0;
+};
+
+// Of this thread: on a machine with other work the wall clock says nothing.
+Duration cpu_time() {
+  timespec t{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec);
+}
+
+struct Peer {
+  FourTuple tuple;  // local: the peer
+  Seq seq = kPeerIss;
+  Seq ack = 0;
+};
+
+std::vector<std::uint8_t> packet_of(const Peer& peer, std::uint8_t flags, std::size_t payload, std::uint32_t ts,
+                                    bool syn) {
+  HeaderFields fields;
+  fields.seq = peer.seq;
+  fields.ack = peer.ack;
+  fields.flags = flags;
+  fields.window = 65535;
+  fields.options.has_timestamp = true;
+  fields.options.ts_value = ts;
+  if (syn) {
+    fields.options.mss = 1460;
+    fields.options.has_window_scale = true;
+    fields.options.window_scale = 7;
+  }
+  const std::size_t headers = ip_header_len(peer.tuple) + 20 + options_len(fields.options);
+  std::vector<std::uint8_t> bytes(headers + payload, 0x5a);
+  build_segment(bytes, peer.tuple, fields, payload, false);
+  return bytes;
+}
+
+void run(std::size_t connections, std::size_t payload, bool checked) {
+  StackConfig config;
+  config.max_connections = static_cast<std::uint32_t>(connections);
+  config.max_time_wait = 16;
+  config.buffer_memory = connections * (48u << 10);
+  config.secret = {1, 2};
+  CountSink sink;
+  Reader reader(connections);
+  Instant now{std::chrono::seconds(1)};
+  TcpStack stack(config, sink, now);
+  const net::Endpoint server{*net::IpAddress::parse("192.0.2.1"), 80};
+  if (!stack.listen(server, {.backlog = static_cast<std::uint32_t>(connections)}, reader)) std::abort();
+  std::vector<Peer> peers(connections);
+  for (std::size_t i = 0; i < connections; ++i) {
+    Peer& peer = peers[i];
+    const auto host = static_cast<std::uint32_t>(0xc6336400u + i / 50'000);
+    peer.tuple = {{net::IpAddress::v4(Be32(host)), static_cast<std::uint16_t>(10'000 + i % 50'000)}, server};
+    stack.input(packet_of(peer, kTcpSyn, 0, 1, true), {}, now);
+    stack.flush(now);
+    Segment answer;
+    const std::size_t total = sink.last()[2] * 256u + sink.last()[3];
+    if (parse_segment(sink.last().first(total), {}, answer) != ParseResult::kOk) std::abort();
+    peer.seq += 1;
+    peer.ack = answer.seq + 1;
+    stack.input(packet_of(peer, kTcpAck, 0, 1, false), {}, now);
+    stack.dispatch();
+  }
+  Random random(7);
+  const Offloads offloads{.tx_checksum = false, .rx_checksum_good = checked};
+  Duration best = Duration::max();
+  const std::uint64_t sent_before = sink.packets;
+  std::uint64_t segments = 0;
+  for (int repeat = 0; repeat < 7; ++repeat) {
+    Duration spent{};
+    const std::size_t bursts = 4000;
+    for (std::size_t b = 0; b < bursts; ++b) {
+      std::array<std::vector<std::uint8_t>, kBurst> burst;
+      for (auto& packet : burst) {
+        Peer& peer = peers[random.below(static_cast<std::uint32_t>(connections))];
+        packet = packet_of(peer, kTcpAck, payload, 2, false);
+        peer.seq += static_cast<Seq>(payload);
+      }
+      now += std::chrono::microseconds(10);
+      const Duration start = cpu_time();
+      std::array<Received, kBurst> received;
+      for (std::size_t i = 0; i < kBurst; ++i) received[i] = {burst[i], offloads};
+      stack.input(received, now);
+      stack.dispatch();
+      stack.advance(now);
+      stack.flush(now);
+      spent += cpu_time() - start;
+      segments += kBurst;
+    }
+    best = std::min(best, spent / static_cast<std::int64_t>(bursts * kBurst));
+  }
+  if (reader.bytes != segments * payload) std::abort();
+  std::printf("tcp.segment.%s.%zu_connections.%zu_bytes %lld ns (%.2f acknowledgments a segment)\n",
+              checked ? "rx_checksum_by_nic" : "rx_checksum", connections, payload,
+              static_cast<long long>(best.count()),
+              static_cast<double>(sink.packets - sent_before) / static_cast<double>(segments));
+}
+
+}  // namespace
+}  // namespace sluice::tcp
+
+int main(int argc, char** argv) {
+  const std::size_t connections = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 10'000;
+  const std::size_t payload = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1448;
+  for (const bool checked : {true, false}) sluice::tcp::run(connections, payload, checked);
+  return 0;
+}
