@@ -53,7 +53,12 @@ void Library::Impl::give_buffer(RxBuffer buffer) noexcept {
 }
 
 Library::Library(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
-Library::~Library() = default;
+
+// Sessions that their owners closed are ours to end; their connections are still there.
+Library::~Library() {
+  impl_->lingering.take(impl_->closed);
+  while (LibsslSession* session = impl_->lingering.front()) session->abort();
+}
 
 Result<std::unique_ptr<Library>> Library::create(Crypto crypto) {
   auto impl = std::make_unique<Impl>();

@@ -42,6 +42,7 @@ class FakeConn final : public tcp::Conn {
     if (bytes != 0 && std::exchange(fell_short_, false)) pending_ |= tcp::StreamEvents::kWritable;
     return taken;
   }
+  void drop_sent() { tx_.clear(); }
   // Delivers what happened. True: there was something.
   bool dispatch() {
     if (handler_ == nullptr || pending_ == tcp::StreamEvents::kNone) return false;

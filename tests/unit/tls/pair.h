@@ -10,8 +10,6 @@
 #include <string>
 #include <vector>
 
-#include <gtest/gtest.h>
-
 #include "fake_conn.h"
 #include "sluice/base/random.h"
 #include "sluice/tls/library.h"

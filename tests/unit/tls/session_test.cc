@@ -276,6 +276,19 @@ TEST_P(SessionTest, LingeringEndsByTime) {
   EXPECT_EQ(library_->stats().sessions, 0u);
 }
 
+TEST_P(SessionTest, LingeringEndsWithTheLibrary) {
+  auto library = make_library(GetParam().crypto);
+  auto context = make_context(*library);
+  Pair pair(*library, *context, {.version = GetParam().version});
+  ASSERT_TRUE(pair.pump());
+  pair.conn.tx_capacity = 1000;
+  EXPECT_LT(pair.session->write(bytes_of(pattern(5000))), 5000u);
+  pair.session->close();
+  context.reset();
+  library.reset();
+  EXPECT_TRUE(pair.conn.aborted());
+}
+
 TEST_P(SessionTest, LingeringEndsWithTheConnection) {
   Pair& pair = connect();
   pair.conn.tx_capacity = 1000;
