@@ -225,6 +225,9 @@ bool Proxy::Impl::poll(Instant now, UnixSeconds wall) noexcept {
     drain_deadline_.reset();
     sessions_.kill_all();
   }
+  for (const auto& library : libraries_) {
+    if (library) work += library->run_handshakes();
+  }
   work += run_exchanges(now);
   core_.stack.flush(now);
   publish_counters();

@@ -82,6 +82,17 @@ Result<std::unique_ptr<Library>> Library::create(Crypto crypto) {
   return std::unique_ptr<Library>(new Library(std::move(impl)));
 }
 
+std::size_t Library::run_handshakes() noexcept {
+  std::size_t done = 0;
+  while (done < kHandshakesPerTurn) {
+    LibsslSession* session = impl_->handshakes.pop_front();
+    if (session == nullptr) break;
+    session->continue_handshake();
+    ++done;
+  }
+  return done;
+}
+
 std::size_t Library::dispatch(Instant now) noexcept {
   std::size_t done = 0;
   while (LibsslSession* session = impl_->closed.pop_front()) {
@@ -91,12 +102,6 @@ std::size_t Library::dispatch(Instant now) noexcept {
   while (LibsslSession* session = impl_->lingering.front()) {
     if (now < session->linger_deadline()) break;
     session->abort();
-    ++done;
-  }
-  for (std::size_t i = 0; i < kHandshakesPerTurn; ++i) {
-    LibsslSession* session = impl_->handshakes.pop_front();
-    if (session == nullptr) break;
-    session->continue_handshake();
     ++done;
   }
   // What handlers make ready from here on is for the next turn, or two sessions could keep the loop for themselves.

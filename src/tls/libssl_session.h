@@ -32,7 +32,7 @@ class LibsslSession final : public Session, public Link, private tcp::StreamHand
   // Takes the connection over. False: no memory, and it is as it was.
   [[nodiscard]] bool begin() noexcept;
 
-  // For Library::dispatch(). These two may delete the session.
+  // For the Library. These two may delete the session.
   void continue_handshake() noexcept;
   void continue_ready() noexcept;
   void linger_until(Instant deadline) noexcept { linger_deadline_ = deadline; }

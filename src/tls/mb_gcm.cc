@@ -170,17 +170,18 @@ bool MbGcm::set_params(const OSSL_PARAM params[]) noexcept {
 }
 
 bool MbGcm::get_param(OSSL_PARAM& param) noexcept {
-  if (is(param, OSSL_CIPHER_PARAM_KEYLEN)) return OSSL_PARAM_set_size_t(&param, key_bytes_) != 0;
+  // The first two are asked for with each record.
   if (is(param, OSSL_CIPHER_PARAM_IVLEN)) return OSSL_PARAM_set_size_t(&param, kIv) != 0;
+  if (is(param, OSSL_CIPHER_PARAM_AEAD_TAG)) {
+    if (!seal_ || tag_bytes_ == 0 || param.data_size == 0 || param.data_size > kTag) return false;
+    return OSSL_PARAM_set_octet_string(&param, tag_, param.data_size) != 0;
+  }
+  if (is(param, OSSL_CIPHER_PARAM_KEYLEN)) return OSSL_PARAM_set_size_t(&param, key_bytes_) != 0;
   if (is(param, OSSL_CIPHER_PARAM_AEAD_TAGLEN)) return OSSL_PARAM_set_size_t(&param, kTag) != 0;
   if (is(param, OSSL_CIPHER_PARAM_AEAD_TLS1_AAD_PAD)) return OSSL_PARAM_set_size_t(&param, kTag) != 0;
   if (is(param, OSSL_CIPHER_PARAM_IV) || is(param, OSSL_CIPHER_PARAM_UPDATED_IV)) {
     if (stage_ == Stage::kNoIv) return false;
     return OSSL_PARAM_set_octet_string(&param, iv_, kIv) != 0 || OSSL_PARAM_set_octet_ptr(&param, iv_, kIv) != 0;
-  }
-  if (is(param, OSSL_CIPHER_PARAM_AEAD_TAG)) {
-    if (!seal_ || tag_bytes_ == 0 || param.data_size == 0 || param.data_size > kTag) return false;
-    return OSSL_PARAM_set_octet_string(&param, tag_, param.data_size) != 0;
   }
   return true;
 }

@@ -1,4 +1,6 @@
-// The inside of a ServerContext: one SSL_CTX for all names of a service.
+// The inside of a ServerContext: one SSL_CTX for all names of a service. A certificate that is not the default is set on the
+// connection (a few pointers and reference counts); an SSL_CTX for each name would take tens of kilobytes and fetch every
+// algorithm again.
 // Threading: see server_context.h.
 #pragma once
 

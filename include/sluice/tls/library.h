@@ -43,9 +43,11 @@ class Library {
   Library(const Library&) = delete;
   Library& operator=(const Library&) = delete;
 
-  // Runs pending handshakes and delivers the events that calls on sessions left behind. Returns how much it did.
+  // Takes pending handshakes a step further, kHandshakesPerTurn of them. Returns how many.
+  std::size_t run_handshakes() noexcept;
+  // Delivers the events that calls on sessions left behind. Returns how much it did.
   std::size_t dispatch(Instant now) noexcept;
-  // When dispatch() must run next at the latest: Instant{} is "at once", nothing is "when a connection has an event".
+  // When the two must run next at the latest: Instant{} is "at once", nothing is "when a connection has an event".
   [[nodiscard]] std::optional<Instant> next_deadline() const noexcept;
 
   [[nodiscard]] Crypto crypto() const noexcept;

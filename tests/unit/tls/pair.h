@@ -120,6 +120,7 @@ class Pair {
     bool worked = false;
     for (bool more = true; more;) {
       more = conn.dispatch();
+      more |= library.run_handshakes() != 0;
       more |= library.dispatch(now) != 0;
       worked |= more;
     }
