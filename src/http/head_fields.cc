@@ -1,8 +1,9 @@
 #include "head_fields.h"
 
+#include <bit>
 #include <charconv>
+#include <cstring>
 #include <new>
-#include <type_traits>
 
 #include <llhttp/llhttp.h>
 
@@ -57,14 +58,30 @@ constexpr llhttp_settings_t make_settings() {
 }
 constexpr llhttp_settings_t kSettings = make_settings();
 
-// Control bytes other than HTAB. A head that holds just the CR LF of its lines has two for each line.
+constexpr std::uint64_t repeat(std::uint8_t byte) noexcept { return 0x0101010101010101u * byte; }
+
+// Of eight bytes, how many are control bytes other than HTAB: 0x00..0x1f and 0x7f without 0x09.
+int count_controls(std::uint64_t word) noexcept {
+  constexpr std::uint64_t kHigh = repeat(0x80);
+  const std::uint64_t low = word & ~kHigh;  // no carry from byte to byte below
+  const std::uint64_t above_1f = low + repeat(0x80 - 0x20);
+  const std::uint64_t is_del = low + repeat(1);                         // 0x7f alone reaches the high bit
+  const std::uint64_t is_tab = ~((low ^ repeat('\t')) + repeat(0x7f));  // zero alone does not
+  return std::popcount(((~above_1f & ~is_tab) | is_del) & ~word & kHigh);
+}
+
+// A head that holds just the CR LF of its lines has two control bytes for each line.
 std::size_t count_controls(std::string_view bytes) noexcept {
-  std::size_t count = 0;
-  for (const char c : bytes) {
-    const auto byte = static_cast<unsigned char>(c);
-    count += static_cast<std::size_t>((byte < 0x20 && byte != '\t') || byte == 0x7f);
+  int count = 0;
+  std::uint64_t word = 0;
+  std::size_t at = 0;
+  for (; at + sizeof word <= bytes.size(); at += sizeof word) {
+    std::memcpy(&word, bytes.data() + at, sizeof word);
+    count += count_controls(word);
   }
-  return count;
+  word = repeat(' ');
+  std::memcpy(&word, bytes.data() + at, bytes.size() - at);
+  return static_cast<std::size_t>(count + count_controls(word));
 }
 
 }  // namespace

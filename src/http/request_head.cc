@@ -1,10 +1,10 @@
 #include "request_head.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "chars.h"
 #include "head_fields.h"
-#include "request_line.h"
 #include "sluice/http/uri.h"
 
 namespace sluice::http {
@@ -50,32 +50,39 @@ Refusal read_framing(RequestHead& head) noexcept {
   return {501, "unknown transfer coding"};  // RFC 9112 section 6.1
 }
 
-Refusal read_host_field(const RequestHead& head, std::string_view& value) noexcept {
+struct Host {
+  std::string_view text;  // empty: none
+  Authority parts;
+};
+
+Refusal parse_host(std::string_view text, const char* malformed, Host& out) noexcept {
+  const auto parts = parse_authority(text);
+  if (!parts) return {400, malformed};
+  out = {text, *parts};
+  return kAccepted;
+}
+
+Refusal read_host_field(const RequestHead& head, Host& out) noexcept {
   // RFC 9112 section 3.2: none (in HTTP/1.1), more than one, or an invalid one: 400.
   const std::size_t count = head.headers.count(HeaderId::kHost);
   if (count > 1) return {400, "more than one Host"};
   if (count == 0) return head.minor_version == 0 ? kAccepted : Refusal{400, "no Host"};
-  value = head.headers.value(HeaderId::kHost);
-  if (!parse_authority(value)) return {400, "malformed Host"};
-  return kAccepted;
+  return parse_host(head.headers.value(HeaderId::kHost), "malformed Host", out);
 }
 
-void set_host(RequestHead& head, std::string_view authority, Scratch& scratch) noexcept {
-  head.authority = authority;
-  const Authority parts = *parse_authority(authority);
-  head.port = parts.port;
+void set_host(RequestHead& head, const Host& host, Scratch& scratch) noexcept {
+  head.authority = host.text;
+  head.host = host.parts.host;
+  head.port = host.parts.port;
+  if (std::ranges::none_of(head.host, [](char c) { return c >= 'A' && c <= 'Z'; })) return;
   char* lower = scratch.here();
-  bool changed = false;
-  for (std::size_t i = 0; i < parts.host.size(); ++i) {
-    lower[i] = to_lower(parts.host[i]);
-    changed |= lower[i] != parts.host[i];
-  }
-  head.host = changed ? std::string_view(lower, parts.host.size()) : parts.host;
-  if (changed) scratch.keep(parts.host.size());
+  std::ranges::transform(head.host, lower, to_lower);
+  head.host = {lower, head.host.size()};
+  scratch.keep(head.host.size());
 }
 
 // RFC 9112 section 3.2.2: http://authority/path?query. The target's authority wins over Host, also in what goes upstream.
-Refusal read_absolute_form(RequestHead& head, std::string_view& rest, std::string_view& authority) noexcept {
+Refusal read_absolute_form(RequestHead& head, std::string_view& rest, Host& host) noexcept {
   const std::string_view target = head.target;
   const std::size_t scheme_end = target.find("://");
   if (scheme_end == std::string_view::npos) return {400, "malformed request target"};
@@ -84,10 +91,9 @@ Refusal read_absolute_form(RequestHead& head, std::string_view& rest, std::strin
   if (!head.https && !equals_ignore_case(scheme, "http")) return {400, "unknown scheme in request target"};
   rest = target.substr(scheme_end + 3);
   const std::size_t authority_end = std::min(rest.find_first_of("/?"), rest.size());
-  authority = rest.substr(0, authority_end);
-  if (!parse_authority(authority)) return {400, "malformed authority in request target"};
+  const std::string_view authority = rest.substr(0, authority_end);
   rest.remove_prefix(authority_end);
-  return kAccepted;
+  return parse_host(authority, "malformed authority in request target", host);
 }
 
 Refusal read_path(RequestHead& head, std::string_view path_and_query, Scratch& scratch) noexcept {
@@ -119,7 +125,7 @@ Refusal read_target(RequestHead& head, Scratch& scratch) noexcept {
     const auto authority = parse_authority(target);
     return authority && authority->port != 0 ? Refusal{501, "CONNECT"} : Refusal{400, "malformed CONNECT target"};
   }
-  std::string_view host;
+  Host host;
   if (const Refusal refusal = read_host_field(head, host)) return refusal;
   if (target == "*") {  // asterisk-form, RFC 9112 section 3.2.4
     if (head.method != Method::kOptions) return {400, "asterisk target without OPTIONS"};
@@ -129,7 +135,7 @@ Refusal read_target(RequestHead& head, Scratch& scratch) noexcept {
   } else {
     std::string_view rest;
     if (const Refusal refusal = read_absolute_form(head, rest, host)) return refusal;
-    head.headers.set(header_name(HeaderId::kHost), host);
+    head.headers.set(header_name(HeaderId::kHost), host.text);
     if (rest.empty() && head.method == Method::kOptions) {
       head.path = head.forward_target = "*";  // RFC 9112 section 3.2.4
     } else {
@@ -137,7 +143,7 @@ Refusal read_target(RequestHead& head, Scratch& scratch) noexcept {
       if (const Refusal refusal = read_path(head, rest, scratch)) return refusal;
     }
   }
-  if (!host.empty()) set_host(head, host, scratch);
+  if (!host.text.empty()) set_host(head, host, scratch);
   return kAccepted;
 }
 
@@ -167,22 +173,20 @@ void clear(RequestHead& head) noexcept {
 
 }  // namespace
 
-Refusal read_request_head(HeadBuffer& buffer, RequestHead& head) noexcept {
+Refusal read_request_head(HeadBuffer& buffer, const RequestLine& line, RequestHead& head) noexcept {
   clear(head);
   // Twice the target: a path with a slash put before it, and its normal form. The host: at most the head.
   char* room = buffer.scratch(3 * buffer.all().size());
   if (room == nullptr) return {503, "no memory for the request head"};
   Scratch scratch(room);
 
-  RequestLine line;
-  if (const Refusal refusal = parse_request_line(buffer.first_line(), line)) return refusal;
   head.method = line.method;
-  head.target = line.target;
+  head.target = buffer.all().substr(line.target_begin, line.target_size);
   head.minor_version = line.minor_version;
 
   HeadFields fields;
   if (const Refusal refusal = split_head(HeadKind::kRequest, buffer, fields, head.headers)) return refusal;
-  if (fields.target.data() != line.target.data() || fields.target.size() != line.target.size()) {
+  if (fields.target.data() != head.target.data() || fields.target.size() != head.target.size()) {
     return {400, "malformed request line"};  // llhttp and we must read the same target
   }
   if (const Refusal refusal = read_target(head, scratch)) return refusal;

@@ -6,10 +6,11 @@
 #include "refusal.h"
 #include "sluice/http/head_buffer.h"
 #include "sluice/http/message.h"
+#include "sluice/http/request_line.h"
 
 namespace sluice::http {
 
-// The first line passed judge_line_start(); `buffer` is complete.
-[[nodiscard]] Refusal read_request_head(HeadBuffer& buffer, RequestHead& head) noexcept;
+// `line` is the buffer's first line; the buffer is complete.
+[[nodiscard]] Refusal read_request_head(HeadBuffer& buffer, const RequestLine& line, RequestHead& head) noexcept;
 
 }  // namespace sluice::http

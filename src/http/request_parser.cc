@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "request_head.h"
-#include "request_line.h"
+#include "request_line_rules.h"
 
 namespace sluice::http {
 
@@ -43,8 +43,7 @@ ParseStep RequestParser::feed_head(std::span<const std::uint8_t> input) noexcept
     if (outcome == HeadBuffer::Outcome::kNeedMore) return {.step = Step::kNeedMore, .consumed = consumed};
     if (outcome == HeadBuffer::Outcome::kNoMemory) return fail(503, "no memory for the request head");
     if (outcome != HeadBuffer::Outcome::kFirstLine) return fail(400, "malformed request line");
-    RequestLine line;
-    if (const Refusal refusal = parse_request_line(buffer_.first_line(), line))
+    if (const Refusal refusal = parse_request_line(buffer_.first_line(), line_))
       return fail(refusal.status, refusal.reason);
   }
   const auto [outcome, taken] = buffer_.take_fields(input.subspan(consumed), limits_.head_bytes, limits_.headers);
@@ -64,7 +63,7 @@ ParseStep RequestParser::feed_head(std::span<const std::uint8_t> input) noexcept
     case HeadBuffer::Outcome::kComplete:
       break;
   }
-  if (const Refusal refusal = read_request_head(buffer_, head_)) return fail(refusal.status, refusal.reason);
+  if (const Refusal refusal = read_request_head(buffer_, line_, head_)) return fail(refusal.status, refusal.reason);
   if (head_.chunked) {
     chunks_.reset(limits_.head_bytes);
     state_ = State::kChunked;

@@ -23,6 +23,7 @@
 #include "sluice/http/head_buffer.h"
 #include "sluice/http/message.h"
 #include "sluice/http/parse_step.h"
+#include "sluice/http/request_line.h"
 
 namespace sluice::http {
 
@@ -57,6 +58,7 @@ class RequestParser {
   const char* failed_reason_ = "";
   std::uint64_t body_left_ = 0;  // kSized
   ChunkedDecoder chunks_;
+  RequestLine line_;  // valid once the buffer has its first line
   HeadBuffer buffer_;
   RequestHead head_;
 };

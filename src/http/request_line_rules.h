@@ -6,18 +6,12 @@
 #include <string_view>
 
 #include "refusal.h"
-#include "sluice/http/message.h"
+#include "sluice/http/request_line.h"
 
 namespace sluice::http {
 
 inline constexpr std::size_t kLongestMethod = 32;
 inline constexpr std::size_t kLongestVersion = 16;  // " HTTP/1.1" CR LF, and some more to call it malformed
-
-struct RequestLine {
-  Method method = Method::kUnknown;
-  std::string_view target;
-  std::uint8_t minor_version = 1;
-};
 
 // What the bytes so far, whole line or not, already prove wrong: a method that is none, or a target that is too long. The answer for a
 // prefix is the answer for everything that begins with it.

@@ -1,4 +1,6 @@
-#include "request_line.h"
+#include "request_line_rules.h"
+
+#include <algorithm>
 
 #include "chars.h"
 
@@ -29,8 +31,10 @@ Refusal parse_request_line(std::string_view line, RequestLine& out) noexcept {
   if (target_end == std::string_view::npos) return {400, "no HTTP version"};  // HTTP/0.9
   const std::string_view method = line.substr(0, method_end);
   const std::string_view version = rest.substr(target_end + 1);
-  out.target = rest.substr(0, target_end);
-  if (out.target.empty() || !kTargetChars.has_all(out.target)) return {400, "malformed request target"};
+  const std::string_view target = rest.substr(0, target_end);
+  if (target.empty() || !kTargetChars.has_all(target)) return {400, "malformed request target"};
+  out.target_begin = static_cast<std::uint32_t>(method_end + 1);
+  out.target_size = static_cast<std::uint32_t>(target_end);
 
   // RFC 9112 section 2.3: the name is case-sensitive, one digit each. 505: RFC 9110 section 15.6.6.
   if (version.size() != 8 || !version.starts_with("HTTP/") || !is_digit(version[5]) || version[6] != '.' ||
