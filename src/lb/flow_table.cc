@@ -117,6 +117,8 @@ Flow* FlowTable::find_reply(const ReplyKey& key, Ms now) noexcept {
   return nullptr;
 }
 
+// In three passes, so that the misses of all lookups overlap: tags, then flows, then the comparison. Where the first flow
+// that a tag points to is not the one (1 in 25), or the flow lies behind its home, the single lookup decides.
 void FlowTable::find(std::span<const FlowKey> keys, std::span<Flow*> out, Ms now) noexcept {
   assert(keys.size() <= kMaxBurst && out.size() >= keys.size());
   std::array<Probe, kMaxBurst> probes;
@@ -126,11 +128,15 @@ void FlowTable::find(std::span<const FlowKey> keys, std::span<Flow*> out, Ms now
   }
   for (std::size_t i = 0; i < keys.size(); ++i) {
     const std::uint32_t hits = match(&chunks_[probes[i].chunk], probes[i].tag);
-    if (hits == 0) continue;
-    __builtin_prefetch(&flows_[probes[i].chunk * kChunkFlows + static_cast<std::size_t>(std::countr_zero(hits))], 1);
+    out[i] =
+        hits == 0 ? nullptr : &flows_[probes[i].chunk * kChunkFlows + static_cast<std::size_t>(std::countr_zero(hits))];
+    __builtin_prefetch(out[i], 1);
   }
   for (std::size_t i = 0; i < keys.size(); ++i) {
-    Flow* flow = find_in(probes[i], keys[i]);
+    Flow* flow = out[i];
+    if (flow == nullptr || !same(&flow->key, &keys[i])) [[unlikely]] {
+      flow = find_in(probes[i], keys[i]);
+    }
     out[i] = flow != nullptr && !idle(*flow, now) ? flow : nullptr;
   }
 }
@@ -144,12 +150,15 @@ void FlowTable::find_replies(std::span<const ReplyKey> keys, std::span<Flow*> ou
   }
   for (std::size_t i = 0; i < keys.size(); ++i) {
     const std::size_t guess = replies_.first_guess(hashes[i]);
-    if (guess != ReplyIndex::kNone) __builtin_prefetch(&flows_[guess], 1);
+    out[i] = guess == ReplyIndex::kNone ? nullptr : &flows_[guess];
+    __builtin_prefetch(out[i], 1);
   }
   for (std::size_t i = 0; i < keys.size(); ++i) {
-    const std::size_t place =
-        replies_.find(hashes[i], [&](std::size_t at) { return same(&flows_[at].reply, &keys[i]); });
-    Flow* flow = place == ReplyIndex::kNone ? nullptr : &flows_[place];
+    Flow* flow = out[i];
+    // No entry with the hash: there is no such flow. Another's entry with the same 32 bits: the single lookup goes on.
+    if (flow != nullptr && !same(&flow->reply, &keys[i])) [[unlikely]] {
+      flow = find_idle_or_not(keys[i]);
+    }
     out[i] = flow != nullptr && !idle(*flow, now) ? flow : nullptr;
   }
 }
