@@ -84,19 +84,16 @@ void check_sources(const std::vector<net::IpAddress>& list, const std::string& b
   }
 }
 
-// Full NAT keeps the family: each listen and each backend must agree.
+// Full NAT keeps the family: each listen and each backend must agree. The pool is sound.
 void check_families(const Service& service, const Pool& pool, Reader& reader) {
   for (std::size_t i = 0; i < service.listen.size(); ++i) {
-    const std::string path = fmt::format("{}.listen[{}]", base_of(service), i);
-    if (!reader.sound(path)) continue;
     const net::IpAddress& here = service.listen[i].endpoint.address;
-    for (std::size_t b = 0; b < pool.backends.size(); ++b) {
-      const net::IpAddress& there = pool.backends[b].endpoint.address;
-      if (!reader.sound(fmt::format("pools.{}.backends[{}]", pool.name, b)) || there.is_v4() == here.is_v4()) continue;
-      reader.error_at(path, fmt::format("{} towards the {} backend {} of pool '{}' is not supported yet", family(here),
-                                        family(there), pool.backends[b].name, pool.name));
-      break;
-    }
+    const auto other = std::ranges::find_if(
+        pool.backends, [&](const Backend& backend) { return backend.endpoint.address.is_v4() != here.is_v4(); });
+    const std::string path = fmt::format("{}.listen[{}]", base_of(service), i);
+    if (other == pool.backends.end() || !reader.sound(path)) continue;
+    reader.error_at(path, fmt::format("{} towards the {} backend {} of pool '{}' is not supported yet", family(here),
+                                      family(other->endpoint.address), other->name, pool.name));
   }
 }
 
