@@ -35,6 +35,7 @@ inline std::string file_with(Part part, const std::string& yaml) {
 
 class ErrorText : public ::testing::TestWithParam<ErrorCase> {};
 
-inline std::string case_name(const ::testing::TestParamInfo<ErrorCase>& info) { return info.param.name; }
+// The name of a row of any table, for INSTANTIATE_TEST_SUITE_P.
+inline constexpr auto row_name = [](const auto& row) { return std::string(row.param.name); };
 
 }  // namespace sluice::config

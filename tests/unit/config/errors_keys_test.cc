@@ -68,7 +68,7 @@ const ErrorCase kKeys[] = {
      "pools: [ { backends: [] } ]",
      {"t.yaml:2:8: pools: a list is not a mapping of names"}},
 };
-INSTANTIATE_TEST_SUITE_P(Keys, ErrorText, ::testing::ValuesIn(kKeys), case_name);
+INSTANTIATE_TEST_SUITE_P(Keys, ErrorText, ::testing::ValuesIn(kKeys), row_name);
 
 // what the design has and this version does not
 const ErrorCase kNotYet[] = {
@@ -144,7 +144,7 @@ const ErrorCase kNotYet[] = {
      {"t.yaml:3:28: services.web.listen: IPv6 towards the IPv4 backend 198.51.100.11:80 of pool 'web' is not supported "
       "yet"}},
 };
-INSTANTIATE_TEST_SUITE_P(NotYet, ErrorText, ::testing::ValuesIn(kNotYet), case_name);
+INSTANTIATE_TEST_SUITE_P(NotYet, ErrorText, ::testing::ValuesIn(kNotYet), row_name);
 
 // values of the wrong kind or size
 const ErrorCase kScalars[] = {
@@ -261,7 +261,7 @@ const ErrorCase kScalars[] = {
      R"(pools: { web: { backends: { address: 198.51.100.11, port: 80 }, balance: "a\tb\u00e9" } })",
      {"t.yaml:2:74: pools.web.balance: 'a\\x09bé' is not one of maglev, round_robin"}},
 };
-INSTANTIATE_TEST_SUITE_P(Scalars, ErrorText, ::testing::ValuesIn(kScalars), case_name);
+INSTANTIATE_TEST_SUITE_P(Scalars, ErrorText, ::testing::ValuesIn(kScalars), row_name);
 
 }  // namespace
 }  // namespace sluice::config

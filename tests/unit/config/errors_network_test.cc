@@ -129,7 +129,7 @@ const ErrorCase kNetwork[] = {
   - { prefix: 203.0.113.0/24, via: 198.51.100.3 })",
      {"t.yaml:6:15: routes[1].prefix: 203.0.113.0/24 is given twice"}},
 };
-INSTANTIATE_TEST_SUITE_P(Network, ErrorText, ::testing::ValuesIn(kNetwork), case_name);
+INSTANTIATE_TEST_SUITE_P(Network, ErrorText, ::testing::ValuesIn(kNetwork), row_name);
 
 // pools and health checks
 const ErrorCase kPools[] = {
@@ -208,7 +208,7 @@ const ErrorCase kPools[] = {
      "pools: { web: { backends: { address: 198.51.100.11, port: 80 }, health: { tcp: {}, interval: 1ms } } }",
      {"t.yaml:2:94: pools.web.health.interval: 1ms is not in 100ms..1h"}},
 };
-INSTANTIATE_TEST_SUITE_P(Pools, ErrorText, ::testing::ValuesIn(kPools), case_name);
+INSTANTIATE_TEST_SUITE_P(Pools, ErrorText, ::testing::ValuesIn(kPools), row_name);
 
 }  // namespace
 }  // namespace sluice::config

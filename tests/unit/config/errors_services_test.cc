@@ -94,7 +94,7 @@ runtime: { proxies: [] })",
      "upstream: { source: 224.0.0.1 }",
      {"t.yaml:4:21: upstream.source: 224.0.0.1 is not an address that backends can answer"}},
 };
-INSTANTIATE_TEST_SUITE_P(Services, ErrorText, ::testing::ValuesIn(kServices), case_name);
+INSTANTIATE_TEST_SUITE_P(Services, ErrorText, ::testing::ValuesIn(kServices), row_name);
 
 // layer 7
 const ErrorCase kHttp[] = {
@@ -255,7 +255,7 @@ const ErrorCase kHttp[] = {
      {"t.yaml:3:119: services.web.proxy.limits.uri_size: 8KiB is more than header_size, 4KiB, which counts the request "
       "line too"}},
 };
-INSTANTIATE_TEST_SUITE_P(Http, ErrorText, ::testing::ValuesIn(kHttp), case_name);
+INSTANTIATE_TEST_SUITE_P(Http, ErrorText, ::testing::ValuesIn(kHttp), row_name);
 
 }  // namespace
 }  // namespace sluice::config

@@ -138,8 +138,7 @@ class Warnings : public ::testing::TestWithParam<WarningCase> {};
 TEST_P(Warnings, AreExact) {
   EXPECT_THAT(warnings_of(file_with(GetParam().part, GetParam().yaml)), ElementsAreArray(GetParam().warnings));
 }
-INSTANTIATE_TEST_SUITE_P(Config, Warnings, ::testing::ValuesIn(kWarnings),
-                         [](const auto& info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(Config, Warnings, ::testing::ValuesIn(kWarnings), row_name);
 
 }  // namespace
 }  // namespace sluice::config

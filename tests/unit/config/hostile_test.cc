@@ -96,8 +96,7 @@ TEST_P(Hostile, IsRefused) {
   EXPECT_THAT(text(config.error()), HasSubstr(GetParam().error));
   EXPECT_LE(config.error().size(), kMaxErrors + 1);
 }
-INSTANTIATE_TEST_SUITE_P(Config, Hostile, ::testing::ValuesIn(kHostile),
-                         [](const auto& info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(Config, Hostile, ::testing::ValuesIn(kHostile), row_name);
 
 TEST(Hostile, AByteOrderMarkIsNoError) {
   const auto config = load_text("\xef\xbb\xbf" + file_with(Part::kRest, ""), "t.yaml");

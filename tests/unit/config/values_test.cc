@@ -68,8 +68,7 @@ const SpellingCase kSpellings[] = {
 void PrintTo(const SpellingCase& row, std::ostream* out) { *out << row.name; }
 class Spelling : public ::testing::TestWithParam<SpellingCase> {};
 TEST_P(Spelling, IsRead) { EXPECT_TRUE(GetParam().holds(load(Part::kRest, GetParam().yaml))); }
-INSTANTIATE_TEST_SUITE_P(Config, Spelling, ::testing::ValuesIn(kSpellings),
-                         [](const auto& info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(Config, Spelling, ::testing::ValuesIn(kSpellings), row_name);
 
 TEST(Defaults, OfTheSmallestUsefulFile) {
   const Config config = load(Part::kRest, "");
@@ -187,8 +186,7 @@ TEST_P(TemplateText, IsParsedAndWrittenBack) {
   EXPECT_EQ(parsed->parts, GetParam().parts);
   EXPECT_EQ(parsed->text(), GetParam().text);
 }
-INSTANTIATE_TEST_SUITE_P(Config, TemplateText, ::testing::ValuesIn(kTemplates),
-                         [](const auto& info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(Config, TemplateText, ::testing::ValuesIn(kTemplates), row_name);
 
 TEST(Units, AreWrittenInTheLargestThatFits) {
   EXPECT_EQ(duration_text(90s), "90s");
