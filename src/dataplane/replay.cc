@@ -18,7 +18,7 @@
 namespace sluice::dataplane {
 namespace {
 
-constexpr std::uint32_t kReplayMbufs = 16'383;
+constexpr std::uint32_t kReplayMbufs = 4095;
 constexpr int kMaxTurnsPerInstant = 64;  // packets that roles hand to one another at one instant settle long before
 
 struct Arrival {

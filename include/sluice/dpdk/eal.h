@@ -24,7 +24,7 @@ struct EalOptions {
   HugePages huge_pages = HugePages::kAuto;  // kAuto: used when enough are free, else ordinary memory
   std::vector<std::string> devices;  // as in interfaces.*.device; PCI addresses among them are allowed to be probed
   std::vector<std::string> extra;    // runtime.eal
-  std::string file_prefix;  // empty: one of the process id, so that no two processes share it
+  std::string file_prefix;           // empty: one of the process id, so that no two processes share it
 };
 
 // "0000:3b:00.0" or "3b:00.0", with or without ",arguments".

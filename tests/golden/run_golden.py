@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+"""Runs every golden case through `sluice replay` and compares what comes out, byte for byte, with what must.
+
+usage: run_golden.py [-v] [CASE...]      SLUICE_BUILD names the build folder (default: build)
+
+A case is a folder: sluice.yaml, in_<interface>.pcap, expect_<interface>.pcap (or expect-<n>_<interface>.pcap: one of several
+complete expectations must hold) and case.json: the drops by reason, the seed, the backends that are down.
+NAT ports are placeholders below 1024 (make_cases.py): a first run shows which ones sluice chose, they are put into inputs
+and expectations, and a second run is compared.
+"""
+
+import concurrent.futures
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+from scapy.all import TCP, UDP, hexdump, raw, rdpcap, wrpcap
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+PLACEHOLDERS = range(1, 22)        # no case uses these as real ports
+NAT_PORTS = range(1024, 65536)     # what sluice may choose from
+STAMP_TOLERANCE = 0.02             # seconds: timers are looked at every 10 ms
+
+
+class Mismatch(Exception):
+    pass
+
+
+def sluice() -> pathlib.Path:
+    return ROOT / os.environ.get("SLUICE_BUILD", "build") / "sluice"
+
+
+def interfaces_of(folder: pathlib.Path) -> list[str]:
+    return sorted(path.stem.removeprefix("in_") for path in folder.glob("in_*.pcap"))
+
+
+def read(path: pathlib.Path) -> list:
+    return list(rdpcap(str(path))) if path.stat().st_size > 24 else []
+
+
+def replay(folder: pathlib.Path, inputs: dict, facts: dict, scratch: pathlib.Path) -> tuple[dict, dict]:
+    command = [sluice(), "replay", folder / "sluice.yaml", "--seed", str(facts["seed"])]
+    for backend in facts["down"]:
+        command += ["--down", backend]
+    for name, packets in inputs.items():
+        wrpcap(str(scratch / f"in_{name}.pcap"), packets, linktype=1, nano=True)
+        command += ["--in", f"{name}={scratch}/in_{name}.pcap", "--out", f"{name}={scratch}/out_{name}.pcap"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    if done.returncode != 0:
+        raise Mismatch(f"sluice replay ended with {done.returncode}\n{done.stdout}{done.stderr}")
+    drops = {line.split()[0].removeprefix("drop."): int(line.split()[1])
+             for line in done.stdout.splitlines() if line.startswith("drop.")}
+    return {name: read(scratch / f"out_{name}.pcap") for name in inputs}, drops
+
+
+def l4_of(packet):
+    return packet[TCP] if packet.haslayer(TCP) else packet[UDP] if packet.haslayer(UDP) else None
+
+
+def updated(checksum: int, old: int, new: int) -> int:
+    """RFC 1624 equation 3, so that a checksum that is wrong on purpose stays so."""
+    total = (~checksum & 0xFFFF) + (~old & 0xFFFF) + new
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def with_port(packet, field: str, port: int):
+    out = packet.copy()
+    l4 = l4_of(out)
+    if not (isinstance(l4, UDP) and l4.chksum == 0):
+        l4.chksum = updated(l4.chksum, getattr(l4, field), port) or (0xFFFF if isinstance(l4, UDP) else 0)
+    setattr(l4, field, port)
+    return out
+
+
+def placeholder_in(packet, field: str) -> int | None:
+    l4 = l4_of(packet)
+    if l4 is None:
+        return None
+    port = getattr(l4, field)
+    return port if port in PLACEHOLDERS else None
+
+
+def shape(packet) -> bytes:
+    """The packet without source port and checksum: what is known of it before the port is."""
+    return raw(with_fields(packet, sport=0, chksum=0))
+
+
+def with_fields(packet, **fields):
+    out = packet.copy()
+    for name, value in fields.items():
+        setattr(l4_of(out), name, value)
+    return out
+
+
+def learn_ports(expected: dict, actual: dict) -> dict[int, int]:
+    """Which port stands behind each placeholder: that of the first packet that is as expected but for it."""
+    learnt: dict[int, int] = {}
+    for name, packets in expected.items():
+        candidates = [packet for packet in actual[name] if l4_of(packet) is not None]
+        shapes = [shape(packet) for packet in candidates]
+        for packet in packets:
+            placeholder = placeholder_in(packet, "sport")
+            if placeholder is None or placeholder in learnt:
+                continue
+            wanted = shape(packet)
+            for at, candidate in enumerate(candidates):
+                if shapes[at] == wanted:
+                    port = l4_of(candidate).sport
+                    if port not in NAT_PORTS:
+                        raise Mismatch(f"NAT port {port} is outside {NAT_PORTS}")
+                    learnt[placeholder] = port
+                    break
+    return learnt
+
+
+def substituted(packets: list, ports: dict[int, int]) -> list:
+    out = []
+    for packet in packets:
+        for field in ("sport", "dport"):
+            placeholder = placeholder_in(packet, field)
+            if placeholder in ports:
+                stamp = packet.time
+                packet = with_port(packet, field, ports[placeholder])
+                packet.time = stamp
+        out.append(packet)
+    return out
+
+
+def describe(packet) -> str:
+    return f"{float(packet.time) % 1e6:.6f}  {packet.summary()}"
+
+
+def compare(name: str, expected: list, actual: list) -> None:
+    for number, (want, got) in enumerate(zip(expected, actual), start=1):
+        if raw(want) != raw(got):
+            raise Mismatch(f"{name}: packet {number} differs\n  expected {describe(want)}\n  got      {describe(got)}\n"
+                           f"expected:\n{want.show(dump=True)}{hexdump(want, dump=True)}\n"
+                           f"got:\n{got.show(dump=True)}{hexdump(got, dump=True)}")
+        if abs(float(want.time) - float(got.time)) > STAMP_TOLERANCE:
+            raise Mismatch(f"{name}: packet {number} left at the wrong time\n  expected {describe(want)}\n  got      {describe(got)}")
+    if len(expected) != len(actual):
+        rest = [f"  missing  {describe(packet)}" for packet in expected[len(actual):]]
+        rest += [f"  surplus  {describe(packet)}" for packet in actual[len(expected):]]
+        raise Mismatch(f"{name}: {len(expected)} packets expected, {len(actual)} got\n" + "\n".join(rest))
+
+
+def expectations(folder: pathlib.Path, names: list[str]) -> list[dict]:
+    if (folder / f"expect_{names[0]}.pcap").exists():
+        return [{name: read(folder / f"expect_{name}.pcap") for name in names}]
+    count = len(list(folder.glob(f"expect-*_{names[0]}.pcap")))
+    return [{name: read(folder / f"expect-{number}_{name}.pcap") for name in names} for number in range(count)]
+
+
+def check(folder: pathlib.Path) -> None:
+    facts = json.loads((folder / "case.json").read_text())
+    names = interfaces_of(folder)
+    inputs = {name: read(folder / f"in_{name}.pcap") for name in names}
+    failures = []
+    with tempfile.TemporaryDirectory() as scratch_name:
+        scratch = pathlib.Path(scratch_name)
+        first = None
+        for expected in expectations(folder, names):
+            ports = {}
+            if any(placeholder_in(packet, "sport") for packets in expected.values() for packet in packets):
+                first = first or replay(folder, inputs, facts, scratch)[0]
+                ports = learn_ports(expected, first)
+            if len(set(ports.values())) != len(ports):
+                raise Mismatch(f"two flows have one NAT port: {ports}")
+            actual, drops = replay(folder, {name: substituted(packets, ports) for name, packets in inputs.items()}, facts,
+                                   scratch)
+            try:
+                for name in names:
+                    compare(name, substituted(expected[name], ports), actual[name])
+                if drops != facts["drops"]:
+                    raise Mismatch(f"drops differ\n  expected {facts['drops']}\n  got      {drops}")
+                return
+            except Mismatch as mismatch:
+                failures.append(str(mismatch))
+    raise Mismatch("\n-- or --\n".join(failures))
+
+
+def failure_of(folder: pathlib.Path) -> str | None:
+    try:
+        check(folder)
+    except (Mismatch, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return None
+
+
+def main() -> int:
+    arguments = [argument for argument in sys.argv[1:] if argument != "-v"]
+    verbose = "-v" in sys.argv
+    folders = [HERE / name for name in arguments] or sorted(path.parent for path in HERE.glob("*/case.json"))
+    if not sluice().exists():
+        print(f"{sluice()} is not there: run tools/build first")
+        print("0 passed, 1 failed")
+        return 1
+    failed = 0
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for folder, failure in zip(folders, pool.map(failure_of, folders)):
+            if failure is not None:
+                failed += 1
+                print(f"FAILED  {folder.name}\n{failure}\n")
+            elif verbose:
+                print(f"ok      {folder.name}")
+    print(f"{len(folders) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
