@@ -216,11 +216,10 @@ void Daemon::fill_view() {
   };
   dataplane::Assembly& assembly = plane_->assembly();
   for (std::size_t i = 0; i < assembly.workers(); ++i) {
-    view_.workers.push_back(
-        {config_->runtime.workers[i], &assembly.worker_counters(i), &assembly.worker(i).queries()});
+    view_.workers.push_back({config_->runtime.workers[i], &assembly.worker_counters(i), &assembly.worker(i).queries()});
   }
   for (std::size_t i = 0; i < assembly.proxies(); ++i) {
-    view_.proxies.push_back({config_->runtime.proxies[i], &assembly.proxy_counters(i)});
+    view_.proxies.push_back({config_->runtime.proxies[i], &assembly.proxy_counters(i), proxies_[i]->tls_crypto()});
   }
 }
 

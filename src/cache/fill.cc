@@ -137,6 +137,8 @@ ObjectRef Fill::freshen(const HeaderList& request, const http::ResponseHead& not
   if (policy.store()) {
     shard_->replace(std::exchange(flight_, nullptr), fresh);
     stored_ = true;
+  } else if (request.has(HeaderId::kAuthorization)) {
+    shard_->end_flight(std::exchange(flight_, nullptr));  // only this request's credentials forbid it
   } else {
     shard_->end_uncacheable(std::exchange(flight_, nullptr), times.response);
   }

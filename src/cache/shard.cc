@@ -130,8 +130,9 @@ void Shard::fetch(const LookupRequest& request, Waiter& waiter, Resource* resour
                               (!entry->object->validators().etag.empty() || entry->object->validators().last_modified);
   if (Flight* running = find_flight(resource, *request.headers); running != nullptr) {
     // What the other one brings will not do for a request that wants the origin's word of now: it asks on its own, without storing.
+    // What a request with credentials brings is mostly for its sender alone: those would queue up one behind the other.
     const bool own_word =
-        request.directives.no_cache ||
+        request.directives.no_cache || request.headers->has(http::HeaderId::kAuthorization) ||
         (entry != nullptr && (entry->object->policy().always_revalidate || entry->object->policy().lifetime == 0));
     if (!request.waited && !own_word) {
       running->waiters.add(waiter, mutex_);

@@ -77,7 +77,7 @@ json worker_row(const WorkerView& worker, std::size_t index) {
           {"drops", all_drops(c)}};
 }
 
-json proxy_row(const ProcessView& view, const ProxyView& proxy, std::size_t index) {
+json proxy_row(const ProxyView& proxy, std::size_t index) {
   const telemetry::ProxyCounters& c = *proxy.counters;
   json row = {{"proxy", index},
               {"cpu", proxy.cpu},
@@ -95,7 +95,7 @@ json proxy_row(const ProcessView& view, const ProxyView& proxy, std::size_t inde
               {"drops", all_drops(c)}};
   row["responses"] = {{"none", c.responses[0].read()}, {"1xx", c.responses[1].read()}, {"2xx", c.responses[2].read()},
                       {"3xx", c.responses[3].read()},  {"4xx", c.responses[4].read()}, {"5xx", c.responses[5].read()}};
-  row["tls"] = {{"crypto", view.tls_crypto},
+  row["tls"] = {{"crypto", proxy.tls_crypto},
                 {"handshakes", c.tls_handshakes.read()},
                 {"resumed", c.tls_resumed.read()},
                 {"failed", c.tls_failed.read()}};
@@ -163,7 +163,7 @@ json status_report(const ProcessView& view) {
   for (std::size_t i = 0; i < view.workers.size(); ++i) report["workers"].push_back(worker_row(view.workers[i], i));
   report["proxies"] = json::array();
   for (std::size_t i = 0; i < view.proxies.size(); ++i) {
-    report["proxies"].push_back(proxy_row(view, view.proxies[i], i));
+    report["proxies"].push_back(proxy_row(view.proxies[i], i));
   }
   return report;
 }

@@ -36,12 +36,13 @@ Refusal parse_request_line(std::string_view line, RequestLine& out) noexcept {
   out.target_begin = static_cast<std::uint32_t>(method_end + 1);
   out.target_size = static_cast<std::uint32_t>(target_end);
 
-  // RFC 9112 section 2.3: the name is case-sensitive, one digit each. 505: RFC 9110 section 15.6.6.
+  // RFC 9112 section 2.3: the name is case-sensitive, one digit each. Other versions are refused as what
+  // they are behind this port: garbage, or somebody's attempt at a second protocol.
   if (version.size() != 8 || !version.starts_with("HTTP/") || !is_digit(version[5]) || version[6] != '.' ||
       !is_digit(version[7])) {
     return {400, "malformed HTTP version"};
   }
-  if (version[5] != '1' || version[7] > '1') return {505, "HTTP version not supported"};
+  if (version[5] != '1' || version[7] > '1') return {400, "HTTP version not supported"};
   out.minor_version = static_cast<std::uint8_t>(version[7] - '0');
 
   out.method = find_method(method);

@@ -112,6 +112,7 @@ class Proxy::Impl {
   [[nodiscard]] bool drained() const noexcept { return sessions_.empty(); }
   [[nodiscard]] const std::shared_ptr<Inbox>& inbox() const noexcept { return core_.inbox; }
   [[nodiscard]] const tcp::StackStats& tcp_stats() const noexcept { return core_.stack.stats(); }
+  [[nodiscard]] std::string tls_crypto() const;
 
  private:
   [[nodiscard]] Result<void> add_service(const config::Service& service);
@@ -161,6 +162,16 @@ tls::Library* Proxy::Impl::library(config::TlsCrypto crypto, std::string& why) {
     slot = std::move(*made);
   }
   return slot.get();
+}
+
+std::string Proxy::Impl::tls_crypto() const {
+  std::string out;
+  for (const auto& library : libraries_) {
+    if (!library) continue;
+    if (!out.empty()) out += ", ";
+    out += library->description();
+  }
+  return out;
 }
 
 Result<void> Proxy::Impl::add_service(const config::Service& service) {
@@ -292,6 +303,7 @@ std::optional<Instant> Proxy::next_deadline() const noexcept { return impl_->nex
 void Proxy::begin_drain(Instant deadline) noexcept { impl_->begin_drain(deadline); }
 bool Proxy::drained() const noexcept { return impl_->drained(); }
 const std::shared_ptr<Inbox>& Proxy::inbox() const noexcept { return impl_->inbox(); }
+std::string Proxy::tls_crypto() const { return impl_->tls_crypto(); }
 const tcp::StackStats& Proxy::tcp_stats() const noexcept { return impl_->tcp_stats(); }
 
 }  // namespace sluice::proxy

@@ -213,7 +213,8 @@ Task<> fetch(Exchange& x, Lookup found, cache::CacheStatus how) {
         co_return;
       }
     } else {
-      found.fill.abandon(true, core.wall);
+      // Where the credentials of this request forbid to store it, the next one without any may still be stored.
+      found.fill.abandon(!x.head().headers.has(http::HeaderId::kAuthorization), core.wall);
     }
   }
   Task<> passed = pass_on(x, call, how);

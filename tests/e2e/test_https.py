@@ -12,6 +12,8 @@ from sluicelab.lab import wait_for
 
 REQUESTS = 100_000
 
+pytestmark = pytest.mark.usefixtures("sluice")
+
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["tls12", "tls13"])
 @pytest.mark.parametrize("address", [world.SITE4, world.SITE6], ids=["ipv4", "ipv6"])

@@ -32,6 +32,7 @@ struct WorkerView {
 struct ProxyView {
   unsigned cpu = 0;
   const telemetry::ProxyCounters* counters = nullptr;
+  std::string tls_crypto;  // what it computes AES-GCM with
 };
 
 struct InterfaceView {
@@ -54,7 +55,7 @@ struct CacheView {
 };
 
 struct ProcessView {
-  std::string version, config_file, tls_crypto;
+  std::string version, config_file;
   std::chrono::steady_clock::time_point started;
   const lb::HealthBoard* health = nullptr;
   std::vector<WorkerView> workers;

@@ -16,6 +16,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 
 #include "sluice/base/result.h"
 #include "sluice/base/siphash.h"
@@ -94,6 +95,8 @@ class Proxy {
 
   [[nodiscard]] const std::shared_ptr<Inbox>& inbox() const noexcept;
   [[nodiscard]] const tcp::StackStats& tcp_stats() const noexcept;
+  // What AES-GCM is computed with, as the TLS library that is in use says: "ipsec-mb 1.3.0 (AVX2)". Empty: no service has TLS.
+  [[nodiscard]] std::string tls_crypto() const;
 
  private:
   class Impl;

@@ -136,6 +136,15 @@ TEST(Store, NobodyWaitsForWhatWasLatelyUncacheable) {
   EXPECT_TRUE(h.ask({"/a", {}, kStart + kRememberUncacheable}, &waiter).fill);
 }
 
+TEST(Store, ARequestWithCredentialsWaitsForNobody) {
+  Harness h;
+  Lookup first = h.ask({"/a"});
+  CountingWaiter waiter;
+  const Lookup own = h.ask({"/a", {{"Authorization", "Basic eDp5"}}}, &waiter);
+  EXPECT_EQ(own.outcome, Lookup::Outcome::kMiss);
+  EXPECT_FALSE(own.fill);
+}
+
 TEST(Store, StaleIsRevalidatedOnce) {
   Harness h;
   h.store_whole({"/a"}, kWithEtag, "hello");

@@ -36,7 +36,7 @@ class ReportTest : public testing::Test {
       return std::vector<InterfaceView>{edge};
     };
     view_.workers = {{0, counters_.get(), &mailbox_}};
-    view_.proxies = {{0, proxy_counters_.get()}};
+    view_.proxies = {{0, proxy_counters_.get(), "ipsec-mb"}};
   }
 
   [[nodiscard]] lb::NewFlow flow(std::uint16_t client_port, lb::BackendIndex backend) const {

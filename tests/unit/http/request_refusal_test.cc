@@ -63,11 +63,11 @@ const RefusalCase kRefusals[] = {
 
     // Version: RFC 9112 section 2.3.
     {"http_0_9_simple", "GET /\r\n", 400},
-    {"http_0_9", line("GET / HTTP/0.9"), 505},
-    {"http_1_2", line("GET / HTTP/1.2"), 505},
-    {"http_2_0", line("GET / HTTP/2.0"), 505},
-    {"http_3_0", line("GET / HTTP/3.0"), 505},
-    {"http_2_preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505},
+    {"http_0_9", line("GET / HTTP/0.9"), 400},
+    {"http_1_2", line("GET / HTTP/1.2"), 400},
+    {"http_2_0", line("GET / HTTP/2.0"), 400},
+    {"http_3_0", line("GET / HTTP/3.0"), 400},
+    {"http_2_preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400},
     {"version_in_lower_case", line("GET / http/1.1"), 400},
     {"version_without_minor", line("GET / HTTP/1"), 400},
     {"version_with_two_digits", line("GET / HTTP/1.10"), 400},
