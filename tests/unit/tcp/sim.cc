@@ -53,7 +53,10 @@ void Network::send(std::size_t from, Packet packet) {
     if (chance(faults_.reorder)) {
       arrives += Duration(random_.below(static_cast<std::uint32_t>(faults_.reorder_by.count()) + 1));
     }
-    if (chance(faults_.corrupt)) copy[random_.below(static_cast<std::uint32_t>(copy.size()))] ^= 1u << random_.below(8);
+    if (chance(faults_.corrupt)) {
+      std::uint8_t& byte = copy[random_.below(static_cast<std::uint32_t>(copy.size()))];
+      byte = static_cast<std::uint8_t>(byte ^ 1u << random_.below(8));
+    }
     events_.push(Event{arrives, order_++, 1 - from, std::move(copy), {}});
   }
 }
@@ -65,7 +68,7 @@ void Network::turn() {
     if (event.action) {
       event.action();
     } else {
-      hosts_[event.to].stack->input(event.packet, {}, now_);
+      hosts_[event.to].stack->input(event.packet, {.rx_checksum_good = trust_checksums}, now_);
     }
   }
   for (std::size_t i = 0; i < 2; ++i) {
