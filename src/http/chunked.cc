@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "chars.h"
+#include "sluice/http/headers.h"
 
 namespace sluice::http {
 namespace {
@@ -130,16 +131,28 @@ ChunkedDecoder::State ChunkedDecoder::step_trailer(std::uint8_t byte) noexcept {
   switch (state_) {
     case State::kTrailerStart:
       if (byte == '\r') return State::kEndLf;
-      return kTokenChars.has(byte) ? State::kTrailerName : State::kBad;
+      name_size_ = 0;
+      return step_trailer_name(byte);
     case State::kTrailerName:
-      if (byte == ':') return State::kTrailerValue;
-      return kTokenChars.has(byte) ? State::kTrailerName : State::kBad;
+      if (byte != ':') return step_trailer_name(byte);
+      return is_forbidden_trailer() ? State::kBad : State::kTrailerValue;
     case State::kTrailerValue:
       if (byte == '\r') return State::kTrailerLf;
       return is_text(byte) ? State::kTrailerValue : State::kBad;
     default:
       return byte == '\n' ? State::kTrailerStart : State::kBad;  // kTrailerLf
   }
+}
+
+ChunkedDecoder::State ChunkedDecoder::step_trailer_name(std::uint8_t byte) noexcept {
+  if (!kTokenChars.has(byte)) return State::kBad;
+  if (name_size_ < name_.size()) name_[name_size_++] = static_cast<char>(byte);
+  return State::kTrailerName;
+}
+
+bool ChunkedDecoder::is_forbidden_trailer() const noexcept {
+  const HeaderId id = header_id({name_.data(), name_size_});
+  return id == HeaderId::kContentLength || id == HeaderId::kTransferEncoding || id == HeaderId::kHost;
 }
 
 void append_chunk_start(std::string& out, std::size_t bytes) {

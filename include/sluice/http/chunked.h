@@ -6,6 +6,7 @@
 //            allows that).
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -49,11 +50,15 @@ class ChunkedDecoder {
   State step_size(std::uint8_t byte) noexcept;
   State step_extension(std::uint8_t byte) noexcept;
   State step_trailer(std::uint8_t byte) noexcept;
+  State step_trailer_name(std::uint8_t byte) noexcept;
+  [[nodiscard]] bool is_forbidden_trailer() const noexcept;
 
   State state_ = State::kSize;
-  std::uint8_t digits_ = 0;         // of the size so far
-  bool empty_part_ = true;          // no byte of the current extension name or value yet
-  std::uint16_t line_bytes_ = 0;    // of this size line: bounds extensions
+  std::uint8_t digits_ = 0;       // of the size so far
+  bool empty_part_ = true;        // no byte of the current extension name or value yet
+  std::uint16_t line_bytes_ = 0;  // of this size line: bounds extensions
+  std::uint8_t name_size_ = 0;    // of the trailer field's name; what name_ cannot hold is no name that matters
+  std::array<char, 20> name_{};
   std::uint32_t trailer_left_ = 0;  // bytes that trailers may still take
   std::uint64_t left_ = 0;          // of this chunk
 };

@@ -95,7 +95,7 @@ const AcceptCase kAccepted[] = {
      "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;a;b=c;d=\"e \\\" ;f\"\r\nhello\r\n0;x\r\n\r\n",
      "head POST 1.1 host=a port=0 authority=a path=/ forward=/ chunked keep | body [hello] end | "},
     {"trailers_are_dropped",
-     "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: b\r\nContent-Length: 9\r\nC:\r\n\r\n",
+     "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: b\r\nContent-Lengthy: 9\r\nC:\r\n\r\n",
      "head POST 1.1 host=a port=0 authority=a path=/ forward=/ chunked keep | body [] end | ",
      " Host=[a] Transfer-Encoding=[chunked]"},
     {"expect_continue", "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 1\r\n\r\nb",

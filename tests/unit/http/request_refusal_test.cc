@@ -248,6 +248,9 @@ const RefusalCase kRefusals[] = {
     {"trailer_empty_name", chunked("0\r\n: b\r\n\r\n"), 400},
     {"trailer_without_colon", chunked("0\r\nA\r\n\r\n"), 400},
     {"trailer_with_nul", chunked("0\r\nA: \0\r\n\r\n"s), 400},
+    {"trailer_content_length", chunked("0\r\nContent-length: 5\r\n\r\n"), 400},
+    {"trailer_transfer_encoding", chunked("0\r\nA: b\r\ntransfer-encoding: chunked\r\n\r\n"), 400},
+    {"trailer_host", chunked("0\r\nHost: www.example.org\r\n\r\n"), 400},
     {"trailers_too_large", chunked("0\r\nA: " + std::string(33000, 'a') + "\r\n\r\n"), 400},
 
     // Other rules.
