@@ -100,7 +100,6 @@ class Proxy::Impl {
 
   [[nodiscard]] Result<void> set_up();
   void receive(std::span<const std::uint8_t> packet, tcp::Offloads offloads, Instant now) noexcept {
-    core_.counters.rx.add(1, packet.size());
     core_.stack.input(packet, offloads, now);
   }
   void receive_unreachable(std::span<const std::uint8_t> quoted, Instant now) noexcept {

@@ -60,16 +60,19 @@ class FileRequest {  // part of the frame of the coroutine that waits
   std::shared_ptr<Pending> pending_;
 };
 
+void append_hex(std::string& out, std::uint64_t value) {
+  std::array<char, 16> digits{};
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value, 16);
+  out.append(digits.data(), end.ptr);
+}
+
 // nginx's form: modification time and size in hexadecimal.
 std::string etag_of(const OpenFile& file) {
-  std::array<char, 40> text{};
-  char* at = text.data();
-  *at++ = '"';
-  at = std::to_chars(at, text.data() + text.size(), static_cast<std::uint64_t>(file.modified), 16).ptr;
-  *at++ = '-';
-  at = std::to_chars(at, text.data() + text.size(), file.size, 16).ptr;
-  *at++ = '"';
-  return {text.data(), at};
+  std::string out = "\"";
+  append_hex(out, static_cast<std::uint64_t>(file.modified));
+  out.append("-");
+  append_hex(out, file.size);
+  return out.append("\"");
 }
 
 std::shared_ptr<CachedFile> make_entry(FileAnswer answer, Instant now) {
