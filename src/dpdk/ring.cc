@@ -10,7 +10,7 @@ namespace sluice::dpdk {
 Result<MbufRing> MbufRing::create(const std::string& name, std::uint32_t capacity) {
   // Many senders in RTS mode: a sender that loses its CPU amid a send() does not make the others spin.
   rte_ring* ring =
-      rte_ring_create(name.c_str(), rte_align32pow2(capacity + 1), SOCKET_ID_ANY, RING_F_MP_RTS_ENQ | RING_F_SC_DEQ);
+      rte_ring_create(name.c_str(), capacity, SOCKET_ID_ANY, RING_F_MP_RTS_ENQ | RING_F_SC_DEQ | RING_F_EXACT_SZ);
   if (ring == nullptr) {
     return fail(fmt::format("no ring `{}` of {} packets: {}", name, capacity, rte_strerror(rte_errno)));
   }

@@ -18,7 +18,7 @@ namespace sluice::dpdk {
 
 class MbufRing {
  public:
-  // `capacity` is rounded up to a power of two. The name is unique in the process.
+  // Holds `capacity` mbufs. The name is unique in the process.
   [[nodiscard]] static Result<MbufRing> create(const std::string& name, std::uint32_t capacity);
   ~MbufRing();
   MbufRing(MbufRing&& other) noexcept;

@@ -1,0 +1,110 @@
+#include "lab.h"
+
+#include <cstring>
+
+#include <fmt/format.h>
+
+namespace sluice::dataplane {
+
+Lab::Lab(const std::string& yaml, const LabOptions& options) {
+  auto loaded = config::load_text(yaml, "lab.yaml");
+  if (!loaded) throw std::runtime_error(config::text(loaded.error()));
+  config_ = std::make_shared<const config::Config>(std::move(*loaded));
+  pool_.emplace(*dpdk::Mempool::create({.name = "lab", .mbufs = options.mbufs, .cache = 0, .mtu = 1500}));
+  std::vector<net::MacAddress> macs;
+  std::vector<dpdk::Device*> devices;
+  for (std::size_t i = 0; i < config_->interfaces.size(); ++i) {
+    macs.push_back({{2, 0, 0, 0, 0, static_cast<std::uint8_t>(i + 1)}});
+    devices_.push_back(std::make_unique<MemoryDevice>(macs.back(), options.queues));
+    devices.push_back(devices_.back().get());
+  }
+  topology_.emplace(*config_, macs);
+  const config::Runtime& runtime = config_->runtime;
+  ports_.emplace(
+      runtime.workers.size(),
+      std::max(options.port_owners, runtime.workers.size() + runtime.proxies.size()) - runtime.workers.size());
+  if (options.publish) (void)slot_.publish(*lb::build_snapshot(config_, health_, nullptr));
+  assembly_ = *Assembly::create({.config = *config_,
+                                 .topology = *topology_,
+                                 .devices = devices,
+                                 .pool = *pool_,
+                                 .snapshots = slot_,
+                                 .ports = *ports_,
+                                 .secret = {1, 2},
+                                 .seed = 3,
+                                 .announce = options.announce});
+}
+
+Lab::~Lab() {
+  assembly_.reset();
+  devices_.clear();
+  EXPECT_EQ(pool_->in_use(), 0u) << "mbufs were not given back";
+}
+
+void Lab::put(const Bytes& frame, std::size_t interface, std::uint16_t queue) {
+  rte_mbuf* mbuf = pool_->alloc();
+  ASSERT_NE(mbuf, nullptr);
+  std::memcpy(rte_pktmbuf_append(mbuf, static_cast<std::uint16_t>(frame.size())), frame.data(), frame.size());
+  devices_[interface]->put(mbuf, queue);
+}
+
+void Lab::run() {
+  for (bool worked = true; worked;) {
+    worked = false;
+    for (const auto& loop : assembly_->loops()) worked |= loop->turn(now_);
+  }
+}
+
+std::vector<Bytes> Lab::sent(std::size_t interface) {
+  std::vector<Bytes> frames;
+  for (rte_mbuf* mbuf : devices_[interface]->take_sent()) {
+    const auto* bytes = rte_pktmbuf_mtod(mbuf, const std::uint8_t*);
+    frames.emplace_back(bytes, bytes + rte_pktmbuf_data_len(mbuf));
+    rte_pktmbuf_free(mbuf);
+  }
+  return frames;
+}
+
+std::vector<Bytes> Lab::exchange(const Bytes& frame, std::size_t interface) {
+  put(frame, interface);
+  run();
+  return sent(interface);
+}
+
+std::uint64_t Lab::drops(telemetry::Drop reason) {
+  const auto at = static_cast<std::size_t>(reason);
+  std::uint64_t sum = 0;
+  for (std::size_t i = 0; i < assembly_->workers(); ++i) sum += assembly_->worker_counters(i).drops[at].read();
+  for (std::size_t i = 0; i < assembly_->proxies(); ++i) sum += assembly_->proxy_counters(i).drops[at].read();
+  return sum;
+}
+
+std::uint64_t Lab::drops() {
+  std::uint64_t sum = 0;
+  for (std::size_t i = 1; i < telemetry::kDropReasons; ++i) sum += drops(static_cast<telemetry::Drop>(i));
+  return sum;
+}
+
+Bytes from_client(test::PacketBuilder packet) { return packet.link(kGatewayMac, kOurMac).frame(); }
+Bytes from_backend(test::PacketBuilder packet) { return packet.link(kBackendMac, kOurMac).frame(); }
+
+std::string simple_config(const std::string& runtime) {
+  return fmt::format(R"(
+runtime: {{ {} }}
+interfaces:
+  edge: {{ device: net_null0, addresses: [198.51.100.2/24, "2001:db8:1::2/64"], gateway: [198.51.100.1, "2001:db8:1::1"] }}
+neighbors:
+  - {{ interface: edge, address: 198.51.100.1, mac: "02:00:00:00:ff:01" }}
+  - {{ interface: edge, address: "2001:db8:1::1", mac: "02:00:00:00:ff:01" }}
+  - {{ interface: edge, address: 198.51.100.11, mac: "02:00:00:00:bb:01" }}
+pools:
+  web: {{ backends: [ {{ name: web1, address: 198.51.100.11, port: 8080 }} ] }}
+services:
+  web: {{ listen: ["203.0.113.10:80/tcp", "203.0.113.10:53/udp"], forward: {{ mode: nat, pool: web }} }}
+)",
+                     runtime);
+}
+
+std::uint16_t src_port_of(const Bytes& frame) { return static_cast<std::uint16_t>(frame[34] << 8 | frame[35]); }
+
+}  // namespace sluice::dataplane

@@ -1,0 +1,88 @@
+// The whole packet path over devices in memory and a clock that the test turns: packets in, packets out.
+// Interfaces get the MAC addresses 02:00:00:00:00:01, :02, ... Every mbuf must be back in the pool at the end.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "packets.h"
+#include "sluice/config/load.h"
+#include "sluice/dataplane/assembly.h"
+#include "sluice/dataplane/memory_device.h"
+#include "sluice/dataplane/worker.h"
+#include "sluice/lb/build_snapshot.h"
+#include "sluice/lb/health_board.h"
+#include "sluice/lb/port_plan.h"
+#include "sluice/lb/snapshot_slot.h"
+
+namespace sluice::dataplane {
+
+using test::Bytes;
+
+struct LabOptions {
+  std::uint32_t mbufs = 2047;
+  std::uint16_t queues = 1;  // of each device, in each direction
+  std::size_t port_owners =
+      0;  // more owners of NAT ports than there are roles, to make the blocks small; 0: just the roles
+  bool announce = false;
+  bool publish = true;  // a snapshot
+};
+
+class Lab {
+ public:
+  explicit Lab(const std::string& yaml, const LabOptions& options = {});
+  ~Lab();
+  Lab(const Lab&) = delete;
+  Lab& operator=(const Lab&) = delete;
+
+  void put(const Bytes& frame, std::size_t interface = 0, std::uint16_t queue = 0);
+  // Every loop turns until nothing moves any more.
+  void run();
+  void pass(Duration time) { now_ += time; }
+  // What an interface has sent since the last call.
+  std::vector<Bytes> sent(std::size_t interface = 0);
+  // put(), run(), sent(): of the same interface.
+  std::vector<Bytes> exchange(const Bytes& frame, std::size_t interface = 0);
+
+  [[nodiscard]] std::uint64_t drops(telemetry::Drop reason);
+  [[nodiscard]] std::uint64_t drops();  // of all reasons
+  [[nodiscard]] telemetry::WorkerCounters& counters(std::size_t worker = 0) {
+    return assembly_->worker_counters(worker);
+  }
+  [[nodiscard]] Assembly& assembly() { return *assembly_; }
+  [[nodiscard]] MemoryDevice& device(std::size_t interface = 0) { return *devices_[interface]; }
+  [[nodiscard]] const lb::Snapshot& snapshot() { return *slot_.load(); }
+  [[nodiscard]] dpdk::Mempool& pool() { return *pool_; }
+  [[nodiscard]] Instant now() const { return now_; }
+
+ private:
+  std::shared_ptr<const config::Config> config_;
+  std::optional<dpdk::Mempool> pool_;
+  std::vector<std::unique_ptr<MemoryDevice>> devices_;
+  std::optional<Topology> topology_;
+  lb::HealthBoard health_;
+  lb::SnapshotSlot slot_;
+  std::optional<lb::PortPlan> ports_;
+  std::unique_ptr<Assembly> assembly_;
+  Instant now_{std::chrono::hours(1)};
+};
+
+// Frames of a client towards us, and of a backend.
+inline constexpr net::MacAddress kOurMac{{2, 0, 0, 0, 0, 1}};
+inline constexpr net::MacAddress kGatewayMac{{2, 0, 0, 0, 0xff, 1}};
+inline constexpr net::MacAddress kBackendMac{{2, 0, 0, 0, 0xbb, 1}};
+
+[[nodiscard]] Bytes from_client(test::PacketBuilder packet);
+[[nodiscard]] Bytes from_backend(test::PacketBuilder packet);
+
+// One interface, one backend, a TCP and a UDP service; `runtime` stands in its section.
+[[nodiscard]] std::string simple_config(const std::string& runtime = "workers: [0], flows: 1024");
+
+[[nodiscard]] std::uint16_t src_port_of(const Bytes& frame);  // IPv4 without options
+
+}  // namespace sluice::dataplane

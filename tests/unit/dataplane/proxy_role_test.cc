@@ -1,0 +1,162 @@
+// Packets on their way to a proxy and back: which proxy, what it sees of them, and how what it builds leaves.
+#include "sluice/dataplane/proxy_role.h"
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "lab.h"
+
+namespace sluice::dataplane {
+namespace {
+
+using telemetry::Drop;
+using test::ip4;
+
+class FakeHost final : public PacketHost {
+ public:
+  std::vector<Bytes> packets, quotes;
+  bool busy = false;
+
+  void receive(std::span<const std::uint8_t> packet, tcp::Offloads /*offloads*/, Instant /*now*/) noexcept override {
+    packets.emplace_back(packet.begin(), packet.end());
+  }
+  void receive_unreachable(std::span<const std::uint8_t> quoted, Instant /*now*/) noexcept override {
+    quotes.emplace_back(quoted.begin(), quoted.end());
+  }
+  bool poll(Instant /*now*/, UnixSeconds /*wall*/) noexcept override { return busy; }
+  [[nodiscard]] std::optional<Instant> next_deadline() const noexcept override { return {}; }
+};
+
+std::string proxy_config(const std::string& cpus) {
+  return "runtime: { " + cpus + R"(, flows: 1024 }
+interfaces:
+  edge: { device: net_null0, addresses: [198.51.100.2/24], gateway: 198.51.100.1 }
+neighbors:
+  - { interface: edge, address: 198.51.100.1, mac: "02:00:00:00:ff:01" }
+services:
+  site:
+    listen: 203.0.113.10:80
+    proxy: { routes: [ { respond: { status: 200, body: hello } } ] }
+)";
+}
+
+class ProxyPath : public ::testing::TestWithParam<const char*> {
+ protected:
+  ProxyPath() : lab_(proxy_config(GetParam())) {
+    for (std::size_t i = 0; i < lab_.assembly().proxies(); ++i) lab_.assembly().attach(i, hosts_[i]);
+  }
+  std::size_t received() {
+    std::size_t sum = 0;
+    for (const FakeHost& host : hosts_) sum += host.packets.size();
+    return sum;
+  }
+  FakeHost hosts_[2];
+  Lab lab_;
+};
+
+TEST_P(ProxyPath, AFlowGoesToOneProxyAsAnIpPacketWithoutPadding) {
+  for (std::uint16_t port = 1000; port < 1064; ++port) {
+    const auto packet = ip4("192.0.2.7", "203.0.113.10").tcp(port, 80);
+    for (int i = 0; i < 2; ++i) {
+      lab_.put(from_client(test::PacketBuilder(packet).pad(60)));
+      lab_.run();
+    }
+    bool found = false;
+    for (FakeHost& host : hosts_) {
+      if (host.packets.empty()) continue;
+      EXPECT_FALSE(found) << "both proxies got some of it";
+      found = true;
+      ASSERT_EQ(host.packets.size(), 2u);
+      EXPECT_EQ(host.packets[0], packet.ip_packet());
+      host.packets.clear();
+    }
+    EXPECT_TRUE(found);
+  }
+  for (std::size_t i = 0; i < lab_.assembly().proxies(); ++i) {
+    EXPECT_GT(lab_.assembly().proxy_counters(i).rx.packets.read(), 20u);
+  }
+  EXPECT_EQ(lab_.drops(), 0u);
+}
+
+TEST_P(ProxyPath, RepliesFindTheProxyByItsPorts) {
+  const lb::PortPlan ports(lab_.assembly().workers(), lab_.assembly().proxies());
+  for (std::size_t i = 0; i < lab_.assembly().proxies(); ++i) {
+    const std::uint16_t port = ports.proxy_block(i).first;
+    lab_.put(from_client(ip4("192.0.2.99", "198.51.100.2").tcp(80, port, net::kTcpSyn | net::kTcpAck)));
+    lab_.run();
+    EXPECT_EQ(hosts_[i].packets.size(), 1u);
+    // A proxy speaks TCP alone.
+    lab_.put(from_client(ip4("192.0.2.99", "198.51.100.2").udp(80, port)));
+    lab_.run();
+    EXPECT_EQ(hosts_[i].packets.size(), 1u);
+    EXPECT_EQ(lab_.drops(Drop::kPortClosed), i + 1);
+  }
+}
+
+TEST_P(ProxyPath, IcmpErrorsReachWhoSentThePacket) {
+  const lb::PortPlan ports(lab_.assembly().workers(), lab_.assembly().proxies());
+  const Bytes upstream = ip4("198.51.100.2", "192.0.2.99").tcp(ports.proxy_block(0).first, 80).ip_packet();
+  lab_.put(from_client(ip4("192.0.2.1", "198.51.100.2").icmp(3, 1, 0, upstream)));
+  lab_.run();
+  ASSERT_EQ(hosts_[0].quotes.size(), 1u);
+  EXPECT_EQ(hosts_[0].quotes[0], upstream);
+  // About what was sent to a client: the proxy that has the client's flow.
+  lab_.put(from_client(ip4("192.0.2.7", "203.0.113.10").tcp(1234, 80)));
+  lab_.run();
+  const std::size_t owner = hosts_[0].packets.empty() ? 1 : 0;
+  hosts_[0].quotes.clear();
+  const Bytes answer = ip4("203.0.113.10", "192.0.2.7").tcp(80, 1234).ip_packet();
+  lab_.put(from_client(ip4("192.0.2.1", "203.0.113.10").icmp(3, 4, 1400, answer)));
+  lab_.run();
+  ASSERT_EQ(hosts_[owner].quotes.size(), 1u);
+  EXPECT_EQ(hosts_[owner].quotes[0], answer);
+}
+
+TEST_P(ProxyPath, WhatTheProxyBuildsLeavesByRouteAndNeighbour) {
+  const Bytes packet = ip4("203.0.113.10", "192.0.2.7").tcp(80, 1234, net::kTcpAck).ip_packet();
+  for (std::size_t i = 0; i < lab_.assembly().proxies(); ++i) {
+    tcp::PacketSink& sink = lab_.assembly().sink(i);
+    const std::span<std::uint8_t> room = sink.reserve(1460);
+    ASSERT_GE(room.size(), packet.size());
+    std::ranges::copy(packet, room.begin());
+    sink.commit(packet.size());
+    lab_.run();
+    const std::vector<Bytes> sent = lab_.sent();
+    ASSERT_EQ(sent.size(), 1u);
+    EXPECT_EQ(sent[0], ip4("203.0.113.10", "192.0.2.7").link(kOurMac, kGatewayMac).tcp(80, 1234, net::kTcpAck).frame());
+    EXPECT_EQ(lab_.assembly().proxy_counters(i).tx.packets.read(), 1u);
+  }
+}
+
+TEST_P(ProxyPath, AReservationThatIsNotUsedIsNotLost) {
+  (void)lab_.assembly().sink(0).reserve(100);
+  (void)lab_.assembly().sink(0).reserve(200);
+  EXPECT_TRUE(lab_.assembly().sink(0).reserve(100'000).empty());
+}  // ~Lab looks at the pool
+
+INSTANTIATE_TEST_SUITE_P(Places, ProxyPath,
+                         ::testing::Values("workers: [0], proxies: [0, 0]", "workers: [0], proxies: [1, 1]",
+                                           "workers: [0, 1], proxies: [0, 1]"),
+                         [](const auto& info) { return "case" + std::to_string(info.index); });
+
+TEST(ProxySink, GivesNoRoomWhenThePoolIsEmpty) {
+  Lab lab(proxy_config("workers: [0], proxies: [0]"), {.mbufs = 64});
+  std::vector<rte_mbuf*> taken;
+  while (rte_mbuf* mbuf = lab.pool().alloc()) taken.push_back(mbuf);
+  EXPECT_TRUE(lab.assembly().sink(0).reserve(100).empty());
+  EXPECT_EQ(lab.drops(Drop::kNoMbuf), 1u);
+  rte_pktmbuf_free_bulk(taken.data(), static_cast<unsigned>(taken.size()));
+  EXPECT_FALSE(lab.assembly().sink(0).reserve(100).empty());
+}
+
+TEST(ProxyRole, WithoutAProxyPacketsAreDropped) {
+  Lab lab(proxy_config("workers: [0], proxies: [0]"));
+  EXPECT_TRUE(lab.exchange(from_client(ip4("192.0.2.7", "203.0.113.10").tcp(1, 80))).empty());
+  EXPECT_EQ(lab.drops(Drop::kShutdown), 1u);
+}
+
+}  // namespace
+}  // namespace sluice::dataplane

@@ -1,0 +1,290 @@
+// The worker from burst to burst: who owns a packet, what is refused and why, and that no mbuf is lost on any way.
+#include "sluice/dataplane/worker.h"
+
+#include <set>
+
+#include <gtest/gtest.h>
+
+#include "lab.h"
+#include "sluice/lb/flow_query.h"
+
+namespace sluice::dataplane {
+namespace {
+
+using telemetry::Drop;
+using test::ip4;
+using test::ip6;
+
+constexpr const char* kClient = "192.0.2.7";
+constexpr const char* kService = "203.0.113.10";
+constexpr const char* kOwn = "198.51.100.2";
+constexpr const char* kBackend = "198.51.100.11";
+
+Bytes syn(std::uint16_t port) { return from_client(ip4(kClient, kService).tcp(port, 80)); }
+
+TEST(WorkerNat, AFlowGoesAndComesBack) {
+  Lab lab(simple_config());
+  const std::vector<Bytes> out = lab.exchange(syn(40000));
+  ASSERT_EQ(out.size(), 1u);
+  const std::uint16_t nat_port = src_port_of(out[0]);
+  const std::vector<Bytes> back =
+      lab.exchange(from_backend(ip4(kBackend, kOwn).tcp(8080, nat_port, net::kTcpSyn | net::kTcpAck, 9, 2)));
+  ASSERT_EQ(back.size(), 1u);
+  Bytes want = ip4(kService, kClient)
+                   .link(kOurMac, kGatewayMac)
+                   .ttl(63)
+                   .tcp(80, 40000, net::kTcpSyn | net::kTcpAck, 9, 2)
+                   .frame();
+  EXPECT_EQ(back[0], want);
+  EXPECT_EQ(lab.counters().flows.read(), 1);
+  EXPECT_EQ(lab.counters().tcp_flows_open.read(), 1);
+  EXPECT_EQ(lab.counters().services[0].in.packets.read(), 1u);
+  EXPECT_EQ(lab.counters().services[0].out.packets.read(), 1u);
+  EXPECT_EQ(lab.counters().backends[0].out.packets.read(), 1u);
+  EXPECT_EQ(lab.counters().backends[0].in.packets.read(), 1u);
+  EXPECT_EQ(lab.drops(), 0u);
+}
+
+TEST(WorkerNat, ADuplicateInTheSameBurstJoinsTheFlow) {
+  Lab lab(simple_config());
+  for (int i = 0; i < 3; ++i) lab.put(syn(40000));
+  lab.run();
+  const std::vector<Bytes> out = lab.sent();
+  ASSERT_EQ(out.size(), 3u);
+  EXPECT_EQ(out[0], out[1]);
+  EXPECT_EQ(out[0], out[2]);
+  EXPECT_EQ(lab.counters().flows_created.read(), 1u);
+}
+
+TEST(WorkerNat, AnEndedConnectionMayBeginAnewOnItsTuple) {
+  Lab lab(simple_config());
+  const std::uint16_t first = src_port_of(lab.exchange(syn(40000))[0]);
+  const auto client = [&](std::uint8_t flags) {
+    return lab.exchange(from_client(ip4(kClient, kService).tcp(40000, 80, flags, 5, 5)));
+  };
+  const auto backend = [&](std::uint8_t flags) {
+    return lab.exchange(from_backend(ip4(kBackend, kOwn).tcp(8080, first, flags, 5, 5)));
+  };
+  backend(net::kTcpSyn | net::kTcpAck);
+  client(net::kTcpAck);
+  client(net::kTcpFin | net::kTcpAck);
+  backend(net::kTcpFin | net::kTcpAck);
+  EXPECT_EQ(lab.counters().tcp_flows_open.read(), 0);
+  const std::vector<Bytes> again = lab.exchange(syn(40000));
+  ASSERT_EQ(again.size(), 1u);
+  EXPECT_NE(src_port_of(again[0]), first);  // the old port rests
+  EXPECT_EQ(lab.counters().flows_created.read(), 2u);
+}
+
+TEST(WorkerNat, AFullTableRefusesTheNewAndKeepsTheOld) {
+  Lab lab(simple_config("workers: [0], flows: 1024"));
+  std::size_t opened = 0;
+  for (std::uint16_t port = 1024; port < 1024 + 1100; ++port) {
+    const std::vector<Bytes> out = lab.exchange(syn(port));
+    ASSERT_EQ(out.size(), 1u);
+    if (out[0][47] == net::kTcpSyn) ++opened;
+  }
+  EXPECT_EQ(opened, 1024u);
+  EXPECT_EQ(lab.drops(Drop::kFlowTableFull), 76u);
+  EXPECT_EQ(lab.counters().rst_sent.read(), 76u);
+  EXPECT_EQ(lab.counters().services[0].failed.read(), 76u);
+  EXPECT_EQ(lab.exchange(from_client(ip4(kClient, kService).tcp(1024, 80, net::kTcpAck, 2, 2)))[0][47], net::kTcpAck);
+}
+
+TEST(WorkerNat, WithoutAFreePortNewFlowsAreRefused) {
+  Lab lab(simple_config("workers: [0], flows: 4096"), {.port_owners = 250});
+  std::set<std::uint16_t> ports;
+  std::size_t refused = 0;
+  for (std::uint16_t port = 2000; port < 2400; ++port) {
+    const std::vector<Bytes> out = lab.exchange(from_client(ip4(kClient, kService).udp(port, 53, {1, 2})));
+    ASSERT_EQ(out.size(), 1u);
+    if (out[0][23] == 1) {
+      ++refused;  // ICMP port unreachable
+    } else {
+      EXPECT_TRUE(ports.insert(src_port_of(out[0])).second);
+    }
+    lab.pass(std::chrono::milliseconds(10));  // past the rate limit of ICMP
+  }
+  EXPECT_EQ(lab.drops(Drop::kNatPortsExhausted), refused);
+  EXPECT_EQ(ports.size() + refused, 400u);
+  EXPECT_GE(refused, 50u);
+  EXPECT_LE(*ports.rbegin() - *ports.begin(), 320);  // one block
+}
+
+TEST(WorkerNat, IdleFlowsAreForgotten) {
+  Lab lab(simple_config());
+  for (std::uint16_t port = 2000; port < 2010; ++port)
+    lab.exchange(from_client(ip4(kClient, kService).udp(port, 53, {1})));
+  EXPECT_EQ(lab.counters().flows.read(), 10);
+  lab.pass(std::chrono::seconds(121));
+  for (int turn = 0; turn < 50; ++turn) {
+    lab.pass(std::chrono::milliseconds(300));
+    lab.run();
+  }
+  EXPECT_EQ(lab.counters().flows.read(), 0);
+  EXPECT_EQ(lab.counters().flows_expired.read(), 10u);
+  EXPECT_EQ(lab.counters().nat_ports_used.read(), 0);
+}
+
+TEST(WorkerNat, WhileStoppingOldFlowsGoOnAndNewOnesAreRefused) {
+  Lab lab(simple_config());
+  lab.exchange(syn(40000));
+  lab.assembly().worker(0).refuse_new_flows();
+  EXPECT_EQ(lab.exchange(from_client(ip4(kClient, kService).tcp(40000, 80, net::kTcpAck, 2, 2)))[0][47], net::kTcpAck);
+  EXPECT_EQ(lab.exchange(syn(40001))[0][47], net::kTcpRst | net::kTcpAck);
+  EXPECT_EQ(lab.drops(Drop::kShutdown), 1u);
+}
+
+// Every flow has one owner, one backend and one port, whichever queue its packets come by and wherever workers run.
+class WorkerOwners : public ::testing::TestWithParam<const char*> {};
+TEST_P(WorkerOwners, AFlowHasOneOwner) {
+  Lab lab(simple_config(std::string(GetParam()) + ", flows: 4096"), {.queues = 2});
+  std::set<std::uint16_t> ports;
+  for (std::uint16_t port = 3000; port < 3100; ++port) {
+    std::set<std::uint16_t> of_flow;
+    for (std::uint16_t queue = 0; queue < 2; ++queue) {
+      lab.put(syn(port), 0, queue);
+      lab.run();
+      for (const Bytes& frame : lab.sent()) of_flow.insert(src_port_of(frame));
+    }
+    ASSERT_EQ(of_flow.size(), 1u) << port;
+    EXPECT_TRUE(ports.insert(*of_flow.begin()).second);
+    for (std::uint16_t queue = 0; queue < 2; ++queue) {
+      lab.put(from_backend(ip4(kBackend, kOwn).tcp(8080, *of_flow.begin(), net::kTcpSyn | net::kTcpAck, 1, 2)), 0,
+              queue);
+    }
+    lab.run();
+    EXPECT_EQ(lab.sent().size(), 2u);
+  }
+  EXPECT_EQ(lab.drops(), 0u);
+  std::int64_t flows = 0;
+  for (std::size_t i = 0; i < lab.assembly().workers(); ++i) {
+    flows += lab.counters(i).flows.read();
+    if (lab.assembly().workers() > 1) {
+      EXPECT_GT(lab.counters(i).flows.read(), 10);
+    }
+  }
+  EXPECT_EQ(flows, 100);
+}
+INSTANTIATE_TEST_SUITE_P(Places, WorkerOwners,
+                         ::testing::Values("workers: [0]", "workers: [0, 0]", "workers: [0, 1]",
+                                           "workers: [0, 1, 1, 2]"),
+                         [](const auto& info) { return "case" + std::to_string(info.index); });
+
+TEST(Worker, AFullInboxOfTheOwnerIsCounted) {
+  Lab lab(simple_config("workers: [0, 1], flows: 1024"), {.mbufs = 8191});
+  // Only the first worker's loop turns: what belongs to the second piles up.
+  for (std::uint16_t i = 0; i < 6000; ++i) lab.put(from_client(ip4(kClient, kService).tcp(i, 80, net::kTcpAck)));
+  while (lab.assembly().loops()[0]->turn(lab.now())) (void)lab.sent();
+  EXPECT_GT(lab.drops(Drop::kHandoffFull), 0u);
+}
+
+TEST(Worker, WithoutASnapshotPacketsAreDropped) {
+  Lab lab(simple_config(), {.publish = false});
+  EXPECT_TRUE(lab.exchange(syn(1)).empty());
+  EXPECT_EQ(lab.drops(Drop::kShutdown), 1u);
+}
+
+TEST(Worker, AnAnswerThatFindsNoMbufIsCounted) {
+  Lab lab(simple_config(), {.mbufs = 64});
+  for (std::uint16_t i = 0; i < 32; ++i) lab.put(from_client(ip4(kClient, kService).tcp(i, 80, net::kTcpAck)));
+  for (std::uint16_t i = 0; i < 32; ++i) lab.put(from_client(ip4(kClient, "203.0.113.99").tcp(i, 80)));
+  lab.run();
+  // A reset needs an mbuf of its own, and all of them were packets.
+  EXPECT_GT(lab.drops(Drop::kNoMbuf), 0u);
+  EXPECT_EQ(lab.drops(Drop::kNoFlow), 32u);
+  (void)lab.sent();
+}
+
+TEST(Worker, EchoIsRateLimited) {
+  Lab lab(simple_config());
+  for (int burst = 0; burst < 11; ++burst) {
+    for (int i = 0; i < 100; ++i) lab.put(from_client(ip4(kClient, kOwn).icmp(8, 0, 7, {1, 2, 3})));
+    lab.run();
+    (void)lab.sent();
+  }
+  EXPECT_EQ(lab.counters().icmp_echo.read(), 1000u);
+  EXPECT_EQ(lab.drops(Drop::kIcmpRateLimited), 100u);
+  lab.pass(std::chrono::milliseconds(10));
+  EXPECT_EQ(lab.exchange(from_client(ip4(kClient, kOwn).icmp(8, 0, 7, {1}))).size(), 1u);
+}
+
+struct DropRow {
+  const char* name;
+  test::PacketBuilder packet;
+  Drop want;
+};
+const DropRow kDropRows[] = {
+    {"ip6_extensions_beyond_the_bound", ip6("2001:db8:99::7", "2001:db8:1::2").extension(60, Bytes(262, 0)).udp(1, 2),
+     Drop::kIpOptions},
+    {"error_about_a_nat_flow", ip4(kClient, kOwn).icmp(3, 1, 0, ip4(kOwn, kBackend).tcp(30000, 8080).ip_packet()),
+     Drop::kIcmpUnhandled},
+    {"error_about_nothing", ip4(kClient, kOwn).icmp(3, 1, 0, {1, 2, 3}), Drop::kIcmpUnhandled},
+    {"echo_reply", ip4(kClient, kOwn).icmp(0, 0), Drop::kIcmpUnhandled},
+    {"to_a_proxys_port_where_there_is_none", ip4(kClient, kOwn).payload(net::IpProto{99}, {1}), Drop::kProtocolUnknown},
+    {"tcp_to_a_link_local_address", ip6("fe80::1", "fe80::ff:fe00:1").tcp(1, 2), Drop::kProtocolUnknown},
+};
+TEST(Worker, DropsHaveTheirReason) {
+  for (const DropRow& row : kDropRows) {
+    Lab lab(simple_config());
+    EXPECT_TRUE(lab.exchange(from_client(row.packet)).empty()) << row.name;
+    EXPECT_EQ(lab.drops(row.want), 1u) << row.name;
+    EXPECT_EQ(lab.drops(), 1u) << row.name;
+  }
+}
+
+TEST(Worker, WhatTheDeviceRefusesIsCountedOnceTheBacklogIsFull) {
+  Lab lab(simple_config(), {.mbufs = 4095});
+  lab.device().refuse_sends_after(0);
+  for (std::uint16_t i = 0; i < 600; ++i) lab.put(syn(static_cast<std::uint16_t>(2000 + i)));
+  for (int turn = 0; turn < 40; ++turn) (void)lab.assembly().loops()[0]->turn(lab.now());
+  EXPECT_EQ(lab.drops(Drop::kTxFull), 600u - Tx::kBacklog);
+}
+
+TEST(Worker, AnnouncesItsAddressesTwice) {
+  Lab lab(simple_config(), {.announce = true});
+  lab.run();
+  const std::vector<Bytes> first = lab.sent();
+  EXPECT_EQ(first.size(), 3u);  // 198.51.100.2, 2001:db8:1::2 and the link-local address
+  EXPECT_EQ(lab.counters().arp_out.read(), 1u);
+  EXPECT_EQ(lab.counters().nd_out.read(), 2u);
+  lab.pass(std::chrono::seconds(2));
+  lab.run();
+  EXPECT_EQ(lab.sent(), first);
+  lab.pass(std::chrono::seconds(2));
+  lab.run();
+  EXPECT_TRUE(lab.sent().empty());
+}
+
+TEST(Worker, AnswersQuestionsAboutItsFlowsInSlices) {
+  Lab lab(simple_config("workers: [0], flows: 4096"));
+  for (std::uint16_t port = 2000; port < 2020; ++port) lab.exchange(syn(port));
+  lb::FlowQuery query({}, 100);
+  ASSERT_TRUE(lab.assembly().worker(0).queries().post(query));
+  int turns = 0;
+  for (; !query.done() && turns < 1000; ++turns) (void)lab.assembly().loops()[0]->turn(lab.now());
+  EXPECT_GT(turns, 1);
+  ASSERT_TRUE(query.done());
+  EXPECT_EQ(query.rows().size(), 20u);
+}
+
+TEST(Worker, ManyBurstsLeakNothing) {
+  Lab lab(simple_config("workers: [0, 1], flows: 1024"), {.queues = 2});
+  std::uint16_t port = 1;
+  for (int round = 0; round < 100; ++round) {
+    for (int i = 0; i < 40; ++i) {
+      const auto queue = static_cast<std::uint16_t>(i & 1);
+      lab.put(syn(port), 0, queue);
+      lab.put(from_backend(ip4(kBackend, kOwn).udp(8080, port, {1})), 0, queue);
+      lab.put(from_client(ip4(kClient, kOwn).tcp(port, port)), 0, queue);
+      lab.put(from_client(ip4(kClient, kService).ttl(1).udp(port, 53)), 0, queue);
+      port = static_cast<std::uint16_t>(port + 7);
+    }
+    lab.pass(std::chrono::milliseconds(1));
+    lab.run();
+    (void)lab.sent();
+  }
+}  // ~Lab looks at the pool
+
+}  // namespace
+}  // namespace sluice::dataplane
