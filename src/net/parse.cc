@@ -1,5 +1,7 @@
 #include "sluice/net/parse.h"
 
+#include <cstring>
+
 #include "ip6_extensions.h"
 #include "sluice/net/checksum.h"
 
@@ -112,6 +114,18 @@ ParseError note_fragment(std::size_t offset, bool more, Parsed& out) noexcept {
   return ParseError::kNone;
 }
 
+// Nearly every header has 20 bytes: five words.
+bool ip4_checksum_ok(Bytes header) noexcept {
+  std::uint32_t words[5];
+  std::memcpy(words, header.data(), sizeof(words));
+  if (header.size() > sizeof(words)) [[unlikely]] {
+    return checksum(header).raw() == 0;
+  }
+  std::uint64_t sum = std::uint64_t{words[0]} + words[1] + words[2] + words[3] + words[4];
+  sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+  return ((sum & 0xffff) + (sum >> 16)) == 0xffff;
+}
+
 ParseError parse_ip4(Bytes frame, Parsed& out) noexcept {
   const std::size_t room = frame.size() - out.l3_offset;
   if (room < sizeof(Ip4Header)) return ParseError::kIpTruncated;
@@ -122,7 +136,7 @@ ParseError parse_ip4(Bytes frame, Parsed& out) noexcept {
   if (header_len < sizeof(Ip4Header) || header_len > room) return ParseError::kIpHeaderLength;
   if (total_len < header_len) return ParseError::kIpTotalLength;
   if (total_len > room) return ParseError::kIpTruncated;
-  if (checksum(frame.subspan(out.l3_offset, header_len)).raw() != 0) return ParseError::kIpChecksum;
+  if (!ip4_checksum_ok(frame.subspan(out.l3_offset, header_len))) return ParseError::kIpChecksum;
   if (const ParseError error = judge_addresses(ip.src, ip.dst); error != ParseError::kNone) return error;
 
   out.family = Family::kIp4;
@@ -206,6 +220,11 @@ ParseError parse_frame(Bytes frame, Parsed& out) noexcept {
 }
 
 }  // namespace
+
+void parse(Bytes frame, Parsed& out) noexcept {
+  out = Parsed{};
+  out.error = parse_frame(frame, out);
+}
 
 Parsed parse(Bytes frame) noexcept {
   Parsed out;

@@ -81,6 +81,9 @@ static_assert(sizeof(Parsed) == 64);
 
 // A frame with its Ethernet header. Frames beyond 65,535 bytes are an error (kIpTotalLength).
 [[nodiscard]] Parsed parse(std::span<const std::uint8_t> frame) noexcept;
+// The same, for a burst: the result is made in its place. (A Parsed that is copied right after it was made stalls on its
+// many small stores.)
+void parse(std::span<const std::uint8_t> frame, Parsed& out) noexcept;
 // A bare IP packet, as a tunnel holds it: l3_offset is 0.
 [[nodiscard]] Parsed parse_ip(std::span<const std::uint8_t> packet) noexcept;
 

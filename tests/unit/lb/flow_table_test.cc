@@ -343,7 +343,9 @@ TEST_F(FlowTableTest, DoesNotDecay) {
   for (std::uint32_t n = 0; n < 40 * kCapacity; ++n) {
     table.remove(*table.find(key(n), Ms{0}), Ms{0});
     ASSERT_NE(insert(n + kCapacity), nullptr);
-    if (n % kCapacity == 0) EXPECT_LT(displaced(), 0.15) << n / kCapacity;
+    if (n % kCapacity == 0) {
+      EXPECT_LT(displaced(), 0.15) << n / kCapacity;
+    }
   }
   EXPECT_EQ(table.size(), kCapacity);
 }
@@ -400,8 +402,12 @@ TEST_F(FlowTableTest, BurstsGiveWhatSingleLookupsGive) {
       const bool idle = keys[i].client_port % 6 == 0;
       const bool there = keys[i].client_port % 2 == 0 && !idle;
       EXPECT_EQ(by_key[i] != nullptr, there) << keys[i].client_port;
-      if (by_key[i] != nullptr) EXPECT_EQ(by_key[i]->key, keys[i]);
-      if (by_reply[i] != nullptr) EXPECT_EQ(by_reply[i]->reply, replies[i]);
+      if (by_key[i] != nullptr) {
+        EXPECT_EQ(by_key[i]->key, keys[i]);
+      }
+      if (by_reply[i] != nullptr) {
+        EXPECT_EQ(by_reply[i]->reply, replies[i]);
+      }
     }
   }
 }

@@ -112,7 +112,9 @@ TEST(NatPorts, NeverGivesAPortThatIsTaken) {
     const std::uint32_t to = random.below(3);
     if (random.below(2) == 0) {
       const std::uint16_t port = ports.take(0, kTcp, backend(to), Ms{now});
-      if (port != 0) ASSERT_TRUE(taken.emplace(to, port).second);
+      if (port != 0) {
+        ASSERT_TRUE(taken.emplace(to, port).second);
+      }
     } else if (!taken.empty()) {
       const auto at = taken.lower_bound({to, static_cast<std::uint16_t>(1024 + random.below(64))});
       if (at == taken.end()) continue;

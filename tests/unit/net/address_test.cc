@@ -34,7 +34,9 @@ TEST(IpAddress, ParsesAndPrints) {
   for (const TextCase& row : kAddressCases) {
     const auto address = IpAddress::parse(row.text);
     ASSERT_EQ(address.has_value(), row.want != nullptr) << row.text;
-    if (address) EXPECT_EQ(address->text(), row.want);
+    if (address) {
+      EXPECT_EQ(address->text(), row.want);
+    }
   }
 }
 
@@ -87,7 +89,9 @@ TEST(Endpoint, ParsesAndPrints) {
   for (const TextCase& row : kEndpointCases) {
     const auto endpoint = Endpoint::parse(row.text);
     ASSERT_EQ(endpoint.has_value(), row.want != nullptr) << row.text;
-    if (endpoint) EXPECT_EQ(endpoint->text(), row.want);
+    if (endpoint) {
+      EXPECT_EQ(endpoint->text(), row.want);
+    }
   }
 }
 
@@ -110,7 +114,9 @@ TEST(Prefix, ParsesAndPrints) {
   for (const TextCase& row : kPrefixCases) {
     const auto prefix = Prefix::parse(row.text);
     ASSERT_EQ(prefix.has_value(), row.want != nullptr) << row.text;
-    if (prefix) EXPECT_EQ(prefix->text(), row.want);
+    if (prefix) {
+      EXPECT_EQ(prefix->text(), row.want);
+    }
   }
 }
 
@@ -157,7 +163,9 @@ TEST(MacAddress, ParsesAndPrints) {
   for (const TextCase& row : kMacCases) {
     const auto mac = MacAddress::parse(row.text);
     ASSERT_EQ(mac.has_value(), row.want != nullptr) << row.text;
-    if (mac) EXPECT_EQ(mac->text(), row.want);
+    if (mac) {
+      EXPECT_EQ(mac->text(), row.want);
+    }
   }
   EXPECT_TRUE(kBroadcastMac.is_multicast());
   EXPECT_TRUE(MacAddress::parse("33:33:00:00:00:01")->is_multicast());

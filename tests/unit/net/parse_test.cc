@@ -350,7 +350,9 @@ TEST(Parse, SurvivesMangledFrames) {
     ASSERT_LE(packet.end, frame.size());
     (void)l4_checksum_ok(frame, packet);
     const Parsed quoted = parse_quoted(frame, packet);
-    if (quoted.ok()) ASSERT_LE(quoted.l4_offset, quoted.end);
+    if (quoted.ok()) {
+      ASSERT_LE(quoted.l4_offset, quoted.end);
+    }
   }
 }
 
