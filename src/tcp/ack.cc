@@ -9,6 +9,7 @@ namespace sluice::tcp {
 bool Core::process_ack(Connection& c, const Segment& s) noexcept {
   // RFC 5961 section 5.2: neither of data never sent, nor older than what the peer can have been waiting with.
   if (seq_gt(s.ack, c.snd_max_) || seq_lt(s.ack, c.snd_una_ - c.max_snd_wnd_)) {
+    ++stats_.bad_ack;
     send_challenge(c);
     return false;
   }

@@ -214,7 +214,8 @@ Conn* Core::connect(const net::Endpoint& local, const net::Endpoint& remote, Str
   c->state_ = State::kSynSent;
   c->accepted_ = true;
   c->handler_ = &handler;
-  if (!grant_initial_window(*c, false)) {
+  if (!grant_window(*c, false)) {
+    ++stats_.no_memory;
     destroy(*c);
     return nullptr;
   }

@@ -45,7 +45,7 @@ inline constexpr Ticks kKeepaliveInterval = 15'000;   // between probes that sta
 inline constexpr Ticks kChallengeInterval = 500;      // RFC 5961 section 7: at most one a connection in this time
 inline constexpr std::size_t kInputBurst = 32;        // packets whose cache misses overlap
 inline constexpr std::uint32_t kInitialRxBlocks = 8;  // of a new connection's window while memory is plentiful
-inline constexpr std::uint32_t kMinRxBlocks = 2;
+inline constexpr std::uint32_t kMinRxBlocks = 1;
 inline constexpr std::uint32_t kCautiousHalfOpen = 128;  // more half-open connections than that get the smallest window
 
 class ConnList {
@@ -141,7 +141,7 @@ class Core {
   void take_syn_options(Connection& c, const Segment& s) noexcept;
   void start_sequence(Connection& c, const TimeWaitRecord* old) noexcept;  // RFC 6528; beyond what `old` used
   void establish(Connection& c, const Segment& s) noexcept;
-  [[nodiscard]] bool grant_initial_window(Connection& c, bool cautious) noexcept;
+  [[nodiscard]] bool grant_window(Connection& c, bool cautious) noexcept;  // of a new connection; false: no memory
 
   // ack.cc
   [[nodiscard]] bool process_ack(Connection& c, const Segment& s) noexcept;  // false: drop the segment
@@ -156,7 +156,7 @@ class Core {
   void process_data(Connection& c, Segment& s) noexcept;
   void process_fin(Connection& c) noexcept;
   void acknowledge_data(Connection& c) noexcept;
-  void grow_window_quota(Connection& c) noexcept;
+  void adapt_window_quota(Connection& c) noexcept;
   void consumed(Connection& c) noexcept;
   [[nodiscard]] std::uint16_t window_field(Connection& c, bool syn) noexcept;
 

@@ -30,17 +30,15 @@ void Core::start_sequence(Connection& c, const TimeWaitRecord* old) noexcept {
   c.last_challenge_ = now_ms_ - kChallengeInterval;
 }
 
-// A new window is a promise of memory: the fuller the pool, the smaller it is, and at three quarters there is none.
-bool Core::grant_initial_window(Connection& c, bool cautious) noexcept {
-  const std::uint32_t rx_share = pool_.promised();
-  std::uint32_t blocks = std::min(kInitialRxBlocks, max_rx_blocks_);
-  if (rx_share > pool_.size() / 4) blocks = std::min(blocks, kInitialRxBlocks / 2);
-  if (cautious || rx_share > pool_.size() / 2) blocks = kMinRxBlocks;
-  if (rx_share + blocks > pool_.size() / 4 * 3 || !c.rx_.grow_quota(pool_, blocks)) {
-    ++stats_.no_memory;
-    return false;
-  }
-  return true;
+// A new window is a promise of memory: the fuller the pool, the smaller it is, and at seven eighths there is none.
+bool Core::grant_window(Connection& c, bool cautious) noexcept {
+  const std::uint32_t promised = pool_.promised();
+  std::uint32_t blocks = kInitialRxBlocks;
+  if (promised > pool_.size() / 8) blocks /= 2;
+  if (promised > pool_.size() / 4) blocks /= 2;
+  if (cautious || promised > pool_.size() / 2) blocks = kMinRxBlocks;
+  if (promised + blocks > pool_.size() / 8 * 7) return false;
+  return c.rx_.grow_quota(pool_, std::min(blocks, max_rx_blocks_));
 }
 
 // RFC 9293 section 3.10.7.2. `old` is a TIME_WAIT record of the tuple, which this SYN has been found to supersede.
@@ -58,7 +56,10 @@ void Core::input_listen(Listener& listener, const Segment& s, std::uint32_t hash
   ++stats_.half_open;
   ++listener.pending;
   ++listener.half_open;
-  if (!grant_initial_window(*c, listener.half_open > kCautiousHalfOpen)) return destroy(*c);
+  if (!grant_window(*c, listener.half_open > kCautiousHalfOpen)) {
+    ++stats_.no_memory;
+    return destroy(*c);
+  }
   start_sequence(*c, old);
   if (old != nullptr) time_wait_.remove(*old);
   c->irs_ = s.seq;
@@ -101,6 +102,7 @@ void Core::input_syn_sent(Connection& c, Segment& s) noexcept {
   if (s.has(kTcpRst)) {
     if (!acks_our_syn) return;
     ++stats_.resets_in;
+    ++stats_.refused;
     return finish(c, StreamError::kRefused);
   }
   if (!s.has(kTcpSyn)) return;
@@ -151,6 +153,7 @@ void Core::establish(Connection& c, const Segment& s) noexcept {
   c.snd_wl2_ = s.ack;
   c.last_rx_ = c.progress_ = now_ms_;
   if (c.passive_) {
+    (void)grant_window(c, false);  // it may have had the small one of a half-open connection
     push(ListId::kReady, c);
   } else {
     ++stats_.connected;

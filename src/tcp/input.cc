@@ -100,7 +100,10 @@ void Core::process(Connection& c, Segment& s) noexcept {
   if (c.ts_on_ && !is_paws_ok(c, s)) return;
   const Seq seq = s.seq;
   if (!trim_to_window(c, s)) return;
-  if (!s.has(kTcpAck)) return;
+  if (!s.has(kTcpAck)) {
+    ++stats_.bad_segment;
+    return;
+  }
   if (c.state_ == State::kSynReceived && !complete_handshake(c, s)) return;
   // RFC 7323 section 4.3 (2)
   if (c.ts_on_ && seq_ge(s.options.ts_value, c.ts_recent_) && seq_le(seq, c.last_ack_sent_)) {
@@ -122,6 +125,7 @@ bool Core::is_paws_ok(Connection& c, const Segment& s) noexcept {
   if (seq_ge(s.options.ts_value, c.ts_recent_)) return true;
   constexpr Ticks kIdleLimit = 24u * 24 * 3600 * 1000;  // section 5.5: after 24 days the old timestamp says nothing
   if (now_ms_ - c.ts_recent_at_ > kIdleLimit) return true;
+  ++stats_.old_timestamp;
   if (s.len() > 0) {
     c.ack_now_ = true;
     push(ListId::kOutput, c);
@@ -143,6 +147,7 @@ bool Core::trim_to_window(Connection& c, Segment& s) noexcept {
   // missing.
   const bool beyond = len == 0 ? seq_gt(s.seq, edge) : seq_ge(s.seq, edge) && s.seq != c.rcv_nxt_;
   if (before || beyond) {
+    ++stats_.out_of_window;
     if (len == 0) {
       send_challenge(
           c);  // keepalive and window probes; rate limited, or two confused ends would answer each other for ever
@@ -170,11 +175,13 @@ bool Core::trim_to_window(Connection& c, Segment& s) noexcept {
 // RFC 5961 section 3.2: only the exact sequence number resets; another one inside the window is answered.
 void Core::process_rst(Connection& c, const Segment& s) noexcept {
   if (s.seq != c.rcv_nxt_) {
+    ++stats_.out_of_window;
     if (seq_gt(s.seq, c.rcv_nxt_) && seq_lt(s.seq, c.rcv_adv_)) send_challenge(c);
     return;
   }
   ++stats_.resets_in;
   const bool our_syn = c.state_ == State::kSynReceived && !c.passive_;
+  if (our_syn) ++stats_.refused;
   finish(c, our_syn ? StreamError::kRefused : StreamError::kReset);
 }
 

@@ -20,6 +20,7 @@ void Core::process_data(Connection& c, Segment& s) noexcept {
     ++stats_.out_of_order;
     bool stored = false;
     if (len > 0 && !c.released_) (void)c.rx_.store(pool_, c.rcv_nxt_, distance, s.payload, stored);
+    if (len > 0 && !stored) ++stats_.out_of_order_dropped;
     send_ack(c);  // at once, so that the peer counts duplicates (RFC 5681 section 4.2)
     return;
   }
@@ -32,7 +33,7 @@ void Core::process_data(Connection& c, Segment& s) noexcept {
     stats_.bytes_in += advance;
     add_event(c, StreamEvents::kReadable);
     if (had_gap) c.ack_now_ = true;  // RFC 5681 section 4.2: the gap, or a part of it, is filled
-    grow_window_quota(c);
+    if (!c.released_) adapt_window_quota(c);
     acknowledge_data(c);
   }
   if (c.peer_fin_ && seq_ge(c.rcv_nxt_, c.peer_fin_seq_)) process_fin(c);
@@ -77,12 +78,17 @@ void Core::acknowledge_data(Connection& c) noexcept {
   }
 }
 
-// The window grows while the application keeps up: each time that the peer has used half of it. It stops growing when
-// the pool is three quarters promised.
-void Core::grow_window_quota(Connection& c) noexcept {
+// The window grows while the application keeps up, each time that the peer has used half of it, and while a quarter of
+// the pool is free. When less than an eighth is, what has been used up is not opened again.
+void Core::adapt_window_quota(Connection& c) noexcept {
+  const std::uint32_t available = pool_.available();
+  if (available < pool_.size() / 8) [[unlikely]] {
+    c.rx_.shrink_quota(pool_, std::max(c.rx_.blocks_for(c.rcv_window()), kMinRxBlocks));
+    return;
+  }
   if (seq_lt(c.rcv_nxt_, c.rx_round_end_)) return;
   const std::uint32_t quota = c.rx_.quota();
-  if (quota < max_rx_blocks_ && c.rx_.ready() <= quota * (kBlockSize / 2) && pool_.available() > pool_.size() / 4) {
+  if (quota < max_rx_blocks_ && c.rx_.ready() <= quota * (kBlockSize / 2) && available > pool_.size() / 4) {
     (void)c.rx_.grow_quota(pool_, std::min(quota * 2, max_rx_blocks_));
   }
   c.rx_round_end_ = c.rcv_nxt_ + c.rx_.quota() * (kBlockSize / 2);

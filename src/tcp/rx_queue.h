@@ -29,6 +29,11 @@ class RxQueue {
   // How far beyond the last in-order byte the quota reaches.
   [[nodiscard]] std::uint32_t window() const noexcept { return quota_ * kBlockSize - head_offset_ - ready_; }
 
+  // The quota that a window needs.
+  [[nodiscard]] std::uint32_t blocks_for(std::uint32_t window) const noexcept {
+    return (head_offset_ + ready_ + window + kBlockSize - 1) / kBlockSize;
+  }
+
   // Stores bytes that begin `distance` beyond `next`, the next expected sequence number. Returns by how much `next`
   // advances: 0 when they came out of order. `stored` says whether they were kept.
   std::uint32_t store(BlockPool& pool, Seq next, std::uint32_t distance, std::span<const std::uint8_t> bytes,

@@ -52,6 +52,7 @@ class Reader final : public StreamHandler, public Acceptor {
     handler.bytes = &bytes;
     conn.set_handler(&handler);
   }
+  [[nodiscard]] Conn& first() { return *handlers_[0].conn; }
   std::uint64_t bytes = 0;
 
  private:
@@ -154,6 +155,121 @@ void run(std::size_t connections, std::size_t payload, bool checked) {
               static_cast<double>(sink.packets - sent_before) / static_cast<double>(segments));
 }
 
+// One connection sends as fast as its peer acknowledges: written in pieces of 16 KiB, copied and checksummed into
+// packets.
+void run_bulk() {
+  StackConfig config;
+  config.max_connections = 16;
+  config.max_time_wait = 16;
+  config.secret = {1, 2};
+  CountSink sink;
+  Reader reader(1);
+  Instant now{std::chrono::seconds(1)};
+  TcpStack stack(config, sink, now);
+  const net::Endpoint server{*net::IpAddress::parse("192.0.2.1"), 80};
+  if (!stack.listen(server, {}, reader)) std::abort();
+  Peer peer{.tuple = {{*net::IpAddress::parse("198.51.100.7"), 40'000}, server}};
+  stack.input(packet_of(peer, kTcpSyn, 0, 1, true), {}, now);
+  stack.flush(now);
+  Segment answer;
+  if (parse_segment(sink.last().first(60), {}, answer) != ParseResult::kOk) std::abort();
+  peer.seq += 1;
+  peer.ack = answer.seq + 1;
+  stack.input(packet_of(peer, kTcpAck, 0, 1, false), {}, now);
+  stack.dispatch();
+  Conn& conn = reader.first();
+  static std::array<std::uint8_t, 16'384> bytes{};
+  Duration best = Duration::max();
+  for (int repeat = 0; repeat < 7; ++repeat) {
+    const Duration start = cpu_time();
+    const std::uint64_t before = sink.packets;
+    for (int turn = 0; turn < 4000; ++turn) {
+      now += std::chrono::microseconds(10);
+      while (conn.write(bytes) == bytes.size()) {
+      }
+      stack.flush(now);
+      if (parse_segment(sink.last().first(sink.last()[2] * 256u + sink.last()[3]), {.rx_checksum_good = true},
+                        answer) != ParseResult::kOk) {
+        std::abort();
+      }
+      Peer at = peer;
+      at.ack = answer.seq + static_cast<Seq>(answer.payload.size());  // all that was sent
+      stack.input(packet_of(at, kTcpAck, 0, 2, false), {}, now);
+      stack.dispatch();
+    }
+    const std::uint64_t segments = sink.packets - before;
+    best = std::min(best, (cpu_time() - start) / static_cast<std::int64_t>(segments));
+  }
+  std::printf("tcp.bulk_send.segment %lld ns (%.1f Gbit/s)\n", static_cast<long long>(best.count()),
+              1448.0 * 8 / static_cast<double>(best.count()));
+}
+
+// A server's whole short connection: SYN, request, response, both FINs. TIME_WAIT is the client's.
+void run_short(std::size_t connections) {
+  StackConfig config;
+  config.max_connections = 1000;
+  config.max_time_wait = 16;
+  config.secret = {1, 2};
+  CountSink sink;
+  struct Server final : Acceptor {
+    struct Exchange final : StreamHandler {
+      Conn* conn = nullptr;
+      void on_stream(StreamEvents events) noexcept override {
+        static constexpr std::array<std::uint8_t, 1000> kAnswer{};
+        if (has(events, StreamEvents::kReadable)) {
+          conn->rx_consume(conn->rx_peek().size());
+          (void)conn->write(kAnswer);
+        }
+        if (has(events, StreamEvents::kPeerClosed)) conn->close();
+      }
+    } exchange;
+    void on_accept(Conn& conn) noexcept override {
+      exchange.conn = &conn;
+      conn.set_handler(&exchange);
+    }
+  } server;
+  Instant now{std::chrono::seconds(1)};
+  TcpStack stack(config, sink, now);
+  const net::Endpoint local{*net::IpAddress::parse("192.0.2.1"), 80};
+  if (!stack.listen(local, {}, server)) std::abort();
+  Duration spent{};
+  const auto turn = [&](const Peer& peer, std::uint8_t flags, std::size_t payload) {
+    const std::vector<std::uint8_t> packet = packet_of(peer, flags, payload, 1, (flags & kTcpSyn) != 0);
+    now += std::chrono::microseconds(1);
+    const Duration start = cpu_time();
+    stack.input(packet, {}, now);
+    stack.dispatch();
+    stack.advance(now);
+    stack.flush(now);
+    spent += cpu_time() - start;
+  };
+  for (std::size_t i = 0; i < connections; ++i) {
+    const auto host = static_cast<std::uint32_t>(0xc6336400u + i / 50'000);
+    Peer peer{.tuple = {{net::IpAddress::v4(Be32(host)), static_cast<std::uint16_t>(10'000 + i % 50'000)}, local}};
+    turn(peer, kTcpSyn, 0);
+    Segment answer;
+    if (parse_segment(sink.last().first(60), {}, answer) != ParseResult::kOk) std::abort();
+    peer.seq += 1;
+    peer.ack = answer.seq + 1;
+    turn(peer, kTcpAck, 0);
+    turn(peer, kTcpAck | kTcpPsh, 100);
+    peer.seq += 100;
+    peer.ack += 1000;
+    turn(peer, kTcpAck | kTcpFin, 0);
+    peer.seq += 1;
+    peer.ack += 1;
+    turn(peer, kTcpAck, 0);
+  }
+  if (stack.stats().connections != 0 || stack.stats().accepted != connections) std::abort();
+  Duration clock{};  // what the measuring itself takes
+  for (std::size_t i = 0; i < 10'000; ++i) {
+    const Duration start = cpu_time();
+    clock += cpu_time() - start;
+  }
+  std::printf("tcp.short_connection %lld ns\n",
+              static_cast<long long>((spent / static_cast<std::int64_t>(connections) - 5 * (clock / 10'000)).count()));
+}
+
 }  // namespace
 }  // namespace sluice::tcp
 
@@ -161,5 +277,7 @@ int main(int argc, char** argv) {
   const std::size_t connections = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 10'000;
   const std::size_t payload = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1448;
   for (const bool checked : {true, false}) sluice::tcp::run(connections, payload, checked);
+  sluice::tcp::run_bulk();
+  sluice::tcp::run_short(100'000);
   return 0;
 }

@@ -45,6 +45,9 @@ const std::map<std::string, std::uint64_t StackStats::*> kCounters = {
     {"no_buffer", &StackStats::no_buffer},
     {"no_connection", &StackStats::no_connection},
     {"refused", &StackStats::refused},
+    {"out_of_window", &StackStats::out_of_window},
+    {"old_timestamp", &StackStats::old_timestamp},
+    {"bad_ack", &StackStats::bad_ack},
     {"accepted", &StackStats::accepted},
     {"connected", &StackStats::connected},
 };
