@@ -122,7 +122,7 @@ CacheFetches::Fetch::Step CacheFetches::Fetch::read() {
     const auto input = available.first(std::min(available.size(), kPiece));
     const http::ParseStep step = connection_->parser().feed(input);
     const bool room = step.step != http::Step::kBody || store(step.body);
-    stream.rx_consume(step.consumed);
+    connection_->consume(step.consumed);
     moved_ = moved_ || step.consumed > 0;
     if (!room) return Step::kFull;
     if (step.step == http::Step::kEnd) return Step::kEnd;

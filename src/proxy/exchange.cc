@@ -67,7 +67,7 @@ Exchange::Exchange(Session& session)
     : session_(session),
       core_(session.core()),
       head_(session.parser().head()),
-      out_(session.stream()),
+      out_(session.stream(), session.service().counters->out.bytes),
       keep_alive_(session.parser().head().keep_alive && session.may_keep_alive()) {
   core_.counters.requests.add();
   core_.counters.exchanges.add(1);
@@ -114,7 +114,7 @@ void Exchange::skip_body() noexcept {
   while (!request_done_ && skipped <= kSkipBody) {
     const auto input = session_.stream().rx_peek();
     const http::ParseStep step = parser().feed(input);
-    session_.stream().rx_consume(step.consumed);
+    session_.consume(step.consumed);
     skipped += step.consumed;
     if (step.step == http::Step::kEnd) request_done_ = true;
     if (step.step == http::Step::kError || (step.step == http::Step::kNeedMore && input.empty())) return;

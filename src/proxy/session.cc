@@ -94,7 +94,7 @@ void Session::read_requests() noexcept {
       return;
     }
     const http::ParseStep step = parser_.feed(input);
-    stream_->rx_consume(step.consumed);
+    consume(step.consumed);
     if (state_ == State::kIdle && !parser_.idle()) {
       state_ = State::kHead;
       core_.timers.arm(timer_, core_.now + service_.limits->header_timeout);
@@ -164,7 +164,7 @@ void Session::begin_linger() noexcept {
 }
 
 void Session::linger() noexcept {
-  for (auto input = stream_->rx_peek(); !input.empty(); input = stream_->rx_peek()) stream_->rx_consume(input.size());
+  for (auto input = stream_->rx_peek(); !input.empty(); input = stream_->rx_peek()) consume(input.size());
   if (stream_->rx_ended()) finish(true);
 }
 

@@ -43,6 +43,10 @@ class Session final : public tcp::StreamHandler {
   [[nodiscard]] Core& core() noexcept { return core_; }
   [[nodiscard]] Service& service() noexcept { return service_; }
   [[nodiscard]] tcp::Stream& stream() noexcept { return *stream_; }  // not when gone()
+  void consume(std::size_t bytes) noexcept {                         // of what stream().rx_peek() gave
+    service_.counters->in.bytes.add(bytes);
+    stream_->rx_consume(bytes);
+  }
   [[nodiscard]] http::RequestParser& parser() noexcept { return parser_; }
   [[nodiscard]] EventPort& port() noexcept { return port_; }
   [[nodiscard]] bool gone() const noexcept {

@@ -15,8 +15,7 @@ void append(std::string& out, std::span<const std::uint8_t> bytes) {
 void StreamWriter::write(std::span<const std::uint8_t> bytes) {
   if (cork_ != nullptr) return append(*cork_, bytes);
   if (!waiting()) {
-    const std::size_t taken = stream_->write(bytes);
-    taken_ += taken;
+    const std::size_t taken = give(bytes);
     if (taken == bytes.size()) [[likely]]
       return;
     bytes = bytes.subspan(taken);
@@ -28,9 +27,7 @@ void StreamWriter::write(std::span<const std::uint8_t> bytes) {
 
 bool StreamWriter::flush() {
   if (!waiting()) return true;
-  const std::size_t taken = stream_->write(bytes_of(std::string_view(waiting_).substr(sent_)));
-  taken_ += taken;
-  sent_ += taken;
+  sent_ += give(bytes_of(std::string_view(waiting_).substr(sent_)));
   if (waiting()) return false;
   waiting_.clear();
   sent_ = 0;

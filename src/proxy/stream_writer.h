@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "sluice/tcp/stream.h"
+#include "sluice/telemetry/counters.h"
 
 namespace sluice::proxy {
 
@@ -27,9 +28,10 @@ class StreamWriter {
   static constexpr std::size_t kCorked = 8192;  // gathered into one write: a head and the beginning of its body
 
   StreamWriter() = default;
-  explicit StreamWriter(tcp::Stream& stream) noexcept : stream_(&stream) {}
-  void set_stream(tcp::Stream& stream) noexcept {
+  StreamWriter(tcp::Stream& stream, telemetry::Counter& bytes) noexcept : stream_(&stream), bytes_(&bytes) {}
+  void set_stream(tcp::Stream& stream, telemetry::Counter& bytes) noexcept {
     stream_ = &stream;
+    bytes_ = &bytes;
     waiting_.clear();
     sent_ = 0;
   }
@@ -54,7 +56,15 @@ class StreamWriter {
   void uncork();
 
  private:
+  [[nodiscard]] std::size_t give(std::span<const std::uint8_t> bytes) noexcept {
+    const std::size_t taken = stream_->write(bytes);
+    taken_ += taken;
+    bytes_->add(taken);
+    return taken;
+  }
+
   tcp::Stream* stream_ = nullptr;
+  telemetry::Counter* bytes_ = nullptr;  // of what the stream took
   std::string* cork_ = nullptr;
   std::string waiting_;  // from sent_ on
   std::size_t sent_ = 0;

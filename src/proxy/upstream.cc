@@ -33,13 +33,20 @@ UpstreamConnection::UpstreamConnection(Core& core, Pool& pool, lb::BackendId bac
           },
           this) {
   core_.counters.upstream_connections.add(1);
-  core_.counters.backends[backend_.index].active.add(1);
+  counters().active.add(1);
 }
 
 UpstreamConnection::~UpstreamConnection() {
   core_.counters.upstream_connections.add(-1);
-  core_.counters.backends[backend_.index].active.add(-1);
+  counters().active.add(-1);
   if (conn_ != nullptr) conn_->abort();
+}
+
+telemetry::EntityCounters& UpstreamConnection::counters() noexcept { return core_.counters.backends[backend_.index]; }
+
+void UpstreamConnection::consume(std::size_t bytes) noexcept {
+  counters().in.bytes.add(bytes);
+  conn_->rx_consume(bytes);
 }
 
 void UpstreamConnection::on_stream(tcp::StreamEvents events) noexcept {

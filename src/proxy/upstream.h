@@ -20,6 +20,7 @@
 #include "sluice/lb/ids.h"
 #include "sluice/lb/snapshot.h"
 #include "sluice/tcp/stack.h"
+#include "sluice/telemetry/counters.h"
 
 namespace sluice::proxy {
 
@@ -37,6 +38,8 @@ class UpstreamConnection final : public tcp::StreamHandler {
   void on_stream(tcp::StreamEvents events) noexcept override;
 
   [[nodiscard]] tcp::Conn& stream() noexcept { return *conn_; }  // not when closed()
+  void consume(std::size_t bytes) noexcept;                      // of what stream().rx_peek() gave
+  [[nodiscard]] telemetry::EntityCounters& counters() noexcept;  // this proxy's, of the backend
   [[nodiscard]] http::ResponseParser& parser() noexcept { return parser_; }
   [[nodiscard]] bool connected() const noexcept { return connected_; }
   [[nodiscard]] bool closed() const noexcept { return closed_; }  // dead, or never begun

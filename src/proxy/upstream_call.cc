@@ -85,7 +85,7 @@ void UpstreamCall::send_head() {
   std::string& head = core_.scratch;
   head.clear();
   append_upstream_request(head, x_.context(), request_);
-  out_.set_stream(lease_->stream());
+  out_.set_stream(lease_->stream(), lease_->counters().out.bytes);
   out_.write(head);
   lease_->parser().start(x_.head().method);
   core_.counters.upstream_requests.add();
@@ -130,7 +130,7 @@ UpstreamCall::Outcome UpstreamCall::read_head() {
     const std::span<const std::uint8_t> input = stream.rx_peek();
     if (input.empty()) return stream.rx_ended() ? on_broken() : Outcome::kWait;
     const http::ParseStep step = lease_->parser().feed(input);
-    stream.rx_consume(step.consumed);
+    lease_->consume(step.consumed);
     switch (step.step) {
       case http::Step::kHead:
         failure_ = 0;
@@ -212,7 +212,7 @@ bool UpstreamCall::pump_request() {
         out_.write(step.body);
       }
     }
-    client.rx_consume(step.consumed);
+    x_.session().consume(step.consumed);
     body_taken_ += step.consumed;
     if (step.step == http::Step::kEnd) {
       x_.set_request_done();
@@ -242,7 +242,7 @@ UpstreamCall::Relay UpstreamCall::pump_response() {
     const auto input = available.first(std::min(available.size(), room));
     const http::ParseStep step = lease_->parser().feed(input);
     if (step.step == http::Step::kBody) x_.write_body(step.body);
-    stream.rx_consume(step.consumed);
+    lease_->consume(step.consumed);
     response_bytes_ += step.consumed;
     if (step.step == http::Step::kEnd) return Relay::kEnd;
     if (step.step == http::Step::kError) return Relay::kBroken;

@@ -42,7 +42,17 @@ TEST(Exchange, ARequestGoesToTheBackendAndItsAnswerComesBack) {
   EXPECT_FALSE(answer.header("Date").empty());
   EXPECT_EQ(world.counters().requests.read(), 1u);
   EXPECT_EQ(world.counters().responses[2].read(), 1u);
+  const telemetry::EntityCounters& service = world.counters().services[0];
+  const telemetry::EntityCounters& backend = world.counters().backends[0];
+  EXPECT_EQ(service.flows.read(), 1u);
+  EXPECT_EQ(service.in.bytes.read(),
+            std::string_view("GET /hello?x=1 HTTP/1.1\r\nHost: www.example.com\r\n\r\n").size());
+  EXPECT_GT(service.out.bytes.read(), answer.body.size());
+  EXPECT_GT(backend.out.bytes.read(), service.in.bytes.read());
+  EXPECT_GT(backend.in.bytes.read(), answer.body.size());
   expect_all_gone(world);
+  EXPECT_EQ(service.active.read(), 0);
+  EXPECT_EQ(backend.active.read(), 0);
 }
 
 // ---- what bad input gets ----
