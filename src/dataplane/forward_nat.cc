@@ -91,6 +91,11 @@ lb::ReplyKey reply_key_of(const NatPacket& packet) noexcept {
           .zero = 0};
 }
 
+// A new connection on the tuple of one that has ended, or a flow that loses nothing by leaving a backend that is down.
+bool begins_again(const lb::Snapshot& snapshot, const lb::Flow& flow, const NatPacket& packet) noexcept {
+  return lb::starts_over(flow.state, packet.parsed->tcp_flags) || lb::should_move(snapshot, flow);
+}
+
 }  // namespace
 
 NatForward::NatForward(std::size_t flows, const lb::FlowTable::Secret& secret, lb::PortBlock ports, std::uint64_t seed,
@@ -146,7 +151,7 @@ void NatForward::to_backends(const lb::Snapshot& snapshot, std::span<const NatPa
   std::size_t unknowns = 0;
   for (std::size_t i = 0; i < packets.size(); ++i) {
     lb::Flow* flow = flows[i];
-    if (flow == nullptr || lb::starts_over(flow->state, packets[i].parsed->tcp_flags)) [[unlikely]] {
+    if (flow == nullptr || begins_again(snapshot, *flow, packets[i])) [[unlikely]] {
       unknown[unknowns++] = static_cast<std::uint8_t>(i);
     } else {
       forward(snapshot, packets[i], *flow, now);
@@ -157,7 +162,7 @@ void NatForward::to_backends(const lb::Snapshot& snapshot, std::span<const NatPa
 
 void NatForward::forward_unknown(const lb::Snapshot& snapshot, const NatPacket& packet, Ms now) noexcept {
   lb::Flow* flow = flows_.find(key_of(packet), now);  // an earlier packet of this burst may have opened it
-  if (flow != nullptr && lb::starts_over(flow->state, packet.parsed->tcp_flags)) {
+  if (flow != nullptr && begins_again(snapshot, *flow, packet)) {
     flows_.remove(*flow, now);
     flow = nullptr;
   }

@@ -137,7 +137,7 @@ void Worker::Impl::parse() noexcept {
       continue;
     }
     net::Parsed& parsed = burst_.parsed[kept];
-    parsed = net::parse(frame_of(mbuf));
+    net::parse(frame_of(mbuf), parsed);
     if (!parsed.ok()) [[unlikely]] {
       egress_.drop(mbuf, drop_of(parsed.error));
       continue;

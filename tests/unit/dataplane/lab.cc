@@ -88,6 +88,15 @@ std::uint64_t Lab::drops() {
 Bytes from_client(test::PacketBuilder packet) { return packet.link(kGatewayMac, kOurMac).frame(); }
 Bytes from_backend(test::PacketBuilder packet) { return packet.link(kBackendMac, kOurMac).frame(); }
 
+void Lab::report(const std::string& backend, lb::Health health) {
+  const lb::Snapshot& now = snapshot();
+  for (std::size_t i = 0; i < now.backends.size(); ++i) {
+    if (now.backend_names[i] != backend) continue;
+    health_.report(now.id_of(static_cast<lb::BackendIndex>(i)), {.health = health});
+  }
+  before_ = slot_.publish(*lb::build_snapshot(config_, health_, slot_.owner().get()));
+}
+
 std::string simple_config(const std::string& runtime) {
   return fmt::format(R"(
 runtime: {{ {} }}

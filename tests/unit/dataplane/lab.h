@@ -43,6 +43,8 @@ class Lab {
   void put(const Bytes& frame, std::size_t interface = 0, std::uint16_t queue = 0);
   // Every loop turns until nothing moves any more.
   void run();
+  // What a health check found, and the snapshot that follows from it.
+  void report(const std::string& backend, lb::Health health);
   void pass(Duration time) { now_ += time; }
   // What an interface has sent since the last call.
   std::vector<Bytes> sent(std::size_t interface = 0);
@@ -67,6 +69,7 @@ class Lab {
   std::optional<Topology> topology_;
   lb::HealthBoard health_;
   lb::SnapshotSlot slot_;
+  std::shared_ptr<const lb::Snapshot> before_;  // of the last report()
   std::optional<lb::PortPlan> ports_;
   std::unique_ptr<Assembly> assembly_;
   Instant now_{std::chrono::hours(1)};

@@ -76,6 +76,38 @@ TEST(WorkerNat, AnEndedConnectionMayBeginAnewOnItsTuple) {
   EXPECT_EQ(lab.counters().flows_created.read(), 2u);
 }
 
+TEST(WorkerNat, AUdpFlowLeavesABackendThatIsDownAndATcpFlowStays) {
+  Lab lab(R"(
+runtime: { workers: [0], flows: 1024 }
+interfaces:
+  edge: { device: net_null0, addresses: [198.51.100.2/24], gateway: 198.51.100.1 }
+neighbors:
+  - { interface: edge, address: 198.51.100.1, mac: "02:00:00:00:ff:01" }
+  - { interface: edge, address: 198.51.100.11, mac: "02:00:00:00:bb:01" }
+  - { interface: edge, address: 198.51.100.12, mac: "02:00:00:00:bb:02" }
+pools:
+  web:
+    backends: [ { name: web1, address: 198.51.100.11, port: 8080 }, { name: web2, address: 198.51.100.12, port: 8080 } ]
+    health: { tcp: {} }
+services:
+  web: { listen: ["203.0.113.10:80/tcp", "203.0.113.10:53/udp"], forward: { mode: nat, pool: web } }
+)");
+  const auto backend_of = [](const Bytes& frame) { return frame[33]; };  // the last byte of the IPv4 destination
+  const Bytes datagram = from_client(ip4(kClient, kService).udp(40000, 53));
+  lab.report("web1", lb::Health::kUp);
+  EXPECT_EQ(backend_of(lab.exchange(datagram).at(0)), 11);
+  const std::uint16_t nat_port = src_port_of(lab.exchange(syn(40001)).at(0));
+  (void)lab.exchange(from_backend(ip4(kBackend, kOwn).tcp(8080, nat_port, net::kTcpSyn | net::kTcpAck)));
+
+  lab.report("web2", lb::Health::kUp);
+  EXPECT_EQ(backend_of(lab.exchange(datagram).at(0)), 11);  // one that comes up takes nothing away
+  lab.report("web1", lb::Health::kDown);
+  EXPECT_EQ(backend_of(lab.exchange(datagram).at(0)), 12);
+  const Bytes ack = from_client(ip4(kClient, kService).tcp(40001, 80, net::kTcpAck));
+  EXPECT_EQ(backend_of(lab.exchange(ack).at(0)), 11);  // its state is there
+  EXPECT_EQ(lab.counters().flows.read(), 2);
+}
+
 TEST(WorkerNat, AFullTableRefusesTheNewAndKeepsTheOld) {
   Lab lab(simple_config("workers: [0], flows: 1024"));
   std::size_t opened = 0;
