@@ -66,7 +66,7 @@ void Core::take_new_ack(Connection& c, const Segment& s) noexcept {
   } else {
     c.rtx_on_ = false;  // section 5.2
   }
-  if (c.want_write_ && c.tx_.blocks() <= max_tx_blocks() / 2) {
+  if (c.want_write_ && c.tx_.blocks() <= max_tx_blocks(c) / 2) {
     c.want_write_ = false;
     add_event(c, StreamEvents::kWritable);
   }

@@ -25,12 +25,14 @@ bool Connection::rx_ended() const noexcept { return peer_fin_ && seq_gt(rcv_nxt_
 
 bool Connection::can_write() const noexcept { return !fin_queued_ && state_ != State::kDone; }
 
-// How much one connection may keep: less of it as the pool fills, so that slow readers do not starve the others.
-std::uint32_t Core::max_tx_blocks() const noexcept {
-  const std::uint32_t available = pool_.available();
-  if (available >= pool_.size() / 4) [[likely]]
-    return max_tx_blocks_;
-  return std::min(max_tx_blocks_, available >= pool_.size() / 8 ? 16u : 4u);
+// How much one connection may keep: four congestion windows, so that a slow peer does not make us hold what it cannot
+// take soon, and no more than a sixteenth of what is left, so that many slow readers together leave something to the
+// others.
+std::uint32_t Core::max_tx_blocks(const Connection& c) const noexcept {
+  constexpr std::uint32_t kAtFirst = 16, kAlways = 4;
+  const std::uint32_t useful = std::max(kAtFirst, c.congestion_.window / (kBlockSize / 4));
+  const std::uint32_t share = std::max(kAlways, pool_.available() / 16);
+  return std::min({useful, share, max_tx_blocks_});
 }
 
 void Core::after_write(Connection& c, bool fell_short) noexcept {
@@ -44,14 +46,14 @@ void Core::after_write(Connection& c, bool fell_short) noexcept {
 
 std::size_t Connection::write(std::span<const std::uint8_t> bytes) noexcept {
   if (!can_write() || bytes.empty()) return 0;
-  const std::size_t taken = tx_.append(core_->pool_, bytes, core_->max_tx_blocks());
+  const std::size_t taken = tx_.append(core_->pool_, bytes, core_->max_tx_blocks(*this));
   core_->after_write(*this, taken < bytes.size());
   return taken;
 }
 
 std::span<std::uint8_t> Connection::tx_reserve(std::size_t bytes) noexcept {
   if (!can_write() || bytes == 0) return {};
-  const std::span<std::uint8_t> room = tx_.reserve(core_->pool_, bytes, core_->max_tx_blocks());
+  const std::span<std::uint8_t> room = tx_.reserve(core_->pool_, bytes, core_->max_tx_blocks(*this));
   if (room.size() < std::min(bytes, TxQueue::kUsefulRoom)) core_->after_write(*this, true);
   return room;
 }
@@ -63,7 +65,7 @@ void Connection::tx_commit(std::size_t bytes) noexcept {
 }
 
 std::size_t Connection::tx_space() const noexcept {
-  return can_write() ? tx_.space(core_->pool_, core_->max_tx_blocks()) : 0;
+  return can_write() ? tx_.space(core_->pool_, core_->max_tx_blocks(*this)) : 0;
 }
 
 bool Connection::tx_drained() const noexcept { return tx_.bytes() == 0; }

@@ -205,7 +205,7 @@ class Core {
   void arm_time_wait() noexcept;
 
   // connection.cc
-  [[nodiscard]] std::uint32_t max_tx_blocks() const noexcept;
+  [[nodiscard]] std::uint32_t max_tx_blocks(const Connection& c) const noexcept;
   void after_write(Connection& c, bool fell_short) noexcept;
 
   struct alignas(64) Block {

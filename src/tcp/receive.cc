@@ -78,8 +78,8 @@ void Core::acknowledge_data(Connection& c) noexcept {
   }
 }
 
-// The window grows while the application keeps up, each time that the peer has used half of it, and while a quarter of
-// the pool is free. When less than an eighth is, what has been used up is not opened again.
+// The window grows while the application keeps up, each time that the peer has used half of it, to a sixteenth of what
+// the pool has left. When less than an eighth of the pool is left, what has been used up is not opened again.
 void Core::adapt_window_quota(Connection& c) noexcept {
   const std::uint32_t available = pool_.available();
   if (available < pool_.size() / 8) [[unlikely]] {
@@ -88,9 +88,8 @@ void Core::adapt_window_quota(Connection& c) noexcept {
   }
   if (seq_lt(c.rcv_nxt_, c.rx_round_end_)) return;
   const std::uint32_t quota = c.rx_.quota();
-  if (quota < max_rx_blocks_ && c.rx_.ready() <= quota * (kBlockSize / 2) && available > pool_.size() / 4) {
-    (void)c.rx_.grow_quota(pool_, std::min(quota * 2, max_rx_blocks_));
-  }
+  const std::uint32_t grown = std::min({quota * 2, max_rx_blocks_, available / 16});
+  if (grown > quota && c.rx_.ready() <= quota * (kBlockSize / 2)) (void)c.rx_.grow_quota(pool_, grown);
   c.rx_round_end_ = c.rcv_nxt_ + c.rx_.quota() * (kBlockSize / 2);
 }
 

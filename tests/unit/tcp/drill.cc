@@ -94,7 +94,11 @@ class Drill final : private Acceptor, private StreamHandler {
   const net::IpAddress kUs4 = *net::IpAddress::parse("192.0.2.1"), kPeer4 = *net::IpAddress::parse("198.51.100.7");
   const net::IpAddress kUs6 = *net::IpAddress::parse("2001:db8::1"), kPeer6 = *net::IpAddress::parse("2001:db8:1::7");
 
-  StackConfig config_{.max_connections = 16, .max_time_wait = 16, .buffer_memory = 4 << 20};
+  StackConfig config_{.max_connections = 16,
+                      .max_time_wait = 16,
+                      .buffer_memory = 4 << 20,
+                      .rx_buffer = 256 << 10,
+                      .tx_buffer = 256 << 10};
   QueueSink sink_;
   std::unique_ptr<TcpStack> stack_;
   Instant now_{ms(10'000)};
