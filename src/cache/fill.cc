@@ -116,7 +116,7 @@ void Fill::fail() noexcept {
 }
 
 ObjectRef Fill::freshen(const HeaderList& request, const http::ResponseHead& not_modified, const ExchangeTimes& times) {
-  const ObjectRef old = flight_->revalidating;
+  ObjectRef old = flight_->revalidating;
   if (!old) return {};
   const std::string_view etag = not_modified.headers.value(HeaderId::kEtag);
   if (!etag.empty() && !old->validators().etag.empty() && !http::etag_weak_equal(etag, old->validators().etag)) {

@@ -60,11 +60,9 @@ struct ShardStats {
 // Room that a shard asks for; the store lets every shard give some.
 class Evictor {
  public:
+  virtual ~Evictor() = default;
   // Charges the budget, evicting what it takes. False: it does not fit even so.
   [[nodiscard]] virtual bool make_room(std::size_t bytes, Shard& asking) noexcept = 0;
-
- protected:
-  ~Evictor() = default;
 };
 
 class alignas(64) Shard {

@@ -61,18 +61,18 @@ constexpr llhttp_settings_t kSettings = make_settings();
 constexpr std::uint64_t repeat(std::uint8_t byte) noexcept { return 0x0101010101010101u * byte; }
 
 // Of eight bytes, how many are control bytes other than HTAB: 0x00..0x1f and 0x7f without 0x09.
-int count_controls(std::uint64_t word) noexcept {
+std::size_t count_controls(std::uint64_t word) noexcept {
   constexpr std::uint64_t kHigh = repeat(0x80);
   const std::uint64_t low = word & ~kHigh;  // no carry from byte to byte below
   const std::uint64_t above_1f = low + repeat(0x80 - 0x20);
   const std::uint64_t is_del = low + repeat(1);                         // 0x7f alone reaches the high bit
   const std::uint64_t is_tab = ~((low ^ repeat('\t')) + repeat(0x7f));  // zero alone does not
-  return std::popcount(((~above_1f & ~is_tab) | is_del) & ~word & kHigh);
+  return static_cast<std::size_t>(std::popcount(((~above_1f & ~is_tab) | is_del) & ~word & kHigh));
 }
 
 // A head that holds just the CR LF of its lines has two control bytes for each line.
 std::size_t count_controls(std::string_view bytes) noexcept {
-  int count = 0;
+  std::size_t count = 0;
   std::uint64_t word = 0;
   std::size_t at = 0;
   for (; at + sizeof word <= bytes.size(); at += sizeof word) {
@@ -81,7 +81,7 @@ std::size_t count_controls(std::string_view bytes) noexcept {
   }
   word = repeat(' ');
   std::memcpy(&word, bytes.data() + at, bytes.size() - at);
-  return static_cast<std::size_t>(count + count_controls(word));
+  return count + count_controls(word);
 }
 
 }  // namespace
