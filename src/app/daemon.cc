@@ -1,5 +1,6 @@
 #include "daemon.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -77,6 +78,7 @@ class Daemon {
   [[nodiscard]] int wait_for_signal(Duration at_most) const;
   [[nodiscard]] bool has_been_idle(Instant now);
   [[nodiscard]] std::int64_t open_connections() const;
+  [[nodiscard]] bool is_delivering() const;
 
   std::shared_ptr<const config::Config> config_;
   lb::HealthBoard health_;
@@ -285,6 +287,12 @@ std::int64_t Daemon::open_connections() const {
   return open;
 }
 
+// Whether TCP still holds bytes of connections, those among them that their owner has closed.
+bool Daemon::is_delivering() const {
+  return std::any_of(view_.proxies.begin(), view_.proxies.end(),
+                     [](const control::ProxyView& proxy) { return proxy.counters->tcp_buffer_bytes.read() != 0; });
+}
+
 void Daemon::drain() {
   draining_.store(true, std::memory_order_relaxed);
   const Instant deadline = dataplane::monotonic_now() + config_->runtime.drain;
@@ -295,11 +303,14 @@ void Daemon::drain() {
   }
   plane_->wait_for_grace();  // from here on nothing new is taken
   bool said = false;
+  int ended =
+      0;  // looks in a row that found nothing open: a response may go from its session to TCP's buffer between two numbers
   for (Instant now = dataplane::monotonic_now(); now < deadline; now = dataplane::monotonic_now()) {
     const std::int64_t open = open_connections();
-    if (open == 0) return;
-    if (!said) log::info("waiting for {} open connections", open);
-    said = true;
+    ended = open == 0 && !is_delivering() ? ended + 1 : 0;
+    if (ended == 2) return;
+    if (open != 0 && !said) log::info("waiting for {} open connections", open);
+    said |= open != 0;
     const int signal = wait_for_signal(kTick);
     if (signal == SIGTERM || signal == SIGINT) {
       log::warn("{} again: stopping at once", ::strsignal(signal));

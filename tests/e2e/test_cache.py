@@ -37,13 +37,13 @@ def test_miss_then_hit_with_age(connect, sluice, origins):
 
 
 def test_age_grows_and_freshness_ends(connect, sluice):
-    path = url("Cache-Control: max-age=2")
+    path = url("Cache-Control: max-age=4")
     connection = connect()
     connection.get(path)
     time.sleep(1.2)  # age is the thing under test
     answer = connection.get(path)
     assert is_hit(answer) and int(answer.get("Age")) >= 1
-    time.sleep(1.5)
+    time.sleep(3.5)
     answer = connection.get(path)
     assert not is_hit(answer) and "fwd=stale" in answer.get("Cache-Status")
 
