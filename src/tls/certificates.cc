@@ -82,7 +82,7 @@ Result<ChainPtr> read_chain(OSSL_LIB_CTX* context, BIO* from, const std::string&
   ChainPtr chain(sk_X509_new_null());
   while (X509Ptr next = read_certificate(context, from)) {
     if (chain == nullptr || sk_X509_push(chain.get(), next.get()) == 0) return fail("tls: no memory for certificates");
-    static_cast<void>(next.release());
+    X509_up_ref(next.get());  // the chain's
   }
   const bool at_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
   const char* reason = take_error();

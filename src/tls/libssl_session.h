@@ -27,7 +27,7 @@ class LibsslSession final : public Session, public Link, private tcp::StreamHand
   LibsslSession(std::shared_ptr<ServerContext::Impl> context, SslPtr ssl, tcp::Conn& conn) noexcept;
   LibsslSession(const LibsslSession&) = delete;
   LibsslSession& operator=(const LibsslSession&) = delete;
-  ~LibsslSession();
+  virtual ~LibsslSession();
 
   // Takes the connection over. False: no memory, and it is as it was.
   [[nodiscard]] bool begin() noexcept;

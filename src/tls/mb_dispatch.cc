@@ -118,8 +118,6 @@ OSSL_DISPATCH entry(int id, Function* function) noexcept {
   return {id, reinterpret_cast<void (*)()>(function)};
 }
 
-}  // namespace
-
 #define SLUICE_MB_GCM(key_bytes)                                                                           \
   {                                                                                                        \
     entry(OSSL_FUNC_CIPHER_NEWCTX, new_context<key_bytes>), entry(OSSL_FUNC_CIPHER_FREECTX, free_context), \
@@ -136,9 +134,19 @@ OSSL_DISPATCH entry(int id, Function* function) noexcept {
     }                                                                                                      \
   }
 
-const OSSL_DISPATCH kMbAes128Gcm[] = SLUICE_MB_GCM(16);
-const OSSL_DISPATCH kMbAes256Gcm[] = SLUICE_MB_GCM(32);
+const OSSL_DISPATCH kAes128Gcm[] = SLUICE_MB_GCM(16);
+const OSSL_DISPATCH kAes256Gcm[] = SLUICE_MB_GCM(32);
 
 #undef SLUICE_MB_GCM
+
+constexpr char kProperties[] = "provider=sluice-mb,sluice.mb=yes";
+
+}  // namespace
+
+// Under the default provider's names, or they would be other algorithms to libssl.
+const OSSL_ALGORITHM kMbCiphers[] = {
+    {"AES-128-GCM:id-aes128-GCM:2.16.840.1.101.3.4.1.6", kProperties, kAes128Gcm, "AES-128-GCM by ipsec-mb"},
+    {"AES-256-GCM:id-aes256-GCM:2.16.840.1.101.3.4.1.46", kProperties, kAes256Gcm, "AES-256-GCM by ipsec-mb"},
+    {nullptr, nullptr, nullptr, nullptr}};
 
 }  // namespace sluice::tls

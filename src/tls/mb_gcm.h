@@ -76,7 +76,7 @@ class alignas(64) MbGcm {
   bool tls_aad_set_ = false;
 };
 
-extern const OSSL_DISPATCH kMbAes128Gcm[];
-extern const OSSL_DISPATCH kMbAes256Gcm[];
+// What the provider offers (mb_dispatch.cc).
+extern const OSSL_ALGORITHM kMbCiphers[];
 
 }  // namespace sluice::tls

@@ -13,16 +13,9 @@
 namespace sluice::tls {
 namespace {
 
-// Under the default provider's names, or it would be another algorithm to libssl.
-constexpr char kProperties[] = "provider=sluice-mb,sluice.mb=yes";
-const OSSL_ALGORITHM kCiphers[] = {
-    {"AES-128-GCM:id-aes128-GCM:2.16.840.1.101.3.4.1.6", kProperties, kMbAes128Gcm, "AES-128-GCM by ipsec-mb"},
-    {"AES-256-GCM:id-aes256-GCM:2.16.840.1.101.3.4.1.46", kProperties, kMbAes256Gcm, "AES-256-GCM by ipsec-mb"},
-    {nullptr, nullptr, nullptr, nullptr}};
-
 const OSSL_ALGORITHM* query(void* /*provider*/, int operation, int* no_cache) noexcept {
   *no_cache = 0;
-  return operation == OSSL_OP_CIPHER ? kCiphers : nullptr;
+  return operation == OSSL_OP_CIPHER ? kMbCiphers : nullptr;
 }
 
 void teardown(void* provider) noexcept { delete static_cast<MbProvider*>(provider); }
