@@ -270,6 +270,8 @@ void Proxy::Impl::publish_counters() noexcept {
   const tcp::StackStats& stats = core_.stack.stats();
   telemetry::ProxyCounters& out = core_.counters;
   const auto copy = [](telemetry::Counter& counter, std::uint64_t value) { counter.add(value - counter.read()); };
+  copy(out.connections_refused, sessions_.refused() + stats.listen_overflow);
+  out.frames.set(FramePool::of_this_thread().live());
   copy(out.tcp_retransmits, stats.retransmits + stats.fast_retransmits);
   copy(out.tcp_timeouts, stats.timeouts);
   copy(out.tcp_bad_checksum, stats.bad_checksum);

@@ -221,7 +221,7 @@ void Sessions::accept(Service& service, tcp::Conn& conn) noexcept {
   if (service.tls) {
     tls = service.tls->accept(conn);
     if (tls == nullptr) {
-      core_.counters.connections_refused.add();
+      ++refused_;
       conn.abort();
       return;
     }

@@ -110,12 +110,14 @@ class Sessions {
   void begin_drain() noexcept;
   void kill_all() noexcept;
   [[nodiscard]] bool empty() const noexcept { return list_.empty(); }
+  [[nodiscard]] std::uint64_t refused() const noexcept { return refused_; }  // for want of memory for TLS
 
  private:
   friend class Session;
   void remove(Session& session) noexcept;
 
   Core& core_;
+  std::uint64_t refused_ = 0;
   std::list<std::unique_ptr<Session>> list_;
 };
 

@@ -89,6 +89,7 @@ struct alignas(64) ProxyCounters {
   Counter requests;
   std::array<Counter, 6> responses;    // by status class: [1]..[5]; [0]: ended without a response
   Gauge exchanges;                     // requests in progress
+  Gauge frames;                        // coroutine frames alive: exchanges, fetches and health checks
   Counter bytes_received, bytes_sent;  // of bodies
   // Cache
   Counter cache_hits, cache_misses, cache_stale, cache_revalidated, cache_bypassed, cache_waited, cache_stored;

@@ -43,13 +43,11 @@ class SwitchPort final : public tcp::PacketSink {
  public:
   explicit SwitchPort(Switch& to) : switch_(to) {}
   std::span<std::uint8_t> reserve(std::size_t bytes) noexcept override {
-    packet_.assign(bytes, 0);
+    packet_.resize(bytes);
     return packet_;
   }
   void commit(std::size_t bytes) noexcept override {
-    packet_.resize(bytes);
-    switch_.send(std::move(packet_));
-    packet_ = {};
+    switch_.send({packet_.begin(), packet_.begin() + static_cast<std::ptrdiff_t>(bytes)});
   }
 
  private:

@@ -183,8 +183,7 @@ World::World(std::string_view text) : client(network, ip("203.0.113.7"), now) {
   if (!made) throw std::runtime_error(made.error().message);
   proxy_ = std::move(*made);
   const auto receive = [this](std::span<const std::uint8_t> packet) {
-    ++received_;
-    proxy_->receive(packet, {}, now);
+    arrived_.emplace_back(packet.begin(), packet.end());
   };
   network.attach(ip("192.0.2.1"), receive);
   for (const config::Service& service : config->services) {
@@ -216,7 +215,12 @@ Origin& World::origin(const std::string& address) {
 
 bool World::turn() {
   bool worked = network.deliver();
-  worked = proxy_->poll(now, wall()) || std::exchange(received_, 0) > 0 || worked;
+  const double before = clock == nullptr ? 0 : clock();
+  for (const std::vector<std::uint8_t>& packet : arrived_) proxy_->receive(packet, {}, now);
+  const bool polled = proxy_->poll(now, wall());
+  if (clock != nullptr) proxy_seconds += clock() - before;
+  worked = polled || !arrived_.empty() || worked;
+  arrived_.clear();
   worked = client.turn(now) || worked;
   for (auto& [address, origin] : origins) worked = origin->host.turn(now) || worked;
   return worked;
