@@ -163,13 +163,17 @@ void check_upstream(const Config& config, Reader& reader) {
   }
 }
 
-// Without the key, proxies run on the workers' cpus, once each.
+// Without the key, proxies run on the workers' cpus, once each. They run the health checks too, of pools of both layers:
+// without one, a checked backend would stay down for ever.
 void settle_proxies(Config& config, Reader& reader) {
-  const bool needed =
+  const bool serve =
       std::ranges::any_of(config.services, [](const Service& service) { return service.proxy.has_value(); });
-  if (!reader.sound("runtime") || !needed || !config.runtime.proxies.empty()) return;
-  if (reader.has("runtime.proxies"))
-    return reader.error_at("runtime.proxies", "no cpu, but a service has 'proxy'; at least one is needed");
+  const bool check = std::ranges::any_of(config.pools, [](const Pool& pool) { return pool.health.has_value(); });
+  if (!reader.sound("runtime") || !(serve || check) || !config.runtime.proxies.empty()) return;
+  if (reader.has("runtime.proxies")) {
+    return reader.error_at("runtime.proxies", fmt::format("no cpu, but a {}; at least one is needed",
+                                                          serve ? "service has 'proxy'" : "pool has 'health'"));
+  }
   for (const unsigned cpu : config.runtime.workers) {
     if (std::ranges::find(config.runtime.proxies, cpu) == config.runtime.proxies.end())
       config.runtime.proxies.push_back(cpu);

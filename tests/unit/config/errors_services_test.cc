@@ -89,6 +89,11 @@ const ErrorCase kServices[] = {
      R"(services: { web: { listen: "198.51.100.80:80", proxy: { routes: { pool: web } } } }
 runtime: { proxies: [] })",
      {"t.yaml:4:21: runtime.proxies: no cpu, but a service has 'proxy'; at least one is needed"}},
+    {"no_proxy_cpu_for_health_checks",
+     Part::kPools,
+     R"(pools: { web: { backends: { address: 198.51.100.11, port: 80 }, health: { tcp: {} } } }
+runtime: { proxies: [] })",
+     {"t.yaml:3:21: runtime.proxies: no cpu, but a pool has 'health'; at least one is needed"}},
     {"upstream_source_multicast",
      Part::kRest,
      "upstream: { source: 224.0.0.1 }",

@@ -111,6 +111,13 @@ TEST(Defaults, AShortIntervalShortensTheTimeout) {
   EXPECT_EQ(config.pools.at(0).health->timeout, 500ms);
 }
 
+TEST(Defaults, HealthChecksRunWhereWorkersDo) {
+  const Config config = load(Part::kPools,
+                             "pools: { web: { backends: { address: 198.51.100.11, port: 80 }, health: { tcp: {} } } }\n"
+                             "runtime: { workers: [2, 3] }");
+  EXPECT_THAT(config.runtime.proxies, ElementsAre(2u, 3u));
+}
+
 TEST(Defaults, ProxiesRunWhereWorkersDo) {
   const Config config = load(Part::kServices,
                              "services: { web: { listen: '198.51.100.80:80', proxy: { routes: { pool: web } } } }\n"
