@@ -102,6 +102,7 @@ TEST_F(FlowTableTest, CountsTheTcpConnectionsThatHaveNotEnded) {
   Flow* first = open(table, key_of(1, 4001, net::IpProto::kTcp), FlowState::kSynSent, Ms{0});
   Flow* second = open(table, key_of(1, 4002, net::IpProto::kTcp), FlowState::kSynSent, Ms{0});
   EXPECT_EQ(open_now(), 2);
+  table.touch(*first, Direction::kToClient, net::kTcpSyn | net::kTcpAck, kLimits, Ms{1});
   table.touch(*first, Direction::kToClient, net::kTcpFin | net::kTcpAck, kLimits, Ms{1});
   EXPECT_EQ(open_now(), 2);
   table.touch(*first, Direction::kToBackend, net::kTcpFin | net::kTcpAck, kLimits, Ms{2});
