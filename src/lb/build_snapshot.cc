@@ -48,6 +48,7 @@ class Builder {
     for (Pool& pool : out_->pools) {
       if (pool.present) add_tables(pool);
     }
+    add_listened_ports();
     add_local_addresses();
     return std::shared_ptr<const Snapshot>(std::move(out_));
   }
@@ -68,6 +69,7 @@ class Builder {
   bool add_services();
   bool add_listeners();
   void add_tables(Pool& pool);
+  void add_listened_ports();
   void add_local_addresses();
 
   const HealthBoard& health_;
@@ -287,6 +289,21 @@ void Builder::add_tables(Pool& pool) {
     std::vector<WeightedBackend> backends;
     for (const Eligible& one : now) backends.push_back({one.index, one.weight});
     pool.round_robin = std::make_shared<const RoundRobinTable>(backends);
+  }
+}
+
+void Builder::add_listened_ports() {
+  out_->listened.resize(out_->sources.size());
+  for (const Listener& listener : out_->listeners) {
+    if (!listener.present) continue;
+    const SourceIndex source = local_.at(listener.key.address).source;
+    if (source == kNoIndex) continue;
+    ListenedPorts& ports = out_->listened[source];
+    (listener.proto() == net::IpProto::kTcp ? ports.tcp : ports.udp).push_back(listener.key.port);
+  }
+  for (ListenedPorts& ports : out_->listened) {
+    std::ranges::sort(ports.tcp);
+    std::ranges::sort(ports.udp);
   }
 }
 

@@ -66,23 +66,39 @@ NatPorts::Set* NatPorts::find_or_add(const ReplyKey& key, Ms now) noexcept {
   return set;
 }
 
-std::uint16_t NatPorts::take_from(Set& set, Ms now) noexcept {
-  const std::uint32_t rested = set.resting > 0 ? elapsed(now, rest(set, 0).since) : 0;
-  if (rested < kQuarantineMs && set.used < block_.count) {
-    const std::uint32_t offset = (set.start + set.used++) % block_.count;
-    return static_cast<std::uint16_t>(block_.first + offset);
-  }
-  if (rested < kMinimumRestMs) return 0;
-  if (rested < kQuarantineMs) ++stats_.early_reuses;
-  const std::uint16_t port = rest(set, 0).port;
-  set.oldest = (set.oldest + 1) % block_.count;
-  --set.resting;
-  return port;
+void NatPorts::put_to_rest(Set& set, std::uint16_t port, Ms now) noexcept {
+  rest(set, set.resting) = {port, now};
+  ++set.resting;
 }
 
-std::uint16_t NatPorts::take(SourceIndex source, net::IpProto proto, const net::Endpoint& backend, Ms now) noexcept {
+// A port on which a service listens is passed over, and rests: it comes again when the service may be gone.
+std::uint16_t NatPorts::take_from(Set& set, Ms now, std::span<const std::uint16_t> listened) noexcept {
+  for (;;) {
+    const std::uint32_t rested = set.resting > 0 ? elapsed(now, rest(set, 0).since) : 0;
+    const bool fresh = rested < kQuarantineMs && set.used < block_.count;
+    std::uint16_t port = 0;
+    if (fresh) {
+      const std::uint32_t offset = (set.start + set.used++) % block_.count;
+      port = static_cast<std::uint16_t>(block_.first + offset);
+    } else if (rested < kMinimumRestMs) {
+      return 0;
+    } else {
+      port = rest(set, 0).port;
+      set.oldest = (set.oldest + 1) % block_.count;
+      --set.resting;
+    }
+    if (listened.empty() || !std::ranges::binary_search(listened, port)) [[likely]] {
+      if (!fresh && rested < kQuarantineMs) ++stats_.early_reuses;
+      return port;
+    }
+    put_to_rest(set, port, now);
+  }
+}
+
+std::uint16_t NatPorts::take(SourceIndex source, net::IpProto proto, const net::Endpoint& backend, Ms now,
+                             std::span<const std::uint16_t> listened) noexcept {
   Set* set = block_.count == 0 ? nullptr : find_or_add(set_key(source, proto, backend), now);
-  const std::uint16_t port = set == nullptr ? std::uint16_t{0} : take_from(*set, now);
+  const std::uint16_t port = set == nullptr ? std::uint16_t{0} : take_from(*set, now, listened);
   if (port == 0) {
     ++stats_.exhausted;
     return 0;
@@ -96,8 +112,7 @@ void NatPorts::give_back(SourceIndex source, net::IpProto proto, const net::Endp
                          Ms now) noexcept {
   Set* set = find(set_key(source, proto, backend));
   if (set == nullptr || set->taken == 0) return;
-  rest(*set, set->resting) = {port, now};
-  ++set->resting;
+  put_to_rest(*set, port, now);
   --set->taken;
   --stats_.taken;
 }

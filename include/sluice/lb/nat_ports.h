@@ -14,6 +14,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "sluice/base/lazy_array.h"
@@ -36,9 +37,10 @@ class NatPorts {
   // `sets`: how many combinations of source address, protocol and backend may be in use at a time. May throw bad_alloc.
   NatPorts(PortBlock block, Random random, std::size_t sets = kDefaultSets);
 
-  // A port for one more flow; 0: none left.
-  [[nodiscard]] std::uint16_t take(SourceIndex source, net::IpProto proto, const net::Endpoint& backend,
-                                   Ms now) noexcept;
+  // A port for one more flow; 0: none left. `listened`: ports of the source address on which services listen, sorted:
+  // none of them is given (Snapshot::listened_ports()).
+  [[nodiscard]] std::uint16_t take(SourceIndex source, net::IpProto proto, const net::Endpoint& backend, Ms now,
+                                   std::span<const std::uint16_t> listened = {}) noexcept;
   // What take() gave; the flow is over.
   void give_back(SourceIndex source, net::IpProto proto, const net::Endpoint& backend, std::uint16_t port,
                  Ms now) noexcept;
@@ -73,7 +75,8 @@ class NatPorts {
   [[nodiscard]] Set* reclaim(Ms now) noexcept;
   [[nodiscard]] std::uint32_t hash(const ReplyKey& key) const noexcept;
   [[nodiscard]] Rest& rest(const Set& set, std::uint32_t n) noexcept;  // the n-th oldest
-  [[nodiscard]] std::uint16_t take_from(Set& set, Ms now) noexcept;
+  [[nodiscard]] std::uint16_t take_from(Set& set, Ms now, std::span<const std::uint16_t> listened) noexcept;
+  void put_to_rest(Set& set, std::uint16_t port, Ms now) noexcept;
 
   PortBlock block_;
   Random random_;

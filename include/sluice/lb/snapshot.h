@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -92,6 +93,12 @@ struct Pool {
   const config::Pool* config = nullptr;  // in Snapshot::config; nullptr unless present
 };
 
+// The ports of one source address on which services listen, sorted. No connection of ours may begin there: what comes
+// back would be taken for a client's packet.
+struct ListenedPorts {
+  std::vector<std::uint16_t> tcp, udp;
+};
+
 struct InterfaceSources {  // by index of Config::interfaces: the first address of each family
   SourceIndex source4 = kNoIndex;
   SourceIndex source6 = kNoIndex;
@@ -108,6 +115,7 @@ struct Snapshot : std::enable_shared_from_this<Snapshot> {
   std::vector<Backend> backends;
   std::vector<std::string> backend_names;  // parallel to backends
   std::vector<net::IpAddress> sources;
+  std::vector<ListenedPorts> listened;  // parallel to sources
   std::vector<InterfaceSources> interfaces;
   std::vector<SourceIndex> upstream_sources4, upstream_sources6;  // `upstream.source`; empty: the egress interface's
 
@@ -133,6 +141,10 @@ struct Snapshot : std::enable_shared_from_this<Snapshot> {
     return &listeners[id.index];
   }
   [[nodiscard]] BackendId id_of(BackendIndex index) const noexcept { return {index, backends[index].generation}; }
+
+  [[nodiscard]] std::span<const std::uint16_t> listened_ports(SourceIndex source, net::IpProto proto) const noexcept {
+    return proto == net::IpProto::kTcp ? listened[source].tcp : listened[source].udp;
+  }
 
   // The source address of a new connection that leaves by `interface`: one of `named` by the hash, else the interface's
   // own of that family. kNoIndex: the interface has none.

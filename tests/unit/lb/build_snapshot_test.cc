@@ -121,6 +121,25 @@ TEST(BuildSnapshot, KnowsWhichAddressesAreOurs) {
   EXPECT_EQ(snapshot->find_local(ip("192.0.2.53")), nullptr);
 }
 
+TEST(BuildSnapshot, KnowsThePortsOfItsSourcesOnWhichServicesListen) {
+  HealthBoard board;
+  config::Config config = base_config();
+  config.services[0].listen.push_back({endpoint("192.0.2.101:9053"), net::IpProto::kUdp});
+  config.services[0].listen.push_back({endpoint("192.0.2.101:5353"), net::IpProto::kUdp});
+  config.services[1].listen.push_back({endpoint("192.0.2.2:8443"), net::IpProto::kTcp});
+  const auto first = build(config, board);
+  const auto ports = [](const Snapshot& snapshot, const char* source, net::IpProto proto) {
+    const auto all = snapshot.listened_ports(snapshot.find_local(ip(source))->source, proto);
+    return std::vector<std::uint16_t>(all.begin(), all.end());
+  };
+  EXPECT_EQ(ports(*first, "192.0.2.101", net::IpProto::kUdp), (std::vector<std::uint16_t>{5353, 9053}));
+  EXPECT_TRUE(ports(*first, "192.0.2.101", net::IpProto::kTcp).empty());
+  EXPECT_EQ(ports(*first, "192.0.2.2", net::IpProto::kTcp), std::vector<std::uint16_t>{8443});
+  EXPECT_TRUE(ports(*first, "192.0.2.100", net::IpProto::kUdp).empty());
+  const auto second = build(base_config(), board, first.get());
+  EXPECT_TRUE(ports(*second, "192.0.2.101", net::IpProto::kUdp).empty());
+}
+
 TEST(BuildSnapshot, SourceIsTheNamedOneElseTheEgressInterfaces) {
   HealthBoard board;
   const auto snapshot = build(base_config(), board);

@@ -125,5 +125,23 @@ TEST(NatPorts, NeverGivesAPortThatIsTaken) {
   }
 }
 
+// A port on which a service listens is never given; it comes into use once the service is gone.
+TEST(NatPorts, PassesOverPortsOnWhichAServiceListens) {
+  NatPorts ports({2048, 8}, Random(1));
+  const std::uint16_t listened[] = {80, 2049, 2050, 2055, 9000};
+  std::set<std::uint16_t> got;
+  Ms now{0};
+  for (int round = 0; round < 3; ++round) {  // fresh ones first, then those that have rested
+    for (int i = 0; i < 5; ++i) got.insert(ports.take(0, kTcp, backend(1), now, listened));
+    EXPECT_EQ(ports.take(0, kTcp, backend(1), now, listened), 0);
+    EXPECT_EQ(got, (std::set<std::uint16_t>{2048, 2051, 2052, 2053, 2054}));
+    EXPECT_EQ(ports.stats().taken, 5u);
+    for (const std::uint16_t port : got) ports.give_back(0, kTcp, backend(1), port, now);
+    now = Ms{static_cast<std::uint32_t>(now) + (round == 0 ? 2'000u : 70'000u)};
+  }
+  for (int i = 0; i < 8; ++i) got.insert(ports.take(0, kTcp, backend(1), now));
+  EXPECT_EQ(got.size(), 8u);
+}
+
 }  // namespace
 }  // namespace sluice::lb
