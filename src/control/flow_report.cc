@@ -13,7 +13,7 @@ using nlohmann::json;
 
 constexpr std::size_t kDefaultLimit = 1000;
 constexpr std::size_t kMaxLimit = 100'000;
-constexpr auto kPatience = std::chrono::seconds(1);
+constexpr auto kPatience = std::chrono::seconds(3);
 constexpr auto kPause = std::chrono::milliseconds(1);
 
 struct Question {

@@ -14,7 +14,24 @@
 namespace sluice::dataplane {
 namespace {
 
-constexpr std::size_t kNeighbors = 8192;  // entries; a /20 of clients on one link fits
+constexpr std::size_t kMaxNatSets = std::size_t{1} << 18;  // of a worker; memory comes as they come into use
+constexpr std::size_t kNeighbors = 8192;                   // entries; a /20 of clients on one link fits
+
+// Each combination of backend, source address and protocol has NAT ports of its own.
+std::size_t nat_sets_of(const config::Config& config) noexcept {
+  std::size_t sets = 0;
+  for (const config::Service& service : config.services) {
+    if (!service.forward) continue;
+    const config::Pool* pool = config::find_pool(config, service.forward->pool);
+    if (pool == nullptr) continue;
+    const auto has = [&](net::IpProto proto) {
+      return std::ranges::any_of(service.listen, [proto](const config::Listen& at) { return at.proto == proto; });
+    };
+    const std::size_t protocols = std::size_t{has(net::IpProto::kTcp)} + std::size_t{has(net::IpProto::kUdp)};
+    sets += pool->backends.size() * std::max<std::size_t>(service.forward->source.size(), 1) * protocols;
+  }
+  return std::clamp(sets, lb::NatPorts::kDefaultSets, kMaxNatSets);
+}
 
 }  // namespace
 
@@ -146,6 +163,7 @@ void Assembly::Impl::build_workers() {
                                                             .proxies = proxies(),
                                                             .queues = queues[id],
                                                             .flows = parts_.config.runtime.flows / workers(),
+                                                            .nat_sets = nat_sets_of(parts_.config),
                                                             .secret = parts_.secret,
                                                             .seed = parts_.seed,
                                                             .announce = parts_.announce,

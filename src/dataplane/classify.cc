@@ -14,6 +14,12 @@ Classified dropped(Drop reason) noexcept { return {.action = Action::kDrop, .dro
 
 bool has_ports(net::IpProto proto) noexcept { return proto == net::IpProto::kTcp || proto == net::IpProto::kUdp; }
 
+// A packet for one host that came as a broadcast: not forwarded and not answered (RFC 1812 section 5.3.4, RFC 1122
+// section 3.3.6), or each of those that hear it would do so.
+bool to_group(std::span<const std::uint8_t> frame) noexcept {
+  return net::header_at<net::EthernetHeader>(frame, 0).dst.is_multicast();
+}
+
 std::uint64_t mix(std::uint64_t a, std::uint64_t b) noexcept {
   const auto product = static_cast<unsigned __int128>(a) * b;
   return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
@@ -98,7 +104,7 @@ Classified Classifier::classify(const lb::Snapshot& snapshot, std::span<const st
   const bool whole = packet.fragment == net::FragmentKind::kWhole;
   if (whole && has_ports(packet.proto)) {
     const lb::Listener* listener = snapshot.find_listener(packet.dst, packet.dst_port, packet.proto);
-    if (listener != nullptr) return service(*listener, packet);
+    if (listener != nullptr) return to_group(frame) ? dropped(Drop::kBadEthernet) : service(*listener, packet);
   }
   if (whole && packet.proto == net::IpProto::kIcmpv6 &&
       (packet.icmp_type == static_cast<std::uint8_t>(net::Icmpv6Type::kNeighborSolicitation) ||
@@ -113,7 +119,7 @@ Classified Classifier::classify(const lb::Snapshot& snapshot, std::span<const st
   if (packet.proto == net::IpProto::kIcmp || packet.proto == net::IpProto::kIcmpv6)
     return icmp(snapshot, frame, packet);
   if (local == nullptr || !has_ports(packet.proto)) return dropped(Drop::kProtocolUnknown);
-  return to_port(*local, packet);
+  return to_group(frame) ? dropped(Drop::kBadEthernet) : to_port(*local, packet);
 }
 
 Drop drop_of(net::ParseError error) noexcept {

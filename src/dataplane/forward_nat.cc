@@ -98,9 +98,10 @@ bool begins_again(const lb::Snapshot& snapshot, const lb::Flow& flow, const NatP
 
 }  // namespace
 
-NatForward::NatForward(std::size_t flows, const lb::FlowTable::Secret& secret, lb::PortBlock ports, std::uint64_t seed,
-                       Egress& egress, Answers& answers, telemetry::WorkerCounters& counters)
-    : ports_(ports, Random(seed)),
+NatForward::NatForward(std::size_t flows, const lb::FlowTable::Secret& secret, lb::PortBlock ports,
+                       std::size_t nat_sets, std::uint64_t seed, Egress& egress, Answers& answers,
+                       telemetry::WorkerCounters& counters)
+    : ports_(ports, Random(seed), nat_sets),
       flows_(flows, secret, ports_, counters),
       turns_(Random(seed + 1)),
       egress_(egress),
@@ -191,7 +192,7 @@ lb::Flow* NatForward::open(const lb::Snapshot& snapshot, const NatPacket& packet
   if (reason == Drop::kNone) [[likely]]
     return flow;
   counters_.services[packet.listener->service].failed.add();
-  answers_.refuse(packet.mbuf, *packet.parsed, now);
+  if (reason != Drop::kBadIpAddress) answers_.refuse(packet.mbuf, *packet.parsed, now);
   egress_.drop(packet.mbuf, reason);
   return nullptr;
 }
@@ -202,6 +203,8 @@ Drop NatForward::try_open(const lb::Snapshot& snapshot, const NatPacket& packet,
   constexpr std::uint8_t kOpening = net::kTcpSyn | net::kTcpAck | net::kTcpRst | net::kTcpFin;
   if (parsed.proto == net::IpProto::kTcp && (parsed.tcp_flags & kOpening) != net::kTcpSyn) return Drop::kNoFlow;
   if (refuse_new_) return Drop::kShutdown;
+  if (snapshot.find_local(parsed.src) != nullptr) [[unlikely]]
+    return Drop::kBadIpAddress;  // our own, from outside (RFC 1812 section 5.3.8)
 
   const std::uint64_t hash =
       lb::maglev_hash({parsed.src, parsed.src_port}, {parsed.dst, parsed.dst_port}, parsed.proto);
@@ -216,7 +219,8 @@ Drop NatForward::try_open(const lb::Snapshot& snapshot, const NatPacket& packet,
       snapshot.choose_source(v4 ? service.sources4 : service.sources6, route->interface, v4, hash >> 32);
   if (source == lb::kNoIndex) return Drop::kNoRoute;
   if (flows_.full()) return Drop::kFlowTableFull;
-  const std::uint16_t port = ports_.take(source, parsed.proto, backend.endpoint(), now);
+  const std::uint16_t port =
+      ports_.take(source, parsed.proto, backend.endpoint(), now, snapshot.listened_ports(source, parsed.proto));
   if (port == 0) return Drop::kNatPortsExhausted;
 
   const lb::NewFlow made{.key = key_of(packet),

@@ -31,8 +31,8 @@ struct NatPacket {
 
 class NatForward {
  public:
-  NatForward(std::size_t flows, const lb::FlowTable::Secret& secret, lb::PortBlock ports, std::uint64_t seed,
-             Egress& egress, Answers& answers, telemetry::WorkerCounters& counters);
+  NatForward(std::size_t flows, const lb::FlowTable::Secret& secret, lb::PortBlock ports, std::size_t nat_sets,
+             std::uint64_t seed, Egress& egress, Answers& answers, telemetry::WorkerCounters& counters);
 
   // At most kMaxBurst each.
   void to_backends(const lb::Snapshot& snapshot, std::span<const NatPacket> packets, Ms now) noexcept;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstddef>
+#include <cstring>
 #include <optional>
 
 #include <rte_prefetch.h>
@@ -30,6 +32,13 @@ lb::FlowTable::Secret table_secret(const SipKey& key, RoleId worker) noexcept {
   return secret;
 }
 
+// A tag of VLAN 0 carries a priority and nothing else (IEEE 802.1Q section 6.9): the frame goes on without it.
+void strip_priority_tag(rte_mbuf* mbuf) noexcept {
+  std::uint8_t* frame = frame_of(mbuf).data();
+  std::memmove(frame + sizeof(net::VlanTag), frame, offsetof(net::EthernetHeader, type));
+  rte_pktmbuf_adj(mbuf, sizeof(net::VlanTag));
+}
+
 // The packets of one burst, as structure of arrays: each stage runs over what it needs.
 struct Burst {
   std::size_t count = 0;
@@ -49,7 +58,7 @@ class Worker::Impl {
                 parts_.counters.tx),
         answers_(parts_.pool, egress_, parts_.counters),
         nat_(parts_.flows, table_secret(parts_.secret, parts_.id), parts_.ports.worker_block(parts_.id),
-             parts_.seed * 2 + parts_.id, egress_, answers_, parts_.counters),
+             parts_.nat_sets, parts_.seed * 2 + parts_.id, egress_, answers_, parts_.counters),
         classifier_{.topology = parts_.topology,
                     .ports = parts_.ports,
                     .secret = parts_.secret,
@@ -121,7 +130,7 @@ bool Worker::Impl::poll(Instant now) noexcept {
   if (neighbors_) worked |= neighbors_->poll(now);
   const Ms now_ms = to_ms(now);
   worked |= nat_.expire(now_ms);
-  queries_.serve(nat_.flows(), kQueryPerTurn, now_ms);
+  worked |= queries_.serve(nat_.flows(), kQueryPerTurn, now_ms);
   if (const std::size_t dropped = parts_.handoff.flush(); dropped != 0) counters.drop(Drop::kHandoffFull, dropped);
   return worked;
 }
@@ -142,12 +151,18 @@ void Worker::Impl::parse() noexcept {
       egress_.drop(mbuf, drop_of(parsed.error));
       continue;
     }
-    if ((mbuf->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) != 0) [[unlikely]] {
+    if ((mbuf->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) != 0 && (mbuf->vlan_tci & 0xfff) != 0) [[unlikely]] {
       egress_.drop(mbuf, Drop::kVlanUnknown);
       continue;
     }
-    const net::MacAddress& to = net::header_at<net::EthernetHeader>(frame_of(mbuf), 0).dst;
-    if (to != parts_.topology.interfaces()[interface_of(mbuf)].mac && !to.is_multicast()) [[unlikely]] {
+    if (parsed.l3_offset != Egress::kLinkRoom && parsed.vlan == 0) [[unlikely]] {
+      strip_priority_tag(mbuf);
+      net::parse(frame_of(mbuf), parsed);
+    }
+    const auto& ethernet = net::header_at<net::EthernetHeader>(frame_of(mbuf), 0);
+    const bool to_us = ethernet.dst == parts_.topology.interfaces()[interface_of(mbuf)].mac;
+    // No frame comes from a group address; the answer to one that says so would go to all of the group.
+    if (!(to_us || ethernet.dst.is_multicast()) || ethernet.src.is_multicast()) [[unlikely]] {
       egress_.drop(mbuf, Drop::kBadEthernet);
       continue;
     }

@@ -19,6 +19,7 @@
 #include "sluice/dpdk/device.h"
 #include "sluice/dpdk/mempool.h"
 #include "sluice/lb/flow_query.h"
+#include "sluice/lb/nat_ports.h"
 #include "sluice/lb/port_plan.h"
 #include "sluice/lb/snapshot_slot.h"
 #include "sluice/telemetry/counters.h"
@@ -38,7 +39,8 @@ struct WorkerParts {
   std::size_t proxies = 0;
   std::vector<RxQueue> queues;
   std::size_t flows = 1 << 20;  // of this worker
-  SipKey secret{};              // the same for every worker: they must agree on who owns a packet
+  std::size_t nat_sets = lb::NatPorts::kDefaultSets;
+  SipKey secret{};  // the same for every worker: they must agree on who owns a packet
   std::uint64_t seed = 0;
   bool announce = true;
   const Topology& topology;

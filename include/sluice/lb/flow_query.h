@@ -71,14 +71,15 @@ class FlowQueryMailbox {
     return query_.compare_exchange_strong(expected, &query, std::memory_order_release, std::memory_order_relaxed);
   }
 
-  // Worker, once a turn.
-  void serve(const FlowTable& table, std::size_t budget, Ms now) noexcept {
+  // Worker, once a turn. True: it looked; the next turn is to come soon.
+  bool serve(const FlowTable& table, std::size_t budget, Ms now) noexcept {
     FlowQuery* query = query_.load(std::memory_order_acquire);
     if (query == nullptr) [[likely]]
-      return;
-    if (!query->step(table, budget, now)) return;
+      return false;
+    if (!query->step(table, budget, now)) return true;
     query_.store(nullptr, std::memory_order_release);  // before finish(): then control may post the next one
     query->finish();
+    return true;
   }
 
  private:
