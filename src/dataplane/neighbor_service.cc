@@ -139,8 +139,15 @@ void NeighborService::learn(InterfaceId interface, const net::IpAddress& address
 }
 
 std::size_t NeighborService::add(InterfaceId interface, const net::IpAddress& address) noexcept {
-  const std::size_t slot = neighbors_.insert(interface, address);
-  if (slot == Neighbors::kNone) return slot;
+  std::size_t slot = neighbors_.insert(interface, address);
+  if (slot == Neighbors::kNone) {
+    // An outsider who writes many on-link addresses as sources fills the table with neighbours that do not answer.
+    const std::size_t silent = neighbors_.unanswered_near(interface, address);
+    if (silent == Neighbors::kNone) return silent;
+    drop_pending(silent, Drop::kNeighborPending);
+    remove(silent);
+    slot = neighbors_.insert(interface, address);
+  }
   Entry& entry = entries_[slot];
   entry.probes = 0;
   entry.position = static_cast<std::uint32_t>(active_.size());
@@ -171,12 +178,14 @@ void NeighborService::send_pending(std::size_t slot) noexcept {
     counters_.tx.add(1, rte_pktmbuf_pkt_len(mbuf));
     tx_.queue(interface, mbuf);
   }
+  waiting_ -= entry.pending;
   entry.pending = 0;
 }
 
 void NeighborService::drop_pending(std::size_t slot, Drop reason) noexcept {
   Entry& entry = entries_[slot];
   for (std::size_t i = 0; i < entry.pending; ++i) drop(entry.waiting[i], reason);
+  waiting_ -= entry.pending;
   entry.pending = 0;
 }
 
@@ -194,8 +203,9 @@ void NeighborService::resolve(rte_mbuf* mbuf, Instant now) noexcept {
   const NeighborView known = neighbors_.view(slot);
   if (known.state == NeighborState::kFailed) return drop(mbuf, Drop::kNeighborUnreachable);
   Entry& entry = entries_[slot];
-  if (entry.pending == kMaxPending) return drop(mbuf, Drop::kNeighborPending);
+  if (entry.pending == kMaxPending || waiting_ == kMaxWaiting) return drop(mbuf, Drop::kNeighborPending);
   entry.waiting[entry.pending++] = mbuf;
+  ++waiting_;
   if (known.usable()) send_pending(slot);
 }
 
@@ -235,6 +245,8 @@ void NeighborService::advance(std::size_t slot, Instant now) noexcept {
     case NeighborState::kIncomplete:
     case NeighborState::kProbing:
       if (entry.probes >= kMaxProbes) {
+        // Its address may have moved to another MAC: the next packet asks everybody, at once (RFC 4861 section 7.3.3).
+        if (known.state == NeighborState::kProbing) return remove(slot);
         neighbors_.set(slot, NeighborState::kFailed, {});
         drop_pending(slot, Drop::kNeighborUnreachable);
         return set_deadline(entry, now + kFailedHold);

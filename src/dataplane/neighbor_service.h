@@ -3,7 +3,7 @@
 // Threading: worker 0 alone: the one writer of the Neighbors table. Other roles give it ARP and ND frames by hand-over and
 //            packets without a known neighbour through the resolve ring.
 // Ownership: takes the mbufs it is given.
-// Limits:    kMaxPending packets per neighbour; kRetransmit and kMaxProbes bound what is sent.
+// Limits:    kMaxPending packets per neighbour and kMaxWaiting in all; kRetransmit and kMaxProbes bound what is sent.
 // Spec:      RFC 826, RFC 5227 section 3 (announcements), RFC 4861 sections 7.2 and 7.3 with its constants (section 10).
 #pragma once
 
@@ -24,7 +24,8 @@ namespace sluice::dataplane {
 class NeighborService {
  public:
   static constexpr std::size_t kMaxPending = 8;
-  static constexpr std::uint8_t kMaxProbes = 3;                           // MAX_MULTICAST_SOLICIT, MAX_UNICAST_SOLICIT
+  static constexpr std::size_t kMaxWaiting = 1024;  // for all neighbours: silent ones do not empty the pool of mbufs
+  static constexpr std::uint8_t kMaxProbes = 3;     // MAX_MULTICAST_SOLICIT, MAX_UNICAST_SOLICIT
   static constexpr Duration kRetransmit = std::chrono::seconds(1);        // RETRANS_TIMER
   static constexpr Duration kReachable = std::chrono::seconds(30);        // REACHABLE_TIME
   static constexpr Duration kFailedHold = std::chrono::seconds(3);        // then a packet may ask anew
@@ -74,6 +75,7 @@ class NeighborService {
   dpdk::MbufRing& resolve_;
   telemetry::WorkerCounters& counters_;
   std::vector<Entry> entries_;         // by slot
+  std::size_t waiting_ = 0;            // packets, over all entries
   std::vector<std::uint32_t> active_;  // slots with a deadline; capacity for all, so that it never allocates
   Instant next_check_ = Instant::max();
   std::uint8_t announcements_left_;

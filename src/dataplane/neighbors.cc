@@ -105,6 +105,18 @@ std::size_t Neighbors::insert(InterfaceId interface, const net::IpAddress& addre
   return kNone;
 }
 
+std::size_t Neighbors::unanswered_near(InterfaceId interface, const net::IpAddress& address) const noexcept {
+  const std::size_t home = home_of(interface, Key(address).address);
+  std::size_t found = kNone;
+  for (std::size_t probe = 0; probe < kMaxProbes; ++probe) {
+    const std::size_t at = (home + probe) & mask_;
+    const NeighborState state = view(at).state;
+    if (state == NeighborState::kFailed) return at;
+    if (state == NeighborState::kIncomplete && found == kNone) found = at;
+  }
+  return found;
+}
+
 void Neighbors::set(std::size_t slot, NeighborState state, const net::MacAddress& mac) noexcept {
   std::atomic<std::uint64_t>& word = slots_[slot].word;
   word.store(next_word(word.load(std::memory_order_relaxed), state, mac), std::memory_order_release);

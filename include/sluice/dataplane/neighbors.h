@@ -48,6 +48,8 @@ class Neighbors {
   // The writer alone.
   [[nodiscard]] std::size_t slot_of(InterfaceId interface, const net::IpAddress& address) const noexcept;
   std::size_t insert(InterfaceId interface, const net::IpAddress& address) noexcept;  // kIncomplete; kNone: full
+  // Where insert() gave kNone: an entry in its way that has no answer, one given up before one still asked for.
+  [[nodiscard]] std::size_t unanswered_near(InterfaceId interface, const net::IpAddress& address) const noexcept;
   void set(std::size_t slot, NeighborState state, const net::MacAddress& mac) noexcept;
   void erase(std::size_t slot) noexcept;
   [[nodiscard]] NeighborView view(std::size_t slot) const noexcept;

@@ -50,6 +50,23 @@ TEST(Neighbors, NeighbouringAddressesSpread) {
   }
 }
 
+TEST(Neighbors, KnowsWhoGivesWayWhenItIsFull) {
+  Neighbors table(64);
+  std::uint32_t host = 0xc0000200;
+  while (table.insert(0, ip4(host)) != Neighbors::kNone) ++host;
+  const std::size_t asked = table.unanswered_near(0, ip4(host));
+  ASSERT_NE(asked, Neighbors::kNone);
+  EXPECT_EQ(table.view(asked).state, NeighborState::kIncomplete);
+  for (std::uint32_t i = 0xc0000200; i < host; ++i) {
+    table.set(table.slot_of(0, ip4(i)), NeighborState::kReachable, mac(1));
+  }
+  EXPECT_EQ(table.unanswered_near(0, ip4(host)), Neighbors::kNone);  // who answered stays
+  table.set(asked, NeighborState::kFailed, {});
+  EXPECT_EQ(table.unanswered_near(0, ip4(host)), asked);
+  table.erase(asked);
+  EXPECT_EQ(table.insert(0, ip4(host)), asked);
+}
+
 TEST(Neighbors, SaysWhenItIsFullAndKeepsWhatItHas) {
   Neighbors table(64);
   std::size_t inserted = 0;
