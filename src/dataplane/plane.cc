@@ -16,7 +16,8 @@
 namespace sluice::dataplane {
 namespace {
 
-constexpr std::uint16_t kDescriptors = 1024;
+constexpr std::uint16_t kDescriptors = 1024;      // of each queue
+constexpr std::uint16_t kMostDescriptors = 2048;  // net_af_xdp has so many whatever it is asked for
 
 dpdk::HugePages huge_pages_of(config::HugePages wanted) noexcept {
   switch (wanted) {
@@ -53,7 +54,7 @@ dpdk::MempoolOptions pool_options(const config::Config& config) {
   for (const config::Interface& interface : config.interfaces) mtu = std::max(mtu, interface.mtu);
   const std::size_t cpus = cpus_of(runtime);
   // Per interface: a receive queue per worker, a transmit queue and a backlog per CPU. Per role: its two inboxes.
-  const std::size_t descriptors = config.interfaces.size() * (runtime.workers.size() + cpus) * kDescriptors;
+  const std::size_t descriptors = config.interfaces.size() * (runtime.workers.size() + cpus) * kMostDescriptors;
   const std::size_t queued =
       (runtime.workers.size() + runtime.proxies.size()) * kRingPackets + config.interfaces.size() * cpus * Tx::kBacklog;
   const std::uint32_t mbufs =

@@ -21,6 +21,7 @@ using telemetry::Drop;
 
 namespace {
 
+constexpr std::size_t kInboxBursts = 4;     // a turn: others may give more than one queue does
 constexpr std::size_t kQueryPerTurn = 512;  // places of the flow table
 
 lb::FlowTable::Secret table_secret(const SipKey& key, RoleId worker) noexcept {
@@ -105,6 +106,7 @@ bool Worker::Impl::poll(Instant now) noexcept {
   for (const RxQueue& queue : parts_.queues) {
     burst_.count = queue.device->receive(queue.queue, burst_.mbufs);
     if (burst_.count == 0) continue;
+    for (std::size_t i = 0; i < burst_.count; ++i) rte_prefetch0(burst_.mbufs[i]);
     std::uint64_t bytes = 0;
     for (std::size_t i = 0; i < burst_.count; ++i) {
       burst_.mbufs[i]->port = queue.interface;
@@ -120,9 +122,10 @@ bool Worker::Impl::poll(Instant now) noexcept {
       rte_pktmbuf_free_bulk(burst_.mbufs.data(), static_cast<unsigned>(burst_.count));
     }
   }
-  burst_.count = parts_.inbox.receive(burst_.mbufs);
-  if (burst_.count != 0) {
-    counters.taken_over.add(burst_.count);
+  for (std::size_t taken = kMaxBurst, burst = 0; taken == kMaxBurst && burst < kInboxBursts; ++burst) {
+    taken = burst_.count = parts_.inbox.receive(burst_.mbufs);
+    if (taken == 0) break;
+    counters.taken_over.add(taken);
     worked = true;
     run(*snapshot, now);  // there was one when they were handed over, and it is never taken away
   }
