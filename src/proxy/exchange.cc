@@ -18,9 +18,12 @@ constexpr std::uint64_t kSkipBody = 64 << 10;
 constexpr std::string_view kServerName = "sluice";
 
 // What is wrong with a request as such, before it has a route; 0: nothing.
-std::uint16_t admit(const Exchange& x, const config::HttpLimits& limits) noexcept {
+std::uint16_t admit(Exchange& x, const config::HttpLimits& limits) noexcept {
   const http::RequestHead& head = x.head();
-  if (head.method == Method::kConnect || head.method == Method::kTrace) return 405;
+  if (head.method == Method::kTrace) return 405;
+  // RFC 9110 section 7.4: https:// is not answered on a connection that is not secured. What a backend says to the one would otherwise
+  // be found in the cache by the other.
+  if (head.https && !x.session().https()) return 421;
   if (head.content_length.value_or(0) > limits.body_bytes) return 413;
   return 0;
 }

@@ -248,8 +248,7 @@ Task<> serve_cached(Exchange& x) {
   const http::RequestHead& head = x.head();
   const cache::RequestUse use = head.has_body() ? cache::RequestUse::kBypass : cache::judge_request(head);
   std::string key_text;
-  const cache::Key key =
-      core.cache.make_key(key_text, x.session().https() || head.https, head.host, head.port, head.forward_target);
+  const cache::Key key = core.cache.make_key(key_text, x.session().https(), head.host, head.port, head.forward_target);
   if (use == cache::RequestUse::kBypass) {
     Task<> bypassed = bypass(x, key);
     co_await bypassed;

@@ -106,6 +106,8 @@ INSTANTIATE_TEST_SUITE_P(
         StatusCase{"two_lengths", request("POST /api/", "Content-Length: 1\r\nContent-Length: 2\r\n"), 400, true},
         StatusCase{"unknown_method", request("BREW /api/"), 501, true},
         StatusCase{"trace_is_not_passed_on", request("TRACE /api/"), 405, false},
+        StatusCase{"https_target_on_a_plain_connection",
+                   "GET https://www.example.com/api/x HTTP/1.1\r\nHost: www.example.com\r\n\r\n", 421, false},
         StatusCase{"uri_too_long", request("GET /" + std::string(300, 'a')), 414, true},
         StatusCase{"header_too_large", request("GET /api/", "X: " + std::string(3000, 'a') + "\r\n"), 431, true},
         StatusCase{"announced_body_too_large", request("POST /api/", "Content-Length: 2000\r\n"), 413, true},
