@@ -15,6 +15,8 @@ namespace {
 
 // After an early end the client may still be sending. Its bytes are discarded for so long, or our reset would take the answer from it.
 constexpr Duration kLingerTime = std::chrono::seconds(5);
+// Of requests that wait in the receive buffer, so many are served before other connections have their turn.
+constexpr unsigned kRequestsInARow = 256;
 // An idle connection keeps its buffers for so long, since the next request of a busy client comes soon.
 constexpr Duration kKeepBuffers = std::chrono::seconds(2);
 
@@ -85,7 +87,7 @@ void Session::on_stream(tcp::StreamEvents events) noexcept {
 
 void Session::read_requests() noexcept {
   using http::Step;
-  for (;;) {
+  for (unsigned served = 0;;) {
     const std::span<const std::uint8_t> input = stream_->rx_peek();
     if (input.empty()) {
       // Nobody asks any more. What a client leaves unfinished gets no answer: it has stopped talking to us.
@@ -101,6 +103,7 @@ void Session::read_requests() noexcept {
     }
     if (step.step == Step::kHead) {
       if (!start_exchange()) return;
+      if (++served == kRequestsInARow) return core_.timers.arm(timer_, core_.now);
     } else if (step.step == Step::kError) {
       return refuse(step.status);
     }
@@ -176,6 +179,7 @@ void Session::on_timer() noexcept {
       core_.counters.tls_failed.add();
       return finish(false);
     case State::kIdle:
+      if (!stream_->rx_peek().empty()) return read_requests();
       if (core_.now < idle_until_) {
         parser_.release();
         core_.timers.arm(timer_, idle_until_);

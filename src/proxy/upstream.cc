@@ -153,7 +153,9 @@ void UpstreamPools::give_back(UpstreamLease lease, bool keep) noexcept {
   Pool& pool = lease->pool_;
   const bool usable = keep && !lease->closed_ && !lease->stream().rx_ended() && lease->stream().rx_peek().empty();
   if (!usable || pool.idle_limit == 0 || core_.draining) {
-    if (!lease->closed_) std::exchange(lease->conn_, nullptr)->close();
+    // Nothing is owed to either side any more. Where the backend has not closed first, a reset spares this side a TIME_WAIT, which would
+    // hold one of its few ports; so does HAProxy.
+    if (!lease->closed_ && lease->stream().rx_ended()) std::exchange(lease->conn_, nullptr)->close();
     return;
   }
   if (pool.idle.size() >= pool.idle_limit) drop_idle(*pool.idle.back());

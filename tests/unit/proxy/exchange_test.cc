@@ -151,6 +151,17 @@ TEST(Exchange, PipelinedRequestsAreServedInOrder) {
   expect_all_gone(world);
 }
 
+TEST(Exchange, AThousandPipelinedRequestsAreAllServed) {
+  World world(one_service("        - { respond: { status: 204, body: '' } }\n"));
+  const std::unique_ptr<Peer> peer = world.connect();
+  std::string all;
+  for (int i = 0; i < 1000; ++i) all += request("GET /");
+  peer->send(all);
+  EXPECT_TRUE(world.run([&] { return peer->peer_closed; }, 10s));  // limits.requests is 1000
+  EXPECT_EQ(world.counters().requests.read(), 1000u);
+  EXPECT_EQ(responses_of(peer->received).size(), 1000u);
+}
+
 TEST(Exchange, Http10ClosesUnlessItAsksToStay) {
   World world(one_service(kToWeb));
   Origin& origin = world.origin();
@@ -307,7 +318,7 @@ TEST(Exchange, ALargeUploadArrivesWholeInBoundedMemory) {
     }));
     ASSERT_EQ(origin.requests.size(), 1u);
     EXPECT_TRUE(origin.requests[0].body == body);
-    EXPECT_LT(most, 1'500'000u);
+    EXPECT_LT(most, body.size() / 2);  // what the windows of two connections allow
     EXPECT_EQ(world.counters().bytes_received.read(), 8'000'000u);
     origin.connections.clear();
     expect_all_gone(world);
