@@ -45,8 +45,8 @@ struct StackConfig {
   std::uint32_t max_connections = 100'000;
   std::uint32_t max_time_wait = 200'000;
   std::size_t buffer_memory = std::size_t{256} << 20;  // budget for all send and receive buffers together
-  std::size_t rx_buffer = 4 << 20;                     // per connection, at most
-  std::size_t tx_buffer = 4 << 20;                     // per connection, at most
+  std::size_t rx_buffer = 512 << 10;                   // per connection, at most
+  std::size_t tx_buffer = 512 << 10;                   // per connection, at most
   std::uint16_t mtu = 1500;
   Duration connect_timeout = std::chrono::seconds(5);
   Duration user_timeout = std::chrono::minutes(2);  // unacknowledged data for so long ends a connection
