@@ -46,6 +46,7 @@ inline constexpr Ticks kChallengeInterval = 500;      // RFC 5961 section 7: at 
 inline constexpr std::size_t kInputBurst = 32;        // packets whose cache misses overlap
 inline constexpr std::uint32_t kInitialRxBlocks = 8;  // of a new connection's window while memory is plentiful
 inline constexpr std::uint32_t kMinRxBlocks = 1;
+inline constexpr std::uint32_t kOwnShare = 16;           // one connection in so many is left to those that we open
 inline constexpr std::uint32_t kCautiousHalfOpen = 128;  // more half-open connections than that get the smallest window
 
 class ConnList {

@@ -30,14 +30,15 @@ void Core::start_sequence(Connection& c, const TimeWaitRecord* old) noexcept {
   c.last_challenge_ = now_ms_ - kChallengeInterval;
 }
 
-// A new window is a promise of memory: the fuller the pool, the smaller it is, and at seven eighths there is none.
+// A new window is a promise of memory: the fuller the pool, the smaller it is, and at seven eighths
+// there is none but for connections that we open.
 bool Core::grant_window(Connection& c, bool cautious) noexcept {
   const std::uint32_t promised = pool_.promised();
   std::uint32_t blocks = kInitialRxBlocks;
   if (promised > pool_.size() / 8) blocks /= 2;
   if (promised > pool_.size() / 4) blocks /= 2;
   if (cautious || promised > pool_.size() / 2) blocks = kMinRxBlocks;
-  if (promised + blocks > pool_.size() / 8 * 7) return false;
+  if (c.passive_ && promised + blocks > pool_.size() / 8 * 7) return false;
   return c.rx_.grow_quota(pool_, std::min(blocks, max_rx_blocks_));
 }
 
@@ -45,6 +46,11 @@ bool Core::grant_window(Connection& c, bool cautious) noexcept {
 void Core::input_listen(Listener& listener, const Segment& s, std::uint32_t hash, TimeWaitRecord* old) noexcept {
   if (listener.pending >= listener.backlog) {
     ++stats_.listen_overflow;
+    return;
+  }
+  // The rest is for connections that we open: a flood of clients must not make backends look dead.
+  if (stats_.connections >= config_.max_connections - config_.max_connections / kOwnShare) {
+    ++stats_.no_memory;
     return;
   }
   Connection* c = allocate(s.tuple, hash);
