@@ -45,9 +45,11 @@ class Store::Impl final : public Evictor {
 Store::Store(const StoreConfig& config) : impl_(std::make_unique<Impl>(config)) {}
 Store::~Store() = default;
 
-Key Store::make_key(std::string& text, bool https, std::string_view host, std::uint16_t port,
-                    std::string_view target) const {
-  text.assign(https ? "https|" : "http|");
+Key Store::make_key(std::string& text, bool https, std::string_view host, std::uint16_t port, std::string_view target,
+                    std::string_view scope) const {
+  text.assign(scope);
+  if (!scope.empty()) text.push_back('|');
+  text.append(https ? "https|" : "http|");
   text.append(host);
   if (port != 0 && port != (https ? 443 : 80)) text.append(":").append(std::to_string(port));
   text.push_back('|');

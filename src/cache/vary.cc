@@ -1,21 +1,26 @@
 #include "vary.h"
 
+#include "sluice/http/forward.h"
+
 namespace sluice::cache {
 namespace {
 
 using http::HeaderId;
 using http::HeaderList;
 
+// What the origin saw of the request: fields that Connection names were not passed on, so they cannot select a variant.
 // Gives `sink` the pieces of the values: each field's value followed by a CR, and a LF after the last of a name. Neither byte can be
 // part of a value.
 template <typename Sink>
 bool for_each_piece(std::string_view names, const HeaderList& request, Sink sink) noexcept {
+  const http::HopFilter filter(request);
   for (http::ListCursor list(names); const auto name = list.next();) {
     const HeaderId id = http::header_id(*name);
     const bool known = id != HeaderId::kOther;
     if (!known || request.has(id)) {
       for (const http::Header& header : request) {
         if (known ? header.id != id : !http::equals_ignore_case(header.name, *name)) continue;
+        if (!filter.passes(header)) continue;
         if (!sink(header.value) || !sink("\r")) return false;
       }
     }

@@ -116,7 +116,6 @@ CacheFetches::Fetch::Step CacheFetches::Fetch::read() {
     if (!store({reinterpret_cast<const std::uint8_t*>(waiting.data()), waiting.size()})) return Step::kFull;
   }
   for (;;) {
-    if (connection_->closed()) return Step::kBroken;
     tcp::Stream& stream = connection_->stream();
     const auto available = stream.rx_peek();
     const auto input = available.first(std::min(available.size(), kPiece));
@@ -128,7 +127,7 @@ CacheFetches::Fetch::Step CacheFetches::Fetch::read() {
     if (step.step == http::Step::kEnd) return Step::kEnd;
     if (step.step == http::Step::kError) return Step::kBroken;
     if (step.step == http::Step::kNeedMore && input.empty()) {
-      if (!stream.rx_ended()) return Step::kWait;
+      if (!stream.rx_ended()) return connection_->closed() ? Step::kBroken : Step::kWait;
       return connection_->parser().finish().step == http::Step::kEnd ? Step::kEnd : Step::kBroken;
     }
   }

@@ -99,6 +99,11 @@ void Exchange::note(EventPort::Bits bits) noexcept {
 }
 
 void Exchange::wait_for(ClientWait what, bool progress) noexcept {
+  // A client that sends us something while it reads nothing makes no progress.
+  if (what == ClientWait::kSpace) {
+    const std::uint64_t taken = out_.taken();
+    progress = std::exchange(taken_, taken) != taken;
+  }
   if (what == waiting_for_ && !progress) return;
   waiting_for_ = what;
   const config::HttpLimits& limits = *service().limits;
@@ -125,7 +130,7 @@ void Exchange::skip_body() noexcept {
 }
 
 void Exchange::send_continue() {
-  if (!head_.expect_continue || continue_sent_) return;
+  if (!head_.expect_continue || continue_sent_ || head_sent_) return;
   continue_sent_ = true;
   out_.write("HTTP/1.1 100 Continue\r\n\r\n");
 }

@@ -60,7 +60,8 @@ class Exchange {
   [[nodiscard]] bool broken() const noexcept { return gone() || broken_; }
   void break_off() noexcept { broken_ = true; }
   [[nodiscard]] bool body_timed_out() const noexcept { return body_timed_out_; }
-  // What is waited for from the client; the timer starts anew when that changes or there was progress.
+  // What is waited for from the client; the timer starts anew when that changes or there was progress. Whether there was
+  // any towards kSpace is known here.
   void wait_for(ClientWait what, bool progress) noexcept;
 
   // ---- the request's body ----
@@ -115,6 +116,7 @@ class Exchange {
   std::uint16_t status_ = 0;
   Framing framing_ = Framing::kNone;
   ClientWait waiting_for_ = ClientWait::kNothing;
+  std::uint64_t taken_ = 0;  // by the client's stream when it was last waited for
   std::string chunk_start_;
 };
 

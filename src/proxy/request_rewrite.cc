@@ -1,5 +1,7 @@
 #include "request_rewrite.h"
 
+#include <algorithm>
+
 #include "sluice/cache/policy.h"
 #include "sluice/http/forward.h"
 #include "sluice/http/serialize.h"
@@ -28,6 +30,28 @@ bool is_replaced(HeaderId id) noexcept {
     default:
       return false;
   }
+}
+
+// Backends that hand fields on as environment variables take X_Real_IP for X-Real-IP: a client must not write those either.
+bool imitates_replaced(std::string_view name) {
+  if (name.find('_') == std::string_view::npos) return false;
+  std::string dashes(name);
+  std::replace(dashes.begin(), dashes.end(), '_', '-');
+  const HeaderId id = http::header_id(dashes);
+  return is_replaced(id) || http::is_hop_by_hop(id);
+}
+
+// What is stored is found by the host in lower case, without a final dot and without the scheme's own port: the backend
+// is asked for exactly that, or one spelling of the name could bring in an answer for all.
+void append_key_host(std::string& out, const RequestContext& context) {
+  const http::RequestHead& head = context.head;
+  const bool v6 = head.host.find(':') != std::string_view::npos;
+  out.append("Host: ").append(v6 ? "[" : "").append(head.host).append(v6 ? "]" : "");
+  if (head.port != 0 && head.port != (context.https ? 443 : 80)) {
+    out.push_back(':');
+    http::append_decimal(out, head.port);
+  }
+  out.append("\r\n");
 }
 
 std::string_view name_of(HeaderId id) noexcept { return http::header_name(id); }
@@ -119,13 +143,15 @@ void append_upstream_request(std::string& out, const RequestContext& context, co
     // HTTP/1.0 may come without a Host; what we send is HTTP/1.1, which may not.
     if (head.authority.empty()) {
       http::append_header(out, name_of(HeaderId::kHost), context.local.text());
+    } else if (request.for_cache) {
+      append_key_host(out, context);
     } else {
       http::append_header(out, name_of(HeaderId::kHost), head.authority);
     }
   }
   const http::HopFilter filter(head.headers);
   for (const http::Header& header : head.headers) {
-    if (is_replaced(header.id) || !filter.passes(header)) continue;
+    if (is_replaced(header.id) || imitates_replaced(header.name) || !filter.passes(header)) continue;
     if (request.for_cache && !cache::may_forward_to_fill(header.id)) continue;
     if (ruled && rule_covers(rules, header.name)) continue;
     http::append_header(out, header.name, header.value);

@@ -248,7 +248,8 @@ Task<> serve_cached(Exchange& x) {
   const http::RequestHead& head = x.head();
   const cache::RequestUse use = head.has_body() ? cache::RequestUse::kBypass : cache::judge_request(head);
   std::string key_text;
-  const cache::Key key = core.cache.make_key(key_text, x.session().https(), head.host, head.port, head.forward_target);
+  const cache::Key key = core.cache.make_key(key_text, x.session().https(), head.host, head.port, head.forward_target,
+                                             x.service().config->name);
   if (use == cache::RequestUse::kBypass) {
     Task<> bypassed = bypass(x, key);
     co_await bypassed;
@@ -290,8 +291,11 @@ Task<> serve_cached(Exchange& x) {
     if (!how.collapsed) core.counters.cache_waited.add();
     how.collapsed = true;
     waiter.registered();
+    // Bounded: an answer without a length is found only when it is complete, and a stream never is.
+    Timer limit([](void* port) noexcept { static_cast<EventPort*>(port)->post(events::kUpstreamTimeout); }, &x.port());
+    core.timers.arm(limit, core.now + x.pool().config->timeouts.response);
     EventPort::Bits bits = 0;
-    while ((bits & events::kCache) == 0 && !x.broken()) {
+    while ((bits & (events::kCache | events::kUpstreamTimeout)) == 0 && !x.broken()) {
       bits = co_await x.port().next_event();
       x.note(bits);
     }

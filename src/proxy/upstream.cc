@@ -95,8 +95,17 @@ lb::BackendIndex UpstreamPools::choose(const Pool& pool, std::uint64_t hash,
 }
 
 UpstreamLease UpstreamPools::take_idle(Pool& pool, lb::BackendId backend, EventPort& port) noexcept {
-  for (auto at = pool.idle.begin(); at != pool.idle.end(); ++at) {
-    if ((*at)->backend_ != backend) continue;
+  for (auto at = pool.idle.begin(); at != pool.idle.end();) {
+    if ((*at)->backend_ != backend) {
+      ++at;
+      continue;
+    }
+    // What came since the last dispatch is not reported yet: an end, or bytes that would be taken for the next response.
+    if (tcp::Conn& conn = (*at)->stream();
+        conn.error() != tcp::StreamError::kNone || conn.rx_ended() || !conn.rx_peek().empty()) {
+      drop_idle(**at++);
+      continue;
+    }
     UpstreamLease lease = std::move(*at);
     pool.idle.erase(at);
     core_.counters.upstream_idle.add(-1);
@@ -151,7 +160,8 @@ UpstreamLease UpstreamPools::connect(Pool& pool, lb::BackendId backend, EventPor
 
 void UpstreamPools::give_back(UpstreamLease lease, bool keep) noexcept {
   Pool& pool = lease->pool_;
-  const bool usable = keep && !lease->closed_ && !lease->stream().rx_ended() && lease->stream().rx_peek().empty();
+  const bool usable =
+      keep && !lease->spent_ && !lease->closed_ && !lease->stream().rx_ended() && lease->stream().rx_peek().empty();
   if (!usable || pool.idle_limit == 0 || core_.draining) {
     // Nothing is owed to either side any more. Where the backend has not closed first, a reset spares this side a TIME_WAIT, which would
     // hold one of its few ports; so does HAProxy.

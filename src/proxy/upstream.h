@@ -37,7 +37,7 @@ class UpstreamConnection final : public tcp::StreamHandler {
 
   void on_stream(tcp::StreamEvents events) noexcept override;
 
-  [[nodiscard]] tcp::Conn& stream() noexcept { return *conn_; }  // not when closed()
+  [[nodiscard]] tcp::Conn& stream() noexcept { return *conn_; }  // when closed(): only to read what came before
   void consume(std::size_t bytes) noexcept;                      // of what stream().rx_peek() gave
   [[nodiscard]] telemetry::EntityCounters& counters() noexcept;  // this proxy's, of the backend
   [[nodiscard]] http::ResponseParser& parser() noexcept { return parser_; }
@@ -49,6 +49,8 @@ class UpstreamConnection final : public tcp::StreamHandler {
   [[nodiscard]] Pool& pool() noexcept { return pool_; }
   // Who hears of events from now on, as events::upstream() bits.
   void set_port(EventPort* port) noexcept { port_ = port; }
+  // A part of the request was not written: no other may follow it here.
+  void set_spent() noexcept { spent_ = true; }
 
  private:
   friend class UpstreamPools;
@@ -61,6 +63,7 @@ class UpstreamConnection final : public tcp::StreamHandler {
   bool connected_ = false;
   bool closed_ = false;
   bool reused_ = false;
+  bool spent_ = false;
   tcp::StreamError error_ = tcp::StreamError::kNone;
   http::ResponseParser parser_;
   Timer idle_timer_;

@@ -95,7 +95,11 @@ Task<UpstreamCall::Outcome> UpstreamCall::exchange_heads() {
   send_head();
   std::uint64_t seen = ~std::uint64_t{0};
   for (;;) {
-    if (lease_->closed()) co_return on_broken();
+    if (lease_->closed()) {
+      // A backend that refuses a body answers, closes and resets in one breath: what it said before counts.
+      const Outcome last = read_head();
+      co_return last == Outcome::kWait ? on_broken() : last;
+    }
     if (!pump_request()) co_return fail(failure_);
     const Outcome outcome = read_head();
     if (outcome != Outcome::kWait) co_return outcome;
@@ -236,7 +240,6 @@ bool UpstreamCall::pump_request() {
 UpstreamCall::Relay UpstreamCall::pump_response() {
   if (!x_.out().flush()) return Relay::kNoRoom;
   while (const std::size_t room = x_.out().room()) {
-    if (lease_->closed()) return Relay::kBroken;
     tcp::Stream& stream = lease_->stream();
     const auto available = stream.rx_peek();
     const auto input = available.first(std::min(available.size(), room));
@@ -247,7 +250,7 @@ UpstreamCall::Relay UpstreamCall::pump_response() {
     if (step.step == http::Step::kEnd) return Relay::kEnd;
     if (step.step == http::Step::kError) return Relay::kBroken;
     if (step.step == http::Step::kNeedMore && input.empty()) {
-      if (!stream.rx_ended()) return Relay::kWait;
+      if (!stream.rx_ended()) return lease_->closed() ? Relay::kBroken : Relay::kWait;
       return lease_->parser().finish().step == http::Step::kEnd ? Relay::kEnd : Relay::kBroken;
     }
   }
@@ -280,6 +283,11 @@ Task<> UpstreamCall::relay() {
     if (state == Relay::kEnd) x_.end_body();
   }
   finish();
+}
+
+UpstreamLease UpstreamCall::take_connection() noexcept {
+  if (!body_sent_ || out_.waiting()) lease_->set_spent();  // the backend answered before it had the whole request
+  return std::move(lease_);
 }
 
 void UpstreamCall::finish() noexcept {

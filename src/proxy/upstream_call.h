@@ -34,7 +34,7 @@ class UpstreamCall {
   // at once stands corked behind the head; it uncorks.
   [[nodiscard]] Task<> relay();
   // After open(). The connection, with the rest of the response in it, goes to somebody else.
-  [[nodiscard]] UpstreamLease take_connection() noexcept { return std::move(lease_); }
+  [[nodiscard]] UpstreamLease take_connection() noexcept;
   // After open(). Reads the end of a response without a body and keeps the connection if it may be kept.
   void finish() noexcept;
 

@@ -140,10 +140,11 @@ class Store {
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
-  // scheme|host[:port]|path?query in `text`, which must live as long as the key is used. The port only when it is not
-  // the scheme's.
+  // [scope|]scheme|host[:port]|path?query in `text`, which must live as long as the key is used. The port only when it is
+  // not the scheme's. `scope` names where answers come from: what one service stored is no answer for another, since a client
+  // may send any Host to any service.
   [[nodiscard]] Key make_key(std::string& text, bool https, std::string_view host, std::uint16_t port,
-                             std::string_view target) const;
+                             std::string_view target, std::string_view scope = {}) const;
 
   [[nodiscard]] Lookup lookup(const LookupRequest& request, Waiter& waiter);
   // Forgets every variant; fetches that are running are served but not kept (RFC 9111 section 4.4, PURGE).
