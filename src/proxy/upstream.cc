@@ -118,8 +118,16 @@ UpstreamLease UpstreamPools::take_idle(Pool& pool, lb::BackendId backend, EventP
   return nullptr;
 }
 
+// `upstream.source` in turn, where it names some; else the address of the interface on the way.
+std::optional<net::IpAddress> UpstreamPools::source_for(const net::IpAddress& remote) noexcept {
+  const lb::Snapshot& snapshot = *core_.snapshot;
+  const auto& named = remote.is_v4() ? snapshot.upstream_sources4 : snapshot.upstream_sources6;
+  if (named.empty()) return core_.source_for(remote);
+  return snapshot.sources[named[next_source_++ % named.size()]];
+}
+
 std::optional<net::Endpoint> UpstreamPools::local_for(const net::Endpoint& remote, ConnectOutcome& outcome) noexcept {
-  const std::optional<net::IpAddress> source = core_.source_for(remote.address);
+  const std::optional<net::IpAddress> source = source_for(remote.address);
   if (!source) {
     outcome = ConnectOutcome::kNoRoute;
     return std::nullopt;
@@ -129,6 +137,7 @@ std::optional<net::Endpoint> UpstreamPools::local_for(const net::Endpoint& remot
   for (std::size_t tried = 0; tried < std::min<std::size_t>(block.count, kPortTries); ++tried) {
     next_port_ = (next_port_ + 1) % block.count;
     local.port = static_cast<std::uint16_t>(block.first + next_port_);
+    if (core_.snapshot->find_listener(local.address, local.port, net::IpProto::kTcp) != nullptr) continue;
     if (core_.stack.is_free(local, remote)) return local;
   }
   core_.counters.upstream_ports_exhausted.add();

@@ -114,10 +114,12 @@ class UpstreamPools {
   friend class UpstreamConnection;
   static constexpr std::size_t kPortTries = 4096;  // ports looked at before a connection is refused for want of one
   void drop_idle(UpstreamConnection& connection) noexcept;
+  [[nodiscard]] std::optional<net::IpAddress> source_for(const net::IpAddress& remote) noexcept;
 
   Core& core_;
   std::vector<std::unique_ptr<Pool>> pools_;
-  std::uint32_t next_port_ = 0;  // offset in this proxy's block
+  std::uint32_t next_port_ = 0;    // offset in this proxy's block
+  std::uint32_t next_source_ = 0;  // of those that `upstream.source` names
 };
 
 }  // namespace sluice::proxy

@@ -1,6 +1,7 @@
 // The side of the backends: choosing, keeping connections, trying again, timeouts, exhaustion, health.
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "sluice/net/parse.h"
 #include "world.h"
 
 namespace sluice::proxy::test {
@@ -61,6 +62,41 @@ TEST(Upstream, NoRouteIs502) {
   World world(one_service(kToWeb));
   world.source.reset();
   EXPECT_EQ(world.get("/").status(), 502);
+}
+
+// The source of the first packet towards the backends.
+std::optional<net::Endpoint> first_source(World& world) {
+  std::optional<net::Endpoint> source;
+  world.network.lose = [&source](std::span<const std::uint8_t> bytes) {
+    const net::Parsed packet = net::parse_ip(bytes);
+    if (!source && packet.dst_port == 8080) source = net::Endpoint{packet.src, packet.src_port};
+    return false;
+  };
+  EXPECT_EQ(world.get("/").status(), 200);
+  return source;
+}
+
+TEST(Upstream, LocalPortsOnWhichAServiceListensArePassedOver) {
+  World first(one_service(kToWeb));
+  first.origin();
+  const std::uint16_t port = first_source(first)->port;
+  // The same choices, but a service stands in the way.
+  const std::string pools = "  web: { backends: [ { name: web1, address: 192.0.2.11, port: 8080 } ] }\n";
+  World second(yaml(pools, "  site: { listen: [198.51.100.10:80, \"192.0.2.1:" + std::to_string(port) +
+                               "\"], proxy: { routes: { pool: web } } }\n"));
+  second.origin();
+  EXPECT_EQ(first_source(second)->text(), "192.0.2.1:" + std::to_string(port + 1));
+}
+
+TEST(Upstream, ConnectionsLeaveFromTheNamedSources) {
+  const std::string pools = "  web: { backends: [ { name: web1, address: 192.0.2.11, port: 8080 } ] }\n";
+  World world(yaml(pools, "  site: { listen: 198.51.100.10:80, proxy: { routes: { pool: web } } }\n",
+                   "upstream: { source: 192.0.2.9 }\n"));
+  world.origin();
+  world.network.attach(ip("192.0.2.9"), [&world](std::span<const std::uint8_t> packet) {
+    world.proxy().receive(packet, {}, world.now);
+  });
+  EXPECT_EQ(first_source(world)->address, ip("192.0.2.9"));
 }
 
 struct AnswerCase {
