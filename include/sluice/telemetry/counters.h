@@ -66,7 +66,7 @@ struct alignas(64) WorkerCounters {
   Counter icmp_echo;
   Counter rst_sent, unreachable_sent, time_exceeded_sent;
   Counter flows_created, flows_expired, flows_closed;
-  Gauge flows;  // entries in this worker's table
+  Gauge flows;           // entries in this worker's table
   Gauge tcp_flows_open;  // of those, TCP flows that have not ended: what a drain waits for
   Gauge flow_capacity;
   Gauge nat_ports_used;
