@@ -10,7 +10,7 @@
 
 #include <gtest/gtest.h>
 
-#include "packets.h"
+#include "../../support/packets.h"
 #include "sluice/config/load.h"
 #include "sluice/dataplane/assembly.h"
 #include "sluice/dataplane/memory_device.h"
