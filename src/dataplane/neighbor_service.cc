@@ -130,6 +130,7 @@ void NeighborService::learn(InterfaceId interface, const net::IpAddress& address
     if (!may_add) return;
     slot = add(interface, address);
     if (slot == Neighbors::kNone) return;  // the table is full of others
+    (void)neighbors_.take_used(slot);      // nobody has sent to it yet
   }
   if (neighbors_.view(slot).state == NeighborState::kStatic) return;
   neighbors_.set(slot, NeighborState::kReachable, mac);
@@ -141,11 +142,12 @@ void NeighborService::learn(InterfaceId interface, const net::IpAddress& address
 std::size_t NeighborService::add(InterfaceId interface, const net::IpAddress& address) noexcept {
   std::size_t slot = neighbors_.insert(interface, address);
   if (slot == Neighbors::kNone) {
-    // An outsider who writes many on-link addresses as sources fills the table with neighbours that do not answer.
-    const std::size_t silent = neighbors_.unanswered_near(interface, address);
-    if (silent == Neighbors::kNone) return silent;
-    drop_pending(silent, Drop::kNeighborPending);
-    remove(silent);
+    // An outsider who writes many on-link addresses as sources fills the table with neighbours that do not answer; a
+    // host of the link that asks for us under many names, with neighbours that nobody sends to.
+    const std::size_t victim = neighbors_.expendable_near(interface, address);
+    if (victim == Neighbors::kNone) return victim;
+    drop_pending(victim, Drop::kNeighborPending);
+    remove(victim);
     slot = neighbors_.insert(interface, address);
   }
   Entry& entry = entries_[slot];

@@ -105,16 +105,19 @@ std::size_t Neighbors::insert(InterfaceId interface, const net::IpAddress& addre
   return kNone;
 }
 
-std::size_t Neighbors::unanswered_near(InterfaceId interface, const net::IpAddress& address) const noexcept {
+std::size_t Neighbors::expendable_near(InterfaceId interface, const net::IpAddress& address) const noexcept {
   const std::size_t home = home_of(interface, Key(address).address);
-  std::size_t found = kNone;
+  std::size_t unused = kNone, unanswered = kNone;
   for (std::size_t probe = 0; probe < kMaxProbes; ++probe) {
     const std::size_t at = (home + probe) & mask_;
     const NeighborState state = view(at).state;
     if (state == NeighborState::kFailed) return at;
-    if (state == NeighborState::kIncomplete && found == kNone) found = at;
+    if (state == NeighborState::kReachable && unused == kNone && slots_[at].used.load(std::memory_order_relaxed) == 0) {
+      unused = at;
+    }
+    if (state == NeighborState::kIncomplete && unanswered == kNone) unanswered = at;
   }
-  return found;
+  return unused != kNone ? unused : unanswered;
 }
 
 void Neighbors::set(std::size_t slot, NeighborState state, const net::MacAddress& mac) noexcept {

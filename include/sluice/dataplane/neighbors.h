@@ -48,8 +48,9 @@ class Neighbors {
   // The writer alone.
   [[nodiscard]] std::size_t slot_of(InterfaceId interface, const net::IpAddress& address) const noexcept;
   std::size_t insert(InterfaceId interface, const net::IpAddress& address) noexcept;  // kIncomplete; kNone: full
-  // Where insert() gave kNone: an entry in its way that has no answer, one given up before one still asked for.
-  [[nodiscard]] std::size_t unanswered_near(InterfaceId interface, const net::IpAddress& address) const noexcept;
+  // Where insert() gave kNone: the entry in its way that is missed least: one given up, then one that was learnt and that
+  // nobody has sent to, then one still asked for. kNone: all are in use.
+  [[nodiscard]] std::size_t expendable_near(InterfaceId interface, const net::IpAddress& address) const noexcept;
   void set(std::size_t slot, NeighborState state, const net::MacAddress& mac) noexcept;
   void erase(std::size_t slot) noexcept;
   [[nodiscard]] NeighborView view(std::size_t slot) const noexcept;

@@ -54,15 +54,17 @@ TEST(Neighbors, KnowsWhoGivesWayWhenItIsFull) {
   Neighbors table(64);
   std::uint32_t host = 0xc0000200;
   while (table.insert(0, ip4(host)) != Neighbors::kNone) ++host;
-  const std::size_t asked = table.unanswered_near(0, ip4(host));
+  const std::size_t asked = table.expendable_near(0, ip4(host));
   ASSERT_NE(asked, Neighbors::kNone);
   EXPECT_EQ(table.view(asked).state, NeighborState::kIncomplete);
   for (std::uint32_t i = 0xc0000200; i < host; ++i) {
     table.set(table.slot_of(0, ip4(i)), NeighborState::kReachable, mac(1));
   }
-  EXPECT_EQ(table.unanswered_near(0, ip4(host)), Neighbors::kNone);  // who answered stays
+  EXPECT_EQ(table.expendable_near(0, ip4(host)), Neighbors::kNone);  // who answered stays
+  (void)table.take_used(asked);
+  EXPECT_EQ(table.expendable_near(0, ip4(host)), asked);  // but for one that nobody has sent to
   table.set(asked, NeighborState::kFailed, {});
-  EXPECT_EQ(table.unanswered_near(0, ip4(host)), asked);
+  EXPECT_EQ(table.expendable_near(0, ip4(host)), asked);
   table.erase(asked);
   EXPECT_EQ(table.insert(0, ip4(host)), asked);
 }

@@ -1,6 +1,7 @@
 // The worker from burst to burst: who owns a packet, what is refused and why, and that no mbuf is lost on any way.
 #include "sluice/dataplane/worker.h"
 
+#include <algorithm>
 #include <set>
 
 #include <fmt/format.h>
@@ -396,6 +397,29 @@ services: { web: { listen: "203.0.113.10:80", forward: { mode: nat, pool: web } 
     EXPECT_EQ(asked[0][13], 0x06);  // ARP
     ASSERT_LE(lab.pool().in_use(), 1024u);
   }
+}
+
+TEST(Worker, AFloodOfMadeUpNeighboursKeepsNobodyOut) {
+  Lab lab(simple_config("workers: [0], proxies: [0], flows: 1024"));
+  const auto own = net::IpAddress::parse("2001:db8:1::2")->bytes();
+  const Bytes link_layer = {1, 1, 2, 0, 0, 0, 0, 99};  // option: the source's link-layer address
+  Bytes body(own.begin(), own.end());
+  body.insert(body.end(), link_layer.begin(), link_layer.end());
+  for (unsigned i = 0; i < 20'000; ++i) {
+    const std::string from = fmt::format("2001:db8:1::{:x}:{:x}", 1 + i / 1000, 1 + i % 1000);
+    ASSERT_EQ(lab.exchange(from_client(ip6(from.c_str(), "2001:db8:1::2").ttl(255).icmp(135, 0, 0, body))).size(), 1u);
+  }
+  // Whom we send to is asked for, whatever the flood has filled.
+  for (unsigned host = 0; host < 64; ++host) {
+    const std::string to = fmt::format("2001:db8:1::aaaa:{:x}", host + 1);
+    const Bytes packet = ip6("2001:db8:1::2", to.c_str()).tcp(80, 9).ip_packet();
+    tcp::PacketSink& sink = lab.assembly().sink(0);
+    std::ranges::copy(packet, sink.reserve(packet.size()).begin());
+    sink.commit(packet.size());
+    lab.run();
+    EXPECT_EQ(lab.sent().size(), 1u) << to;  // a solicitation
+  }
+  EXPECT_EQ(lab.drops(), 0u);
 }
 
 TEST(Worker, WhatTheDeviceRefusesIsCountedOnceTheBacklogIsFull) {
