@@ -2,6 +2,7 @@
 
 #include <bit>
 
+#include "sluice/base/mix.h"
 #include "sluice/dataplane/worker.h"
 
 namespace sluice::dataplane {
@@ -18,11 +19,6 @@ bool has_ports(net::IpProto proto) noexcept { return proto == net::IpProto::kTcp
 // section 3.3.6), or each of those that hear it would do so.
 bool to_group(std::span<const std::uint8_t> frame) noexcept {
   return net::header_at<net::EthernetHeader>(frame, 0).dst.is_multicast();
-}
-
-std::uint64_t mix(std::uint64_t a, std::uint64_t b) noexcept {
-  const auto product = static_cast<unsigned __int128>(a) * b;
-  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 #include <bit>
 #include <cstring>
 
+#include "sluice/base/mix.h"
+
 namespace sluice::dataplane {
 namespace {
 
@@ -41,10 +43,6 @@ Neighbors::Neighbors(std::size_t capacity)
 
 std::size_t Neighbors::home_of(InterfaceId interface, const std::uint64_t (&address)[2]) const noexcept {
   // Folded 128-bit products: every bit of an address, wherever it stands, reaches every bit of the hash.
-  const auto mix = [](std::uint64_t a, std::uint64_t b) {
-    const auto product = static_cast<unsigned __int128>(a) * b;
-    return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
-  };
   const std::uint64_t low = address[1] ^ 0x9e3779b97f4a7c15u;
   return mix(mix(address[0] ^ 0xbf58476d1ce4e5b9u ^ interface, low), 0xd6e8feb86659fd93u) & mask_;
 }

@@ -75,7 +75,7 @@ TEST_P(PollLoopRuns, OnAThreadUntilStoppedAndLetsMemoryBeReclaimed) {
   EXPECT_TRUE(qsbr_.passed(qsbr_.start()));  // it has gone
 }
 INSTANTIATE_TEST_SUITE_P(Modes, PollLoopRuns, ::testing::Values(config::PollMode::kBusy, config::PollMode::kAdaptive),
-                         [](const auto& info) { return info.index == 0 ? "busy" : "adaptive"; });
+                         [](const auto& test) { return test.index == 0 ? "busy" : "adaptive"; });
 
 }  // namespace
 }  // namespace sluice::dataplane

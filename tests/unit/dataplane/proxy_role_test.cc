@@ -140,7 +140,7 @@ TEST_P(ProxyPath, AReservationThatIsNotUsedIsNotLost) {
 INSTANTIATE_TEST_SUITE_P(Places, ProxyPath,
                          ::testing::Values("workers: [0], proxies: [0, 0]", "workers: [0], proxies: [1, 1]",
                                            "workers: [0, 1], proxies: [0, 1]"),
-                         [](const auto& info) { return "case" + std::to_string(info.index); });
+                         [](const auto& test) { return "case" + std::to_string(test.index); });
 
 TEST(ProxySink, GivesNoRoomWhenThePoolIsEmpty) {
   Lab lab(proxy_config("workers: [0], proxies: [0]"), {.mbufs = 64});

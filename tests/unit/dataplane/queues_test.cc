@@ -13,6 +13,8 @@ namespace {
 
 using telemetry::Drop;
 
+constexpr net::MacAddress kMac{{2, 0, 0, 0, 0, 1}};
+
 class Queues : public ::testing::Test {
  protected:
   ~Queues() override { EXPECT_EQ(pool_.in_use(), 0u); }
@@ -53,7 +55,7 @@ TEST_F(Queues, AFullInboxIsCountedAndFreesWhatItCannotTake) {
 }
 
 TEST_F(Queues, TxSendsWhatIsQueued) {
-  MemoryDevice device({{2, 0, 0, 0, 0, 1}});
+  MemoryDevice device(kMac);
   Tx tx({{.device = &device}}, drops_);
   for (int i = 0; i < 40; ++i) tx.queue(0, packet());
   EXPECT_TRUE(tx.flush());
@@ -62,7 +64,7 @@ TEST_F(Queues, TxSendsWhatIsQueued) {
 }
 
 TEST_F(Queues, TxKeepsWhatTheDeviceRefusesAndCountsWhatIsTooMuch) {
-  MemoryDevice device({{2, 0, 0, 0, 0, 1}});
+  MemoryDevice device(kMac);
   device.refuse_sends_after(10);
   Tx tx({{.device = &device}}, drops_);
   for (std::size_t i = 0; i < Tx::kBacklog + 20; ++i) tx.queue(0, packet());
@@ -75,7 +77,7 @@ TEST_F(Queues, TxKeepsWhatTheDeviceRefusesAndCountsWhatIsTooMuch) {
 }
 
 TEST_F(Queues, ACpuWithoutAQueueSendsThroughOneThatHasIt) {
-  MemoryDevice device({{2, 0, 0, 0, 0, 1}});
+  MemoryDevice device(kMac);
   dpdk::MbufRing ring = *dpdk::MbufRing::create("tx", 64);
   Tx without({{.to_owner = &ring}}, drops_);
   Tx owner({{.device = &device, .from_others = &ring}}, drops_);
@@ -88,7 +90,7 @@ TEST_F(Queues, ACpuWithoutAQueueSendsThroughOneThatHasIt) {
 
 TEST_F(Queues, ChainedPacketsAreMadeOnePieceForADeviceThatNeedsIt) {
   for (const bool takes_chains : {false, true}) {
-    MemoryDevice device({{2, 0, 0, 0, 0, 1}});
+    MemoryDevice device(kMac);
     Tx tx({{.device = &device, .multi_segment = takes_chains}}, drops_);
     rte_mbuf* head = packet(100);
     rte_pktmbuf_chain(head, packet(50));

@@ -48,7 +48,7 @@ TEST_P(RoutesFind, TakesTheLongestPrefix) {
   EXPECT_EQ(route->gateway, address(GetParam().gateway));
 }
 INSTANTIATE_TEST_SUITE_P(Destinations, RoutesFind, ::testing::ValuesIn(kRows),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& test) { return std::string(test.param.name); });
 
 TEST(Routes, AnIp6DefaultIsNoWayToIp4) {
   Routes routes;

@@ -243,7 +243,7 @@ TEST_P(WorkerOwners, AFlowHasOneOwner) {
 INSTANTIATE_TEST_SUITE_P(Places, WorkerOwners,
                          ::testing::Values("workers: [0]", "workers: [0, 0]", "workers: [0, 1]",
                                            "workers: [0, 1, 1, 2]"),
-                         [](const auto& info) { return "case" + std::to_string(info.index); });
+                         [](const auto& test) { return "case" + std::to_string(test.index); });
 
 TEST(Worker, AFullInboxOfTheOwnerIsCounted) {
   Lab lab(simple_config("workers: [0, 1], flows: 1024"), {.mbufs = 8191});

@@ -33,7 +33,7 @@ const PciCase kPciCases[] = {
 class IsPci : public ::testing::TestWithParam<PciCase> {};
 TEST_P(IsPci, TellsAddressesFromVdevs) { EXPECT_EQ(is_pci_device(GetParam().device), GetParam().pci); }
 INSTANTIATE_TEST_SUITE_P(Devices, IsPci, ::testing::ValuesIn(kPciCases),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& test) { return std::string(test.param.name); });
 
 TEST(EalArguments, OrdinaryMemoryAndVdevsTouchNeitherFilesNorPci) {
   const EalOptions options{.main_cpu = 3,

@@ -44,7 +44,7 @@ TEST_P(PcapRead, Reads) {
   EXPECT_EQ(std::string((*packets)[1].bytes.begin(), (*packets)[1].bytes.end()), "abc");
 }
 INSTANTIATE_TEST_SUITE_P(Formats, PcapRead, ::testing::ValuesIn(kReadCases),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& test) { return std::string(test.param.name); });
 
 struct BadCase {
   const char* name;
@@ -69,7 +69,7 @@ TEST_P(PcapRefuse, NamesFileAndReason) {
   EXPECT_NE(packets.error().message.find(path_), std::string::npos) << packets.error().message;
 }
 INSTANTIATE_TEST_SUITE_P(Files, PcapRefuse, ::testing::ValuesIn(kBadCases),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& test) { return std::string(test.param.name); });
 
 TEST_F(PcapFile, WhatWasWrittenIsRead) {
   Result<PcapWriter> writer = PcapWriter::create(path_);

@@ -84,7 +84,7 @@ TEST_P(PortRefuse, NamesTheDeviceAndTheReason) {
   EXPECT_NE(port.error().message.find(GetParam().says), std::string::npos) << port.error().message;
 }
 INSTANTIATE_TEST_SUITE_P(Devices, PortRefuse, ::testing::ValuesIn(kRefuseCases),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& test) { return std::string(test.param.name); });
 
 }  // namespace
 }  // namespace sluice::dpdk
