@@ -93,7 +93,7 @@ TEST_P(Directives, Parsed) {
   EXPECT_EQ(describe(parse_cache_control(headers)), GetParam().want);
 }
 INSTANTIATE_TEST_SUITE_P(Rows, Directives, testing::ValuesIn(kDirectives),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& row) { return row.param.name; });
 
 // --- what may be stored, and for how long ---
 
@@ -183,7 +183,7 @@ TEST_P(Judged, StoredOrNot) {
   EXPECT_EQ(policy.not_stored, GetParam().not_stored) << name(policy.not_stored);
   EXPECT_EQ(policy.lifetime, GetParam().lifetime);
 }
-INSTANTIATE_TEST_SUITE_P(Rows, Judged, testing::ValuesIn(kJudged), [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Rows, Judged, testing::ValuesIn(kJudged), [](const auto& row) { return row.param.name; });
 
 TEST(InitialAge, IsTheLargerOfWhatDateAndAgeSay) {
   struct Row {

@@ -134,7 +134,7 @@ TEST_P(RequestAccepted, HoweverItIsCut) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Rows, RequestAccepted, testing::ValuesIn(kAccepted),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& row) { return row.param.name; });
 
 TEST(RequestParser, ConsumesExactlyOneMessage) {
   const std::string_view input = "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\n";

@@ -279,7 +279,7 @@ TEST_P(RequestRefusal, HoweverItIsCut) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Rows, RequestRefusal, testing::ValuesIn(kRefusals),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& row) { return row.param.name; });
 
 // Every byte that is not in the grammar, in each place of a head.
 TEST(RequestRefusal, EveryForeignByteInEveryPlace) {

@@ -148,8 +148,7 @@ TEST_P(Response, HoweverItIsCut) {
   for (std::uint32_t seed = 1; seed <= 20; ++seed) parsed(at_random(row.input.size(), seed), "at random");
 }
 
-INSTANTIATE_TEST_SUITE_P(Rows, Response, testing::ValuesIn(kResponses),
-                         [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Rows, Response, testing::ValuesIn(kResponses), [](const auto& row) { return row.param.name; });
 
 TEST(ResponseParser, StaysAtTheEndOfItsMessage) {
   const std::string_view input = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhiHTTP/1.1 200 OK\r\n";

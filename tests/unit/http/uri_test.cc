@@ -68,7 +68,7 @@ TEST_P(Path, Normalised) {
     EXPECT_EQ(normalise_path(row.path, nullptr), row.path);
   }
 }
-INSTANTIATE_TEST_SUITE_P(Rows, Path, testing::ValuesIn(kPaths), [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Rows, Path, testing::ValuesIn(kPaths), [](const auto& row) { return row.param.name; });
 
 // Whatever is made of '/', '.', 'a' and their encodings: no result has a dot segment, an empty segment, or no slash at its front.
 TEST(Path, NeverHoldsADotSegment) {
