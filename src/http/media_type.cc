@@ -98,7 +98,8 @@ std::string_view media_type(std::string_view path) noexcept {
   if (dot == std::string_view::npos) return kUnknown;
   const std::string_view extension = file.substr(dot + 1);
   if (extension.size() > kLongestExtension) return kUnknown;
-  char lower[kLongestExtension];
+  char lower[16];  // of a vector's width: g++ 12 writes so many at once, and warns where there is less room
+  static_assert(kLongestExtension <= sizeof(lower));
   std::ranges::transform(extension, lower,
                          [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; });
   const std::string_view key(lower, extension.size());

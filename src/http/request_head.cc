@@ -41,8 +41,10 @@ Refusal read_framing(RequestHead& head) noexcept {
     // A list. Whatever comes before a final "chunked" is a coding that we do not know; anything else has no known end.
     std::string_view last;
     std::size_t chunked_seen = 0;
-    for (ListCursor list(coding); const auto element = list.next(); last = *element) {
+    ListCursor list(coding);
+    while (const auto element = list.next()) {
       chunked_seen += static_cast<std::size_t>(equals_ignore_case(*element, "chunked"));
+      last = *element;
     }
     if (chunked_seen != 1 || !equals_ignore_case(last, "chunked"))
       return {400, "chunked is not the final transfer coding"};

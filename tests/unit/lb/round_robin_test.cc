@@ -31,7 +31,8 @@ TEST(RoundRobinTable, OrderOfTurns) {
       backends.push_back({static_cast<BackendIndex>(i), row.weights[i]});
     }
     std::string order;
-    for (const BackendIndex backend : RoundRobinTable(backends).turns()) order += std::to_string(backend);
+    const RoundRobinTable table(backends);
+    for (const BackendIndex backend : table.turns()) order += std::to_string(backend);
     EXPECT_EQ(order, row.order) << row.name;
   }
 }

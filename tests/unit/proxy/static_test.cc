@@ -81,7 +81,9 @@ TEST_P(Files, AreAnswered) {
   for (int again = 0; again < 2; ++again) {  // from disk, then from memory
     const Message answer = world.get(row.target, row.headers, row.method);
     EXPECT_EQ(answer.status(), row.status);
-    if (row.body != "*") EXPECT_EQ(answer.body, row.body);
+    if (row.body != "*") {
+      EXPECT_EQ(answer.body, row.body);
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 // The ipsec-mb provider against OpenSSL's own AES-GCM: same key, nonce, AAD and text in, same bytes out, however they are cut.
 #include <algorithm>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -241,7 +242,7 @@ TEST_F(MbGcmTest, ReadsAndIsReadByTheDefaultProviderInTls12Records) {
     ASSERT_EQ(EVP_DecryptInit_ex2(in.get(), opening.get(), key.data(), nullptr, nullptr), 1);
     ASSERT_EQ(EVP_CIPHER_CTX_ctrl(out.get(), EVP_CTRL_AEAD_SET_IV_FIXED, 4, fixed.data()), 1);
     ASSERT_EQ(EVP_CIPHER_CTX_ctrl(in.get(), EVP_CTRL_AEAD_SET_IV_FIXED, 4, fixed.data()), 1);
-    std::vector<Bytes> nonces;
+    std::set<std::string> nonces;  // the explicit part, 8 bytes
     for (std::uint8_t sequence = 0; sequence < 50; ++sequence) {
       const std::size_t bytes = random.below(2000);
       Bytes text(bytes);
@@ -268,15 +269,13 @@ TEST_F(MbGcmTest, ReadsAndIsReadByTheDefaultProviderInTls12Records) {
       int got = 0;
       ASSERT_EQ(EVP_CipherUpdate(out.get(), record.data(), &got, record.data(), static_cast<int>(record.size())), 1);
       ASSERT_EQ(got, static_cast<int>(record.size()));
-      nonces.emplace_back(record.begin(), record.begin() + 8);
+      EXPECT_TRUE(nonces.emplace(record.begin(), record.begin() + 8).second) << "a nonce was used twice";
       aad = aad_for(record.size());
       ASSERT_EQ(EVP_CIPHER_CTX_ctrl(in.get(), EVP_CTRL_AEAD_TLS1_AAD, 13, aad.data()), 16);
       ASSERT_EQ(EVP_CipherUpdate(in.get(), record.data(), &got, record.data(), static_cast<int>(record.size())), 1);
       ASSERT_EQ(got, static_cast<int>(bytes));
       ASSERT_EQ(Bytes(record.begin() + 8, record.begin() + 8 + static_cast<std::ptrdiff_t>(bytes)), text);
     }
-    std::ranges::sort(nonces);
-    EXPECT_EQ(std::ranges::adjacent_find(nonces), nonces.end()) << "a nonce was used twice";
   }
 }
 
