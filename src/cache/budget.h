@@ -1,5 +1,6 @@
 // What the store may use, counted in bytes as they are allocated and given back as they are freed.
-// Threading: any thread. Ownership: lives in the store, which outlives whatever was charged.
+// Threading: any thread.
+// Ownership: lives in the store, which outlives whatever was charged.
 #pragma once
 
 #include <array>

@@ -1,9 +1,11 @@
 // Which object goes when room is needed: S3-FIFO, two queues and a memory of what left the small one too early.
-// Threading: the owner's lock. Ownership: entries belong to the shard; the queue links them.
+// Threading: the owner's lock.
+// Ownership: entries belong to the shard; the queue links them.
 // Units:     bytes.
-// Spec:      Yang, Zhang, Qiu, Yue, Vinayak, "FIFO queues are all you need for cache eviction", SOSP 2023: new objects enter a small queue
-//            (10 % of the bytes); those asked for again move to the main queue, the others leave and are remembered by their key's hash;
-//            one that returns while it is remembered enters the main queue, where each request earns it another round, up to three.
+// Spec:      Yang, Zhang, Qiu, Yue, Vinayak, "FIFO queues are all you need for cache eviction", SOSP 2023: new objects
+//            enter a small queue (10 % of the bytes); those asked for again move to the main queue, the others leave
+//            and are remembered by their key's hash; one that returns while it is remembered enters the main queue,
+//            where each request earns it another round, up to three.
 #pragma once
 
 #include <array>

@@ -1,6 +1,6 @@
 // DPDK's log, line by line: to our log at debug level, and the last warnings and errors kept, so that "cannot open
-// port" can say why in the driver's own words. Threading: DPDK may log from any thread; the kept lines are under a
-// mutex. Installed once, by Eal::start().
+// port" can say why in the driver's own words.
+// Threading: DPDK may log from any thread; the kept lines are under a mutex. Installed once, by Eal::start().
 #pragma once
 
 #include <string>

@@ -1,5 +1,6 @@
 // Sets of bytes, as tables.
-// Threading: constants. Spec: RFC 9110 section 5.6.2 (token), RFC 3986 section 2.
+// Threading: constants.
+// Spec:      RFC 9110 section 5.6.2 (token), RFC 3986 section 2.
 #pragma once
 
 #include <array>

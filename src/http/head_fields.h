@@ -1,5 +1,6 @@
 // Splits the bytes of a complete head into fields: llhttp first, then what llhttp lets pass.
-// Threading: pure. Ownership: the fields are views into the buffer.
+// Threading: pure.
+// Ownership: the fields are views into the buffer.
 // Spec:      RFC 9112 sections 2.2 and 5.
 #pragma once
 

@@ -1,5 +1,6 @@
 // The validator: turns the bytes of a complete request head into a RequestHead, or refuses it.
-// Threading: pure. Ownership: the head's views lie in the buffer (and in the scratch room behind its bytes).
+// Threading: pure.
+// Ownership: the head's views lie in the buffer (and in the scratch room behind its bytes).
 // Spec:      RFC 9112 sections 3.2 (targets, Host), 6 (framing), 9.3 (persistence).
 #pragma once
 

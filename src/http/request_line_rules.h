@@ -1,5 +1,7 @@
-// The request line: judged as soon as its bytes arrive, so that what is no HTTP is refused before a whole head is waited for.
-// Threading: pure. Spec: RFC 9112 section 3.
+// The request line: judged as soon as its bytes arrive, so that what is no HTTP is refused before a whole head is
+// waited for.
+// Threading: pure.
+// Spec:      RFC 9112 section 3.
 #pragma once
 
 #include <cstdint>

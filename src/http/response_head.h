@@ -1,5 +1,6 @@
 // Turns the bytes of a complete response head into a ResponseHead, or refuses it (always 502 towards the client).
-// Threading: pure. Ownership: the head's views lie in the buffer.
+// Threading: pure.
+// Ownership: the head's views lie in the buffer.
 // Spec:      RFC 9112 sections 4 (status line), 6.3 (length of the body), 9.3 (persistence).
 #pragma once
 

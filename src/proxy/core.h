@@ -1,5 +1,6 @@
 // What all parts of one proxy share: its time, timers, ready coroutines, TCP stack, pools and counters.
-// Threading: the proxy's thread alone. Ownership: Proxy::Impl owns it; everything that refers to it dies before it.
+// Threading: the proxy's thread alone.
+// Ownership: Proxy::Impl owns it; everything that refers to it dies before it.
 #pragma once
 
 #include <cstdint>

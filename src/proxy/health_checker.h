@@ -1,8 +1,10 @@
-// Active health checks of the backends that fall to this proxy: backend i is checked by proxy i % proxies, whatever kind of service
-// its pool is for. Results go to the HealthBoard, from where control builds the next snapshot.
-// Threading: the proxy's thread. Ownership: one coroutine a backend, for as long as the proxy lives.
-// Rules:     the first success brings a backend up at once; after that `rise` successes in a row bring it up and `fall` failures in a
-//            row take it down. The first check starts at a random moment within the interval or kFirstWithin, whichever is shorter.
+// Active health checks of the backends that fall to this proxy: backend i is checked by proxy i % proxies, whatever
+// kind of service its pool is for. Results go to the HealthBoard, from where control builds the next snapshot.
+// Threading: the proxy's thread.
+// Ownership: one coroutine a backend, for as long as the proxy lives.
+// Rules:     the first success brings a backend up at once; after that `rise` successes in a row bring it up and `fall`
+//            failures in a row take it down. The first check starts at a random moment within the interval or
+//            kFirstWithin, whichever is shorter.
 // Spec:      the HTTP check is HAProxy's `option httpchk`: METHOD path HTTP/1.0 and a Host.
 #pragma once
 

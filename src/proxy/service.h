@@ -1,5 +1,6 @@
 // One `proxy:` service as this proxy runs it.
-// Threading: the proxy's thread. Ownership: Proxy::Impl; refers to the configuration.
+// Threading: the proxy's thread.
+// Ownership: Proxy::Impl; refers to the configuration.
 #pragma once
 
 #include <memory>

@@ -1,11 +1,14 @@
-// One request to a pool's backends: choosing, connecting, sending head and body, reading the head of the response, and trying again
-// where that is safe. Then the rest of the response is relayed, or the connection is taken by somebody else.
-// Threading: the proxy's thread. Ownership: part of the exchange's frame; holds the connection.
-// Retries:   a connection that could not be made: always (nothing was sent). A kept connection that ends without a byte of a response:
-//            once, on a fresh one. Another failure before the response: the next backend. The latter two only if the method is
-//            idempotent and no byte of the body was taken from the client (RFC 9110 section 9.2.2; RFC 9112 section 9.3.1).
-// Errors:    failure() is the status for the client: 502 broken connection or response, 503 no backend or no port, 504 timeout; or 4xx
-//            for what is wrong with the request's body.
+// One request to a pool's backends: choosing, connecting, sending head and body, reading the head of the response, and
+// trying again where that is safe. Then the rest of the response is relayed, or the connection is taken by somebody
+// else.
+// Threading: the proxy's thread.
+// Ownership: part of the exchange's frame; holds the connection.
+// Retries:   a connection that could not be made: always (nothing was sent). A kept connection that ends without a byte
+//            of a response: once, on a fresh one. Another failure before the response: the next backend. The latter two
+//            only if the method is idempotent and no byte of the body was taken from the client (RFC 9110 section
+//            9.2.2; RFC 9112 section 9.3.1).
+// Errors:    failure() is the status for the client: 502 broken connection or response, 503 no backend or no port, 504
+//            timeout; or 4xx for what is wrong with the request's body.
 #pragma once
 
 #include <cstdint>

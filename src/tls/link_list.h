@@ -1,5 +1,6 @@
 // An intrusive list: what is on it can leave in O(1) from anywhere, even while the list is walked by popping its front.
-// Threading: one thread. Ownership: none; a Link leaves its list when it is destroyed.
+// Threading: one thread.
+// Ownership: none; a Link leaves its list when it is destroyed.
 #pragma once
 
 namespace sluice::tls {

@@ -1,5 +1,6 @@
 // Intel's ipsec-mb as an OpenSSL provider built into the program: AES-128-GCM and AES-256-GCM, all else is the
-// default's. Threading: one instance per Library, used by its thread. The counter has one writer; anyone may read it.
+// default's.
+// Threading: one instance per Library, used by its thread. The counter has one writer; anyone may read it.
 // Ownership: OpenSSL makes and frees the instance with OSSL_PROVIDER_load and _unload.
 // Spec:      OpenSSL provider(7), provider-cipher(7); NIST SP 800-38D; RFC 5288 (nonce of TLS 1.2).
 #pragma once

@@ -1,8 +1,10 @@
 // Where coroutine frames live: blocks by size, kept for the next frame of that size, so that starting an exchange costs
-// a few ns. Threading: one pool per thread, reached by of_this_thread(); a block may be released on another thread (it
-// stays there). Ownership: a block belongs to the frame in it; the pool owns the blocks that wait for reuse, and frees
-// them when the thread ends. Sanitizer: with SLUICE_SANITIZE nothing is kept, or the pool would hide a use after free
-// from ASan.
+// a few ns.
+// Threading: one pool per thread, reached by of_this_thread(); a block may be released on another thread (it stays
+//            there).
+// Ownership: a block belongs to the frame in it; the pool owns the blocks that wait for reuse, and frees them when the
+//            thread ends.
+// Sanitizer: with SLUICE_SANITIZE nothing is kept, or the pool would hide a use after free from ASan.
 #pragma once
 
 #include <array>

@@ -1,5 +1,7 @@
 // SipHash-2-4: a keyed hash that a hostile peer cannot predict: flow hash seeds, TCP initial sequence numbers, SYN
-// cookies. Threading: pure functions. Spec:      Aumasson and Bernstein, "SipHash: a fast short-input PRF" (2012).
+// cookies.
+// Threading: pure functions.
+// Spec:      Aumasson and Bernstein, "SipHash: a fast short-input PRF" (2012).
 #pragma once
 
 #include <array>

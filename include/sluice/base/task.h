@@ -1,13 +1,13 @@
 // Coroutines of one thread: Task<T> is a piece of work that reads from top to bottom, EventPort is what it waits on,
-// ReadyList is the loop's list of ports whose coroutine has something to look at. Threading: everything belongs to the
-// thread of the ReadyList; no atomics. Frames come from that thread's FramePool. Ownership: a Task owns its frame.
-// Destroying a suspended Task destroys its locals as if it had returned there, children first. Waiting:   a coroutine
-// suspends in one place only, `co_await port.next_event()`. Whoever has news posts bits to the port; bits
-//            add up until they are taken, so none is lost and posting twice resumes once. A coroutine is resumed only
-//            from ReadyList::run(), never from inside post(): so post() may be called from any depth.
+// ReadyList is the loop's list of ports whose coroutine has something to look at.
+// Threading: everything belongs to the thread of the ReadyList; no atomics. Frames come from that thread's FramePool.
+// Ownership: a Task owns its frame. Destroying a suspended Task destroys its locals as if it had returned there,
+//            children first.
+// Waiting:   a coroutine suspends in one place only, `co_await port.next_event()`. Whoever has news posts bits to the
+//            port; bits add up until they are taken, so none is lost and posting twice resumes once. A coroutine is
+//            resumed only from ReadyList::run(), never from inside post(): so post() may be called from any depth.
 // Compilers: g++ 12 miscompiles temporaries in an awaited expression: name what you await, take parameters that outlive
-// the first
-//            suspension by value, create lambdas outside, no co_await inside ?:, && or ||.
+//            the first suspension by value, create lambdas outside, no co_await inside ?:, && or ||.
 // Errors:    an exception that leaves a coroutine ends the process (std::terminate).
 #pragma once
 

@@ -1,10 +1,11 @@
 // The rules of HTTP caching as pure functions: what may be stored, for how long it is fresh, what a request demands.
-// Threading: pure functions. Units: seconds (deltas as std::uint32_t, clamped to kMaxDelta; moments as UnixSeconds).
-// Spec:      RFC 9111; sluice is a shared cache. stale-while-revalidate and stale-if-error: RFC 5861.
-//            Narrower than the RFC where origins do not expect more: no heuristic freshness (section 4.2.2 permits one;
-//            nothing is invented here), nothing with Set-Cookie is stored (as nginx does), nothing with Content-Range,
-//            and the argument forms private="..." and no-cache="..." count as the bare directives (sections 5.2.2.4
-//            and 5.2.2.7 permit that).
+// Threading: pure functions.
+// Units:     seconds (deltas as std::uint32_t, clamped to kMaxDelta; moments as UnixSeconds).
+// Spec:      RFC 9111; sluice is a shared cache. stale-while-revalidate and stale-if-error: RFC 5861. Narrower than the
+//            RFC where origins do not expect more: no heuristic freshness (section 4.2.2 permits one; nothing is
+//            invented here), nothing with Set-Cookie is stored (as nginx does), nothing with Content-Range, and the
+//            argument forms private="..." and no-cache="..." count as the bare directives (sections 5.2.2.4 and 5.2.2.7
+//            permit that).
 #pragma once
 
 #include <cstdint>

@@ -12,9 +12,9 @@
 // A fill is detached from the client that began it: the client's exchange reads the object by a Reader like everybody
 // else, and the fill goes on when it leaves. While the object is below the object limit the fill never waits for
 // readers. A body without Content-Length that outgrows the limit (or the budget) leaves the store and becomes a pipe to
-// its one reader with a window of kPipeWindow: append() then takes less than it is given. Threading: every call from
-// any thread; shards by key, one short-held mutex each; no call waits for I/O or for another fill.
-//            A Fill belongs to one thread at a time.
+// its one reader with a window of kPipeWindow: append() then takes less than it is given.
+// Threading: every call from any thread; shards by key, one short-held mutex each; no call waits for I/O or for another
+//            fill. A Fill belongs to one thread at a time.
 // Ownership: the store must outlive every Fill, ObjectRef, Reader and registered Waiter.
 // Units:     bytes; the budget covers heads, bodies, keys and every table entry, as allocated.
 // Spec:      RFC 9111; eviction: S3-FIFO (Yang et al., SOSP 2023).

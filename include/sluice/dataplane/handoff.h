@@ -1,6 +1,7 @@
 // Packets from role to role: a plain queue between roles of one CPU, an rte_ring between CPUs.
 // Threading: an Inbox has one receiver, its role; local senders run on the same thread. A Handoff belongs to one
-// sender. Ownership: a packet given away belongs to the receiver; one that finds no room is freed and counted as
+//            sender.
+// Ownership: a packet given away belongs to the receiver; one that finds no room is freed and counted as
 //            Drop::kHandoffFull by the sender.
 #pragma once
 

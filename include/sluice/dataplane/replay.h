@@ -1,8 +1,9 @@
 // `sluice replay`: the packet path of the daemon on captured packets and on the capture's clock. The same input gives
-// the same output, byte for byte. Threading: runs on the calling thread; EAL must be started. Time:      starts at the
-// first packet's stamp; inputs of several interfaces are merged by stamp (ties: the order of the
-//            configuration); ends `drain` after the last packet. Every role turns once per distinct stamp and once per
-//            deadline in between.
+// the same output, byte for byte.
+// Threading: runs on the calling thread; EAL must be started.
+// Time:      starts at the first packet's stamp; inputs of several interfaces are merged by stamp (ties: the order of
+//            the configuration); ends `drain` after the last packet. Every role turns once per distinct stamp and once
+//            per deadline in between.
 // Output:    what each interface sent, with virtual stamps.
 #pragma once
 

@@ -1,9 +1,9 @@
 // The chunked transfer coding: decoding from a stream, and the pieces that encoding writes around a body.
-// Threading: one owner. Ownership: none; decoded bytes are views of the input.
+// Threading: one owner.
+// Ownership: none; decoded bytes are views of the input.
 // Spec:      RFC 9112 section 7.1. Stricter than the RFC: no white space around the size, at most 15 hexadecimal
-// digits, extensions
-//            within the grammar and a bound, trailers checked like fields, within a bound, and dropped (section 7.1.2
-//            allows that).
+//            digits, extensions within the grammar and a bound, trailers checked like fields, within a bound, and
+//            dropped (section 7.1.2 allows that).
 #pragma once
 
 #include <array>

@@ -1,5 +1,6 @@
 // HTTP dates.
-// Threading: pure functions. Units: UnixSeconds.
+// Threading: pure functions.
+// Units:     UnixSeconds.
 // Spec:      RFC 9110 section 5.6.7: IMF-fixdate is written; it, RFC 850 dates and asctime dates are read.
 #pragma once
 

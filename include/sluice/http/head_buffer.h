@@ -1,8 +1,9 @@
 // The bytes of one message head, gathered from the stream line by line until the empty line that ends it.
-// Threading: one owner. Ownership: owns its memory; grows to what Limits allow; reused from message to message.
+// Threading: one owner.
+// Ownership: owns its memory; grows to what Limits allow; reused from message to message.
 // Invariant: every line that was taken ends in CR LF.
 // Spec:      RFC 9112 section 2.1; a bare LF is refused (section 2.2 lets a recipient take it; two peers that differ
-// are an attack).
+//            are an attack).
 #pragma once
 
 #include <cstddef>

@@ -1,7 +1,8 @@
 // Header fields as they are in a message: an ordered list of name and value views, with the names that sluice acts on
-// known by id. Threading: a list belongs to one owner; a const list may be read by many threads. Ownership: views only.
-// Names and values lie in an arena of the owner (a parser's head buffer, a cached object, a string), which
-//            must outlive the list. Adding allocates only until the list has had its largest size once.
+// known by id.
+// Threading: a list belongs to one owner; a const list may be read by many threads.
+// Ownership: views only. Names and values lie in an arena of the owner (a parser's head buffer, a cached object, a
+//            string), which must outlive the list. Adding allocates only until the list has had its largest size once.
 // Spec:      RFC 9110 section 5 (fields), 5.6.1 (lists), 5.6.2 (tokens).
 #pragma once
 

@@ -1,7 +1,8 @@
 // The heads of requests and responses as the rest of sluice sees them: parsed, validated, normalised.
 // Threading: values of one owner.
 // Ownership: views into the parser that made the head; valid until that parser's next message (RequestParser::next())
-// or its end. Spec:      RFC 9112 (HTTP/1.1), RFC 9110 (semantics), RFC 3986 (URI).
+//            or its end.
+// Spec:      RFC 9112 (HTTP/1.1), RFC 9110 (semantics), RFC 3986 (URI).
 #pragma once
 
 #include <cstdint>

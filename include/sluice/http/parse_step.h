@@ -1,5 +1,6 @@
 // What one call of an HTTP parser's feed() found.
-// Threading: values. Ownership: `body` is a view into the bytes given to feed(); it is dead once these are consumed.
+// Threading: values.
+// Ownership: `body` is a view into the bytes given to feed(); it is dead once these are consumed.
 #pragma once
 
 #include <cstddef>

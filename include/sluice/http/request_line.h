@@ -1,5 +1,6 @@
 // The request line of the message that is being read.
-// Threading: values. Ownership: positions, not views: the buffer may move while the rest of the head comes.
+// Threading: values.
+// Ownership: positions, not views: the buffer may move while the rest of the head comes.
 // Spec:      RFC 9112 section 3.
 #pragma once
 

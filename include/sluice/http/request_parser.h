@@ -5,14 +5,13 @@
 //     stream.rx_consume(step.consumed);
 //   }
 // Steps of one message: kNeedMore*, kHead, (kBody | kNeedMore)*, kEnd; then next(). kEnd may come with 0 bytes consumed
-// and needs no input: call feed() again after kHead and kBody even with nothing to read. Threading: one owner.
+// and needs no input: call feed() again after kHead and kBody even with nothing to read.
+// Threading: one owner.
 // Ownership: the head lives in a buffer of the parser, which is bounded by Limits, reused by the next message, and
-// given back by
-//            release(). Bodies are never copied: kBody hands out views of the input.
+//            given back by release(). Bodies are never copied: kBody hands out views of the input.
 // Spec:      RFC 9112; the threat is request smuggling, so every leniency that the RFC permits is refused unless said
-// here:
-//            one empty line before the request line is skipped (section 2.2), chunk extensions and trailers are checked
-//            and dropped.
+//            here: one empty line before the request line is skipped (section 2.2), chunk extensions and trailers are
+//            checked and dropped.
 #pragma once
 
 #include <cstdint>

@@ -1,10 +1,10 @@
-// Reads HTTP/1 responses of a backend. Steps as RequestParser, with kInterim for each 1xx before the final head.
-// What is wrong with a response is always kError with status 502: the backend's connection must not be used again.
-// Threading: one owner. Ownership: as RequestParser.
+// Reads HTTP/1 responses of a backend. Steps as RequestParser, with kInterim for each 1xx before the final head. What
+// is wrong with a response is always kError with status 502: the backend's connection must not be used again.
+// Threading: one owner.
+// Ownership: as RequestParser.
 // Spec:      RFC 9112 section 6.3 (length of the body), with what the RFC leaves to choice refused: Transfer-Encoding
-// together with
-//            Content-Length, repeated Content-Length, obs-fold, bare LF, codings other than chunked, 101 (Upgrade is
-//            never sent).
+//            together with Content-Length, repeated Content-Length, obs-fold, bare LF, codings other than chunked, 101
+//            (Upgrade is never sent).
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,7 @@
 // Writes message heads, and short error pages, into a string that the caller reuses.
-// Threading: pure functions over the caller's string. Errors: none; what is written was validated when it was parsed or
-// configured. Spec:      RFC 9112 sections 3 and 4.
+// Threading: pure functions over the caller's string.
+// Errors:    none; what is written was validated when it was parsed or configured.
+// Spec:      RFC 9112 sections 3 and 4.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
 // Parts of request targets: authorities, and paths in the one form that routes and files are chosen by.
-// Threading: pure functions. Ownership: results are views of the input or of the caller's buffer.
+// Threading: pure functions.
+// Ownership: results are views of the input or of the caller's buffer.
 // Spec:      RFC 3986 sections 3.2.2, 5.2.4, 2.1; RFC 9110 section 4.2.
 #pragma once
 

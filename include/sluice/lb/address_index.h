@@ -1,6 +1,7 @@
 // A read-only hash table from an address (and port, and protocol) to an entry of a Snapshot: built by control, probed
 // by every packet. Entries of 32 bytes lie in the table itself, two to a cache line; at most a quarter of the slots is
-// used, so nearly every probe ends in the line that it began in. Threading: immutable once built.
+// used, so nearly every probe ends in the line that it began in.
+// Threading: immutable once built.
 #pragma once
 
 #include <bit>

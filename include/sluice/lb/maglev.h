@@ -1,8 +1,8 @@
 // Maglev's lookup table: from a hash to a backend, in proportion to the weights, moving few flows when a backend comes
 // or goes. It depends on the backends' names and weights alone, not on their order, on the time or on the machine:
-// every machine with the same configuration sends the same flow to the same backend. Threading: immutable once built;
-// shared by snapshots. Spec:      Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer" (NSDI
-// 2016), section 3.4.
+// every machine with the same configuration sends the same flow to the same backend.
+// Threading: immutable once built; shared by snapshots.
+// Spec:      Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer" (NSDI 2016), section 3.4.
 //            Weights: a backend of weight w has w turns in each round in which the heaviest has its weight of them
 //            (turns are spread over rounds, so that shares stay in proportion whatever the table's size).
 #pragma once

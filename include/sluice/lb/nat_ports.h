@@ -2,14 +2,15 @@
 // backends the same port is free, so each backend has the whole block of the worker.
 //
 // Order of reuse: ports that have rested for kQuarantineMs since they were given back, longest first; then ports never
-// used, from a random start; then those that rest, longest first. So a port rests as long as it can. A backend that closed
-// first keeps the tuple in TIME-WAIT for 60 s (Linux): a new SYN mostly, but not always, succeeds there at once. So a port
-// that has rested less is taken all the same rather than the flow refused, and counted (early_reuses: a sign to add source
-// addresses). What has rested less than kMinimumRestMs is never taken: segments of the old connection may still be on
-// the way. Then, or with all ports in use, take() gives 0.
+// used, from a random start; then those that rest, longest first. So a port rests as long as it can. A backend that
+// closed first keeps the tuple in TIME-WAIT for 60 s (Linux): a new SYN mostly, but not always, succeeds there at once.
+// So a port that has rested less is taken all the same rather than the flow refused, and counted (early_reuses: a sign
+// to add source addresses). What has rested less than kMinimumRestMs is never taken: segments of the old connection may
+// still be on the way. Then, or with all ports in use, take() gives 0.
 // Threading: one per worker; every call comes from that worker, the statistics too.
 // Ownership: memory is reserved at construction and touched as ports come into use; take() and give_back() do not
-// allocate. Spec:      RFC 6056 section 3.3.3 (random start per destination), RFC 9293 section 3.6.1 (TIME-WAIT).
+//            allocate.
+// Spec:      RFC 6056 section 3.3.3 (random start per destination), RFC 9293 section 3.6.1 (TIME-WAIT).
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,6 @@
 // Who owns which local port of our source addresses: 1024..65535 in disjoint blocks, one per worker and per proxy, the
-// same on every source address. So the destination port of a reply names the thread that it belongs to. Threading:
-// immutable.
+// same on every source address. So the destination port of a reply names the thread that it belongs to.
+// Threading: immutable.
 #pragma once
 
 #include <array>

@@ -1,10 +1,10 @@
-// From the bytes of a frame to what the packet path asks about it: one pass, no copy of the packet, no allocation.
-// What is judged here once need not be judged again: with error kNone, all offsets and lengths lie inside the frame,
-// the IPv4 header's checksum is right, and the fixed header of TCP, UDP, ICMP and ICMPv6 is there (fragments: see
-// below). TTL and layer 4 checksums are not judged: forwarding keeps a wrong checksum wrong, ends verify
-// (l4_checksum_ok()). Threading: pure functions. Units:     offsets are bytes from the start of the frame; ports,
-// lengths and ids are in host order. Spec:      RFC 791, RFC 1122 section 3.2.1, RFC 1858 section 3 (tiny and
-// overlapping fragments), RFC 8200 section 4,
+// From the bytes of a frame to what the packet path asks about it: one pass, no copy of the packet, no allocation. What
+// is judged here once need not be judged again: with error kNone, all offsets and lengths lie inside the frame, the
+// IPv4 header's checksum is right, and the fixed header of TCP, UDP, ICMP and ICMPv6 is there (fragments: see below).
+// TTL and layer 4 checksums are not judged: forwarding keeps a wrong checksum wrong, ends verify (l4_checksum_ok()).
+// Threading: pure functions.
+// Units:     offsets are bytes from the start of the frame; ports, lengths and ids are in host order.
+// Spec:      RFC 791, RFC 1122 section 3.2.1, RFC 1858 section 3 (tiny and overlapping fragments), RFC 8200 section 4,
 //            RFC 5095 (routing type 0), RFC 9293, RFC 768.
 #pragma once
 

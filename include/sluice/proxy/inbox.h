@@ -1,10 +1,9 @@
 // How other threads reach a proxy thread: pieces of work that it runs in its next turn (a file was read, a cache fill
-// has news). Threading: post() from any thread; drain() and close() by the proxy thread. A mutex around a vector swap;
-// a turn without mail
-//            costs one relaxed load.
+// has news).
+// Threading: post() from any thread; drain() and close() by the proxy thread. A mutex around a vector swap; a turn
+//            without mail costs one relaxed load.
 // Ownership: shared by the proxy and by whoever may still post, so that a late answer finds a closed inbox rather than
-// no inbox.
-//            Work posted after close() is destroyed without being run, on the poster's thread.
+//            no inbox. Work posted after close() is destroyed without being run, on the poster's thread.
 #pragma once
 
 #include <atomic>

@@ -1,13 +1,12 @@
 // The layer-7 half of sluice: one Proxy per proxy thread terminates TCP and TLS, and answers HTTP from files, from the
 // cache or from backends. It also runs its share of the active health checks, for pools of both layers.
 // Threading: every call comes from the proxy's thread; inbox()->post() from any. No locks but the cache's and the
-// inbox's. Ownership: the proxy owns its TcpStack, TLS contexts, upstream connections and sessions. What ProxyParts
-// refers to
+//            inbox's.
+// Ownership: the proxy owns its TcpStack, TLS contexts, upstream connections and sessions. What ProxyParts refers to
 //            must outlive it.
 // I/O:       none: packets come by receive() and leave by the PacketSink; files are read by the FileService.
 // Use:       each turn of the loop: receive() for every packet, then poll() once. If poll() says false, the loop may
-// sleep
-//            until next_deadline(), until a packet arrives or until ProxyParts::wake is called.
+//            sleep until next_deadline(), until a packet arrives or until ProxyParts::wake is called.
 // Units:     Instant is nanoseconds since start (never goes back); UnixSeconds is the wall clock, for HTTP dates.
 #pragma once
 

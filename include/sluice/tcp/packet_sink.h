@@ -1,6 +1,7 @@
 // Where a TcpStack's packets go: the stack writes an IP packet into room that the sink gives, so that it is built in
-// the mbuf. Threading: one sink per stack, called on the stack's thread. Errors:    empty room means "no buffer now":
-// the stack counts it and tries again from its timers.
+// the mbuf.
+// Threading: one sink per stack, called on the stack's thread.
+// Errors:    empty room means "no buffer now": the stack counts it and tries again from its timers.
 #pragma once
 
 #include <cstddef>

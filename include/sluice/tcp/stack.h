@@ -1,7 +1,10 @@
 // A TCP host: listeners, connections, timers; RFC 9293 and the RFCs named in docs/tcp.md. It does no I/O and reads no
-// clock. Threading: one stack per proxy thread; every call comes from it. No globals, no locks, no allocation on the
-// data path. Ownership: the stack owns its connections and buffers. A Conn& lives until close() or abort(). Use: each
-// turn of the loop: input() for every packet, then dispatch() (up-calls), advance() (timers), flush() (transmit).
+// clock.
+// Threading: one stack per proxy thread; every call comes from it. No globals, no locks, no allocation on the data
+//            path.
+// Ownership: the stack owns its connections and buffers. A Conn& lives until close() or abort().
+// Use:       each turn of the loop: input() for every packet, then dispatch() (up-calls), advance() (timers), flush()
+//            (transmit).
 // Units:     Instant is nanoseconds since start; sizes are bytes.
 // Spec:      RFC 9293, 6298, 5681, 7323, 6528, 5961, 1337, 6191.
 #pragma once

@@ -1,9 +1,10 @@
 // The TLS library of one proxy thread: an OpenSSL library context of its own (libssl 3.0 takes locks that threads would
 // share otherwise), the providers loaded in it, the algorithms fetched once, and what the thread's sessions share.
 // Threading: create() and ServerContext::create() by control, before the thread serves with them; all else by the
-// owning thread. Ownership: outlives its ServerContexts and Sessions. Use:       each turn of the loop, after
-// TcpStack::dispatch(): dispatch(). Sessions deliver their events there and in the
-//            connection's own events, never from inside a call on the session.
+//            owning thread.
+// Ownership: outlives its ServerContexts and Sessions.
+// Use:       each turn of the loop, after TcpStack::dispatch(): dispatch(). Sessions deliver their events there and in
+//            the connection's own events, never from inside a call on the session.
 #pragma once
 
 #include <cstddef>

@@ -1,8 +1,10 @@
 // What the TLS side of one service is: certificates chosen by SNI, versions, ciphers, ALPN, tickets. One per service
-// and proxy. Threading: created by control in the proxy's Library; then only that proxy's thread uses it. Ownership:
-// shared: its Sessions keep it alive, so a reload may drop it while handshakes run. Errors:    create() names the file
-// and says what is wrong with it. Spec:      RFC 6066 section 3 (SNI), RFC 6125 section 6.4.3 (wildcards), RFC 7301
-// (ALPN), RFC 5077 and 8446 (tickets).
+// and proxy.
+// Threading: created by control in the proxy's Library; then only that proxy's thread uses it.
+// Ownership: shared: its Sessions keep it alive, so a reload may drop it while handshakes run.
+// Errors:    create() names the file and says what is wrong with it.
+// Spec:      RFC 6066 section 3 (SNI), RFC 6125 section 6.4.3 (wildcards), RFC 7301 (ALPN), RFC 5077 and 8446
+//            (tickets).
 #pragma once
 
 #include <cstdint>

@@ -1,16 +1,16 @@
 // One TLS connection on our side of it: a Stream of plaintext over a tcp::Conn. Whether libssl carries the records or a
-// record layer of ours is hidden here. Threading: belongs to the thread of its Library, as its Conn does. Ownership:
-// whoever called ServerContext::accept() holds it until close() or abort(); both may be called from inside
+// record layer of ours is hidden here.
+// Threading: belongs to the thread of its Library, as its Conn does.
+// Ownership: whoever called ServerContext::accept() holds it until close() or abort(); both may be called from inside
 //            on_stream(), and the reference is dead after either. The Session owns its Conn and ends it.
 // Events:    kConnected when the handshake is complete; then as tcp::Stream says. They come from the connection's
-// events and
-//            from Library::dispatch().
+//            events and from Library::dispatch().
 // Errors:    kClosed with error() kTls: handshake or record failure, the alert is sent, failure() says what in words.
 //            kPeerClosed with error() kTls: the peer ended without close_notify, so what it sent may be cut short; it
 //            is for the reader to judge (RFC 8446 section 6.1; RFC 9112 section 9.8). Our direction still works then.
 // Limits:    plaintext waits in one buffer of 16 KiB, held only while there is some; what is written goes into the
-// Conn's send
-//            space as records, so a Session buffers no application data of its own beyond the tail of one record.
+//            Conn's send space as records, so a Session buffers no application data of its own beyond the tail of one
+//            record.
 // Spec:      RFC 8446 (TLS 1.3), RFC 5246 (TLS 1.2), RFC 7301 (ALPN), RFC 6066 section 3 (SNI).
 #pragma once
 

@@ -1,5 +1,6 @@
 // Certificates for tests, made in the process: self-signed, for the names given, valid from an hour ago for a year.
-// Threading: any. Errors: std::runtime_error, which fails the test.
+// Threading: any.
+// Errors:    std::runtime_error, which fails the test.
 #pragma once
 
 #include <memory>

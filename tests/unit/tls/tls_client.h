@@ -1,5 +1,6 @@
 // The other side of a test: a libssl client that reads and writes memory.
-// Threading: one thread. Ownership: it owns its library objects; a saved session may outlive it.
+// Threading: one thread.
+// Ownership: it owns its library objects; a saved session may outlive it.
 #pragma once
 
 #include <cstddef>
