@@ -117,8 +117,8 @@ json proxy_row(const ProxyView& proxy, std::size_t index) {
   row["tcp"] = {{"retransmits", c.tcp_retransmits.read()},   {"timeouts", c.tcp_timeouts.read()},
                 {"bad_checksum", c.tcp_bad_checksum.read()}, {"no_memory", c.tcp_no_memory.read()},
                 {"resets_out", c.tcp_resets_out.read()},     {"connections", c.tcp_connections.read()},
-                {"half_open", c.tcp_half_open.read()},       {"time_wait", c.tcp_time_wait.read()},
-                {"buffer_bytes", c.tcp_buffer_bytes.read()}};
+                {"half_open", c.tcp_half_open.read()},       {"half_open_evicted", c.tcp_half_open_evicted.read()},
+                {"time_wait", c.tcp_time_wait.read()},       {"buffer_bytes", c.tcp_buffer_bytes.read()}};
   return row;
 }
 

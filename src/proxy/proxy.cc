@@ -277,6 +277,7 @@ void Proxy::Impl::publish_counters() noexcept {
   copy(out.tcp_bad_checksum, stats.bad_checksum);
   copy(out.tcp_no_memory, stats.no_memory);
   copy(out.tcp_resets_out, stats.resets_out);
+  copy(out.tcp_half_open_evicted, stats.half_open_evicted);
   out.tcp_connections.set(stats.connections);
   out.tcp_half_open.set(stats.half_open);
   out.tcp_time_wait.set(stats.time_wait);

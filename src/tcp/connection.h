@@ -43,6 +43,9 @@ enum class ListId : std::uint8_t {
   kStarved  // a write fell short because the pool was empty
 };
 inline constexpr std::size_t kListCount = 3;
+// The list of a listener's half-open connections uses the same link as kStarved: before a connection is accepted nobody
+// writes to it.
+inline constexpr std::size_t kHalfOpenLink = static_cast<std::size_t>(ListId::kStarved);
 
 struct ListLink {
   ConnIndex previous = kNoConn;

@@ -54,7 +54,18 @@ void Core::push(ListId id, Connection& c) noexcept {
   const auto bit = static_cast<std::uint8_t>(1u << which);
   if ((c.lists_ & bit) != 0) return;
   c.lists_ = static_cast<std::uint8_t>(c.lists_ | bit);
-  ConnList& l = lists_[which];
+  append(lists_[which], which, c);
+}
+
+void Core::remove(ListId id, Connection& c) noexcept {
+  const auto which = static_cast<std::size_t>(id);
+  const auto bit = static_cast<std::uint8_t>(1u << which);
+  if ((c.lists_ & bit) == 0) return;
+  c.lists_ = static_cast<std::uint8_t>(c.lists_ & ~bit);
+  unlink(lists_[which], which, c);
+}
+
+void Core::append(ConnList& l, std::size_t which, Connection& c) noexcept {
   c.link(which) = {l.tail_, kNoConn};
   if (l.tail_ == kNoConn) {
     l.head_ = c.index_;
@@ -65,12 +76,7 @@ void Core::push(ListId id, Connection& c) noexcept {
   ++l.size_;
 }
 
-void Core::remove(ListId id, Connection& c) noexcept {
-  const auto which = static_cast<std::size_t>(id);
-  const auto bit = static_cast<std::uint8_t>(1u << which);
-  if ((c.lists_ & bit) == 0) return;
-  c.lists_ = static_cast<std::uint8_t>(c.lists_ & ~bit);
-  ConnList& l = lists_[which];
+void Core::unlink(ConnList& l, std::size_t which, Connection& c) noexcept {
   const ListLink link = c.link(which);
   (link.previous == kNoConn ? l.head_ : conn(link.previous).link(which).next) = link.next;
   (link.next == kNoConn ? l.tail_ : conn(link.next).link(which).previous) = link.previous;
@@ -109,7 +115,7 @@ void Core::leave_network(Connection& c) noexcept {
   c.timer_.cancel();
   remove(ListId::kOutput, c);
   remove(ListId::kStarved, c);
-  if (c.state_ == State::kSynReceived) --stats_.half_open;
+  if (c.state_ == State::kSynReceived) leave_half_open(c);
   drop_pending(c);
   c.state_ = State::kDone;
   c.tx_.clear(pool_);
@@ -168,7 +174,8 @@ Result<void> Core::listen(const net::Endpoint& local, const ListenOptions& optio
     if (listeners_.size() == kMaxListeners) return fail("listen on " + local.text() + ": too many listeners");
     slot = &listeners_.emplace_back();
   }
-  *slot = Listener{local, &acceptor, options.backlog, 0, 0, static_cast<std::uint16_t>(slot->generation + 1)};
+  const auto generation = static_cast<std::uint16_t>(slot->generation + 1);
+  *slot = Listener{.local = local, .acceptor = &acceptor, .backlog = options.backlog, .generation = generation};
   return {};
 }
 
@@ -193,10 +200,20 @@ Listener* Core::listener_of(const Connection& c) noexcept {
 
 void Core::drop_pending(Connection& c) noexcept {
   if (!c.passive_ || c.accepted_) return;
-  Listener* l = listener_of(c);
-  if (l == nullptr) return;
-  --l->pending;
-  if (c.state_ == State::kSynReceived) --l->half_open;
+  if (Listener* l = listener_of(c); l != nullptr) --l->pending;
+}
+
+void Core::enter_half_open(Connection& c) noexcept {
+  c.state_ = State::kSynReceived;
+  ++stats_.half_open;
+  if (c.passive_) append(listener_of(c)->half_open, kHalfOpenLink, c);
+}
+
+// The list of a listener that was closed is gone with it; nobody follows its links any more.
+void Core::leave_half_open(Connection& c) noexcept {
+  --stats_.half_open;
+  if (!c.passive_) return;
+  if (Listener* l = listener_of(c); l != nullptr) unlink(l->half_open, kHalfOpenLink, c);
 }
 
 // --- connect ---

@@ -66,9 +66,9 @@ struct Listener {
   net::Endpoint local;
   Acceptor* acceptor = nullptr;  // nullptr: closed
   std::uint32_t backlog = 0;
-  std::uint32_t pending = 0;    // half-open, and complete but not yet accepted
-  std::uint32_t half_open = 0;  // of these
+  std::uint32_t pending = 0;  // half-open, and complete but not yet accepted
   std::uint16_t generation = 0;
+  ConnList half_open{};  // those of them in SYN-RECEIVED, the oldest first
 };
 
 class Core {
@@ -113,10 +113,14 @@ class Core {
   void leave_network(Connection& c) noexcept;  // out of the table, the timers and the sending lists
   void push(ListId id, Connection& c) noexcept;
   void remove(ListId id, Connection& c) noexcept;
+  void append(ConnList& l, std::size_t which, Connection& c) noexcept;  // by its link of that number
+  void unlink(ConnList& l, std::size_t which, Connection& c) noexcept;
   [[nodiscard]] ConnList& list(ListId id) noexcept { return lists_[static_cast<std::size_t>(id)]; }
   void deliver_accept(Connection& c) noexcept;
   void feed_starved() noexcept;
-  void drop_pending(Connection& c) noexcept;  // the listener stops counting it
+  void drop_pending(Connection& c) noexcept;     // the listener stops counting it
+  void enter_half_open(Connection& c) noexcept;  // SYN-RECEIVED begins
+  void leave_half_open(Connection& c) noexcept;  // and ends, whatever comes next
   [[nodiscard]] Listener* find_listener(const net::Endpoint& local) noexcept;
   [[nodiscard]] Listener* listener_of(const Connection& c) noexcept;  // nullptr: closed meanwhile
 
@@ -137,6 +141,7 @@ class Core {
 
   // handshake.cc
   void input_listen(Listener& listener, const Segment& s, std::uint32_t hash, TimeWaitRecord* old) noexcept;
+  [[nodiscard]] bool evict_half_open(Listener& listener) noexcept;  // the oldest one; false: there is none
   void input_syn_sent(Connection& c, Segment& s) noexcept;
   [[nodiscard]] bool complete_handshake(Connection& c, const Segment& s) noexcept;
   void take_syn_options(Connection& c, const Segment& s) noexcept;

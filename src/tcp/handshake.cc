@@ -42,14 +42,25 @@ bool Core::grant_window(Connection& c, bool cautious) noexcept {
   return c.rx_.grow_quota(pool_, std::min(blocks, max_rx_blocks_));
 }
 
+// Most of a flood's handshakes are never completed, a client's within a round trip. So a newcomer takes the place of the
+// half-open connection that has waited longest; established ones are not touched. No RST: it would go to an address that
+// has perhaps never heard of us.
+bool Core::evict_half_open(Listener& listener) noexcept {
+  if (listener.half_open.empty()) return false;
+  ++stats_.half_open_evicted;
+  destroy(conn(listener.half_open.front()));
+  return true;
+}
+
 // RFC 9293 section 3.10.7.2. `old` is a TIME_WAIT record of the tuple, which this SYN has been found to supersede.
 void Core::input_listen(Listener& listener, const Segment& s, std::uint32_t hash, TimeWaitRecord* old) noexcept {
-  if (listener.pending >= listener.backlog) {
+  if (listener.pending >= listener.backlog && !evict_half_open(listener)) {
     ++stats_.listen_overflow;
     return;
   }
   // The rest is for connections that we open: a flood of clients must not make backends look dead.
-  if (stats_.connections >= config_.max_connections - config_.max_connections / kOwnShare) {
+  if (stats_.connections >= config_.max_connections - config_.max_connections / kOwnShare &&
+      !evict_half_open(listener)) {
     ++stats_.no_memory;
     return;
   }
@@ -58,11 +69,9 @@ void Core::input_listen(Listener& listener, const Segment& s, std::uint32_t hash
   c->passive_ = true;
   c->listener_ = static_cast<std::uint16_t>(&listener - listeners_.data());
   c->listener_generation_ = listener.generation;
-  c->state_ = State::kSynReceived;
-  ++stats_.half_open;
   ++listener.pending;
-  ++listener.half_open;
-  if (!grant_window(*c, listener.half_open > kCautiousHalfOpen)) {
+  enter_half_open(*c);
+  if (!grant_window(*c, listener.half_open.size() > kCautiousHalfOpen)) {
     ++stats_.no_memory;
     return destroy(*c);
   }
@@ -120,8 +129,7 @@ void Core::input_syn_sent(Connection& c, Segment& s) noexcept {
     establish(c, s);
     c.ack_now_ = true;
   } else {  // simultaneous open
-    c.state_ = State::kSynReceived;
-    ++stats_.half_open;
+    enter_half_open(c);
     send_syn(c);
   }
 }
@@ -137,8 +145,7 @@ bool Core::complete_handshake(Connection& c, const Segment& s) noexcept {
     destroy(c);
     return false;
   }
-  --stats_.half_open;
-  if (c.passive_) --listener_of(c)->half_open;
+  leave_half_open(c);
   establish(c, s);
   return true;
 }

@@ -67,7 +67,9 @@ struct Received {
 };
 
 struct ListenOptions {
-  std::uint32_t backlog = 4096;  // connections not yet accepted: half-open and complete
+  // Connections not yet accepted: half-open and complete. When it is full, a SYN takes the place of the oldest half-open
+  // one.
+  std::uint32_t backlog = 4096;
 };
 
 class Acceptor {
@@ -85,6 +87,7 @@ struct StackStats {  // counters since start, and gauges
   std::uint64_t accepted = 0, connected = 0, refused = 0, resets_in = 0, resets_out = 0, challenge_acks = 0;
   // Segments, or parts of one, that were not taken; no_buffer: a packet that the sink had no room for.
   std::uint64_t bad_checksum = 0, bad_segment = 0, no_connection = 0, no_buffer = 0, no_memory = 0, listen_overflow = 0;
+  std::uint64_t half_open_evicted = 0;  // SYN-RECEIVED, given up for a newer SYN
   std::uint64_t out_of_window = 0, old_timestamp = 0, bad_ack = 0, out_of_order_dropped = 0;
   std::uint32_t connections = 0, half_open = 0, time_wait = 0;  // gauges
   std::size_t buffer_bytes = 0;                                 // gauge: out of StackConfig::buffer_memory

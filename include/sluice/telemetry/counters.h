@@ -103,7 +103,7 @@ struct alignas(64) ProxyCounters {
   // Health
   Counter health_checks, health_failures;
   // TCP stack: copied from tcp::StackStats once a turn
-  Counter tcp_retransmits, tcp_timeouts, tcp_bad_checksum, tcp_no_memory, tcp_resets_out;
+  Counter tcp_retransmits, tcp_timeouts, tcp_bad_checksum, tcp_no_memory, tcp_resets_out, tcp_half_open_evicted;
   Gauge tcp_connections, tcp_half_open, tcp_time_wait, tcp_buffer_bytes;
   std::array<EntityCounters, kMaxCountedServices> services;
   std::array<EntityCounters, kMaxCountedBackends> backends;

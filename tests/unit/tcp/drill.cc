@@ -41,6 +41,7 @@ const std::map<std::string, std::uint64_t StackStats::*> kCounters = {
     {"resets_out", &StackStats::resets_out},
     {"bad_segment", &StackStats::bad_segment},
     {"listen_overflow", &StackStats::listen_overflow},
+    {"half_open_evicted", &StackStats::half_open_evicted},
     {"no_memory", &StackStats::no_memory},
     {"no_buffer", &StackStats::no_buffer},
     {"no_connection", &StackStats::no_connection},

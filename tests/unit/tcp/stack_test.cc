@@ -277,6 +277,95 @@ class Nobody final : public Acceptor {
   void on_accept(Conn&) noexcept override {}
 };
 
+struct FloodCase {
+  const char* name;
+  std::uint32_t backlog;
+};
+const FloodCase kFloodCases[] = {
+    {"backlog_is_the_bound", 16},
+    {"connections_are_the_bound", 4096},
+};
+class SynFlood : public ::testing::TestWithParam<FloodCase> {};
+
+// SYNs from ports that never answer fill what there is for half-open connections. A client whose handshake takes a
+// round trip comes through all the same, and who was there before stays.
+TEST_P(SynFlood, LetsClientsIn) {
+  Network network(3, {}, small(), small());
+  network.trust_checksums = true;
+  struct Client final : Acceptor, StreamHandler {
+    void on_accept(Conn& conn) noexcept override { conn.set_handler(this); }
+    void on_stream(StreamEvents events) noexcept override {
+      connected = connected || has(events, StreamEvents::kConnected);
+      closed = closed || has(events, StreamEvents::kClosed);
+    }
+    bool connected = false;
+    bool closed = false;
+  } acceptor, before, during;
+  ASSERT_TRUE(network.b().listen(kServer, {.backlog = GetParam().backlog}, acceptor));
+  Packet syn;
+  network.on_packet = [&](std::size_t from, Packet& packet) {
+    if (from == 0 && syn.empty()) syn = packet;
+    return from == 0 || packet[22] < 160;  // nobody is there to answer the flood's SYN-ACKs
+  };
+  ASSERT_NE(network.a().connect({kClientAddress, 30'000}, kServer, before, network.now(), ms(500)), nullptr);
+  EXPECT_TRUE(network.run(network.now() + ms(100), [&] { return network.b().stats().accepted == 1; }));
+
+  for (int i = 0; i < 2000; ++i) {
+    network.at(network.now() + ms(10 * i), [&, i] {
+      Packet spoofed = syn;
+      spoofed[20] = static_cast<std::uint8_t>(160 + i / 256);
+      spoofed[21] = static_cast<std::uint8_t>(i);
+      network.b().input(spoofed, {.tx_checksum = false, .rx_checksum_good = true}, network.now());
+    });
+  }
+  network.at(network.now() + ms(10'000), [&] {
+    EXPECT_NE(network.a().connect({kClientAddress, 30'001}, kServer, during, network.now(), ms(500)), nullptr);
+  });
+  EXPECT_TRUE(network.run(network.now() + ms(11'000), [&] { return network.b().stats().accepted == 2; }));
+  EXPECT_TRUE(during.connected);
+  EXPECT_FALSE(before.closed);
+  EXPECT_FALSE(acceptor.closed);
+  EXPECT_GT(network.b().stats().half_open_evicted, 900u);
+  EXPECT_EQ(network.b().stats().listen_overflow, 0u);
+  // Nothing of the flood stays.
+  (void)network.run(network.now() + std::chrono::seconds(90), [] { return false; });
+  EXPECT_EQ(network.b().stats().half_open, 0u);
+  EXPECT_EQ(network.b().stats().connections, 2u);
+}
+INSTANTIATE_TEST_SUITE_P(Tcp, SynFlood, ::testing::ValuesIn(kFloodCases),
+                         [](const auto& param_info) { return param_info.param.name; });
+
+// Only a half-open connection gives way: where the backlog is full of complete ones the SYN is dropped.
+TEST(Stack, CompleteConnectionsAreNotDisplaced) {
+  QueueSink from_client, from_server;
+  const Instant now(ms(1000));
+  TcpStack client(small(), from_client, now), server(small(), from_server, now);
+  struct Both final : Acceptor, StreamHandler {
+    void on_accept(Conn& conn) noexcept override { conn.set_handler(this); }
+    void on_stream(StreamEvents) noexcept override {}
+  } both;
+  ASSERT_TRUE(server.listen(kServer, {.backlog = 2}, both));
+  const auto carry = [&](TcpStack& from, QueueSink& sink, TcpStack& to) {
+    from.flush(now);
+    for (const Packet& packet : std::exchange(sink.packets, {})) to.input(packet, {}, now);
+  };
+  const auto connect = [&](std::uint16_t port) {
+    ASSERT_NE(client.connect({kClientAddress, port}, kServer, both, now, ms(500)), nullptr);
+  };
+  connect(30'000);
+  connect(30'001);
+  carry(client, from_client, server);
+  carry(server, from_server, client);
+  carry(client, from_client, server);  // both complete, none accepted
+  EXPECT_EQ(server.stats().half_open, 0u);
+  connect(30'002);
+  carry(client, from_client, server);
+  EXPECT_EQ(server.stats().listen_overflow, 1u);
+  EXPECT_EQ(server.stats().half_open_evicted, 0u);
+  (void)server.dispatch();
+  EXPECT_EQ(server.stats().accepted, 2u);
+}
+
 struct ListenCase {
   const char* name;
   const char* endpoint;
