@@ -77,7 +77,11 @@ ObjectRef Fill::start(const HeaderList& request, const http::ResponseHead& respo
   BodyRef body(new Body(shard_->budget(), length));
   object_ = maker.make(shard_->budget(), index_cost, flight_->resource->hash, std::move(body));
   // Others may follow a body only if it cannot outgrow the store under them.
-  if (length) stored_ = shard_->insert(std::exchange(flight_, nullptr), object_);
+  if (length) {
+    stored_ = shard_->insert(std::exchange(flight_, nullptr), object_);
+  } else {
+    shard_->set_answered(*flight_);
+  }
   return object_;
 }
 
@@ -107,9 +111,9 @@ void Fill::finish() noexcept {
   object_ = {};
 }
 
-void Fill::fail() noexcept {
+void Fill::fail(std::uint16_t status) noexcept {
   object_->body_->close(Body::State::kFailed);
-  if (flight_ != nullptr) shard_->end_flight(std::exchange(flight_, nullptr));
+  if (flight_ != nullptr) shard_->end_flight(std::exchange(flight_, nullptr), {Wake::Cause::kFailed, status});
   if (stored_) shard_->forget(object_);
   stored_ = false;
   object_ = {};
@@ -151,6 +155,10 @@ void Fill::abandon(bool uncacheable, UnixSeconds now) noexcept {
     shard_->end_uncacheable(std::exchange(flight_, nullptr), now);
   else
     shard_->end_flight(std::exchange(flight_, nullptr));
+}
+
+void Fill::abandon_failed(std::uint16_t status) noexcept {
+  if (flight_ != nullptr) shard_->end_flight(std::exchange(flight_, nullptr), {Wake::Cause::kFailed, status});
 }
 
 }  // namespace sluice::cache

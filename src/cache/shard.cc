@@ -121,6 +121,15 @@ void Shard::fetch(const LookupRequest& request, Waiter& waiter, Resource* resour
     ++stats_.misses;
     return;
   }
+  if (request.patience == Patience::kFailed) {
+    ++stats_.misses;
+    out.outcome = Lookup::Outcome::kNotCached;
+    if (entry == nullptr || !entry->object->complete() || !entry->object->may_serve_on_error(request.now)) return;
+    out.outcome = Lookup::Outcome::kHit;
+    out.served_stale = true;
+    out.object = entry->object;
+    return;
+  }
   const Uncacheable& lately = uncacheable(request.key.hash);
   if (request.use != RequestUse::kStore || (lately.hash == request.key.hash && request.now < lately.until)) {
     ++stats_.misses;
@@ -134,7 +143,9 @@ void Shard::fetch(const LookupRequest& request, Waiter& waiter, Resource* resour
     const bool own_word =
         request.directives.no_cache || request.headers->has(http::HeaderId::kAuthorization) ||
         (entry != nullptr && (entry->object->policy().always_revalidate || entry->object->policy().lifetime == 0));
-    if (!request.waited && !own_word) {
+    const bool patient =
+        request.patience == Patience::kFull || (request.patience == Patience::kForHead && !running->answered);
+    if (patient && !own_word) {
       running->waiters.add(waiter, mutex_);
       out.outcome = Lookup::Outcome::kWait;
       ++stats_.waits;
@@ -177,8 +188,8 @@ Flight* Shard::begin_flight(const LookupRequest& request) {
   return flight.release();
 }
 
-void Shard::finish_flight(Flight* flight) noexcept {
-  flight->waiters.wake_all();
+void Shard::finish_flight(Flight* flight, const Wake& wake) noexcept {
+  flight->waiters.wake_all(wake);
   Resource* resource = flight->resource;
   Flight** link = &resource->flights;
   while (*link != flight) link = &(*link)->next;
@@ -214,11 +225,16 @@ void Shard::replace(Flight* flight, const ObjectRef& object) {
   finish_flight(flight);
 }
 
-void Shard::end_flight(Flight* flight) noexcept {
+void Shard::end_flight(Flight* flight, const Wake& wake) noexcept {
   ObjectRef revalidated;  // destroyed after the lock
   const std::lock_guard lock(mutex_);
   std::swap(flight->revalidating, revalidated);
-  finish_flight(flight);
+  finish_flight(flight, wake);
+}
+
+void Shard::set_answered(Flight& flight) noexcept {
+  const std::lock_guard lock(mutex_);
+  flight.answered = true;
 }
 
 void Shard::end_uncacheable(Flight* flight, UnixSeconds now) noexcept {
@@ -226,7 +242,7 @@ void Shard::end_uncacheable(Flight* flight, UnixSeconds now) noexcept {
   const std::lock_guard lock(mutex_);
   const std::uint64_t hash = flight->resource->hash;
   uncacheable(hash) = {hash, now + kRememberUncacheable};
-  finish_flight(flight);
+  finish_flight(flight, {.cause = Wake::Cause::kUncacheable});
 }
 
 void Shard::drop_revalidated(Flight* flight) noexcept {

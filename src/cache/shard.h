@@ -24,6 +24,7 @@ struct Flight {
   std::string vary_values;
   ObjectRef revalidating;    // the stale object, if it has validators
   bool invalidated = false;  // the result is served, not kept
+  bool answered = false;     // the head of an answer without a length has come
   WaitList waiters;
 };
 
@@ -82,9 +83,10 @@ class alignas(64) Shard {
   // Each of these ends the flight: wakes who waits, and destroys it.
   bool insert(Flight* flight, const ObjectRef& object);   // false: invalidated meanwhile, not inserted
   void replace(Flight* flight, const ObjectRef& object);  // what was revalidated gets a new head
-  void end_flight(Flight* flight) noexcept;
+  void end_flight(Flight* flight, const Wake& wake = {}) noexcept;
   void end_uncacheable(Flight* flight, UnixSeconds now) noexcept;  // also drops what was revalidated
   // Without ending one.
+  void set_answered(Flight& flight) noexcept;
   void drop_revalidated(Flight* flight) noexcept;
   void forget(const ObjectRef& object) noexcept;  // its body failed
   void count_completed() noexcept;
@@ -113,7 +115,7 @@ class alignas(64) Shard {
   void fetch(const LookupRequest& request, Waiter& waiter, Resource* resource, Entry* entry, Lookup& out);
   [[nodiscard]] static Flight* find_flight(const Resource* resource, const http::HeaderList& request) noexcept;
   [[nodiscard]] Flight* begin_flight(const LookupRequest& request);
-  void finish_flight(Flight* flight) noexcept;
+  void finish_flight(Flight* flight, const Wake& wake = {}) noexcept;
   [[nodiscard]] static Entry* find_entry(const Resource& resource, const Object* object) noexcept;
   [[nodiscard]] static bool is_same_variant(const Entry& entry, const Object& object) noexcept;
   void add_entry(Resource& resource, const ObjectRef& object, Departed& departed);

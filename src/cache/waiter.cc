@@ -16,14 +16,18 @@ void WaitList::forget() noexcept {
 void WaitList::add(Waiter& waiter, std::mutex& guard) noexcept {
   waiter.guard_ = &guard;
   waiter.list_ = this;
+  waiter.wake_ = {};
   waiter.previous_ = nullptr;
   waiter.next_ = first_;
   if (first_ != nullptr) first_->previous_ = &waiter;
   first_ = &waiter;
 }
 
-void WaitList::wake_all() noexcept {
-  while (Waiter* waiter = take_first()) waiter->wake();
+void WaitList::wake_all(const Wake& wake) noexcept {
+  while (Waiter* waiter = take_first()) {
+    waiter->wake_ = wake;
+    waiter->wake();
+  }
 }
 
 Waiter* WaitList::take_first() noexcept {

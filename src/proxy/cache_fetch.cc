@@ -95,7 +95,7 @@ Task<> CacheFetches::Fetch::run() {
     waiter_.cancel();
     if ((bits & events::kUpstreamTimeout) != 0) {
       core_.counters.upstream_timeouts.add();
-      fill_.fail();
+      fill_.fail(504);
       connection_.reset();
       co_return;
     }

@@ -169,16 +169,16 @@ Task<> fetch(Exchange& x, Lookup found, cache::CacheStatus how) {
   times.response = core.wall;
   const bool failed = call.failure() != 0 || call.response().status >= 500;
   if (failed && revalidating && found.object->may_serve_on_error(core.wall)) {  // RFC 5861 section 4
-    if (storing) found.fill.abandon(false, core.wall);
+    how.forward_status = call.failure() != 0 ? std::uint16_t{0} : call.response().status;
+    if (storing) found.fill.abandon_failed(call.failure() != 0 ? call.failure() : how.forward_status);
     core.counters.cache_stale.add();
     how.ttl = found.object->ttl(core.wall);
-    how.forward_status = call.failure() != 0 ? std::uint16_t{0} : call.response().status;
     Task<> sent = send_object(x, std::move(found.object), how);
     co_await sent;
     co_return;
   }
   if (call.failure() != 0) {
-    if (storing) found.fill.abandon(false, core.wall);
+    if (storing) found.fill.abandon_failed(call.failure());
     respond_failure(x, call.failure(), how);
     co_return;
   }
@@ -241,6 +241,16 @@ Task<> bypass(Exchange& x, cache::Key key) {
   co_await passed;
 }
 
+// After a wait: of those who waited for a fetch that was given up one takes it over and the others wait for that one, but not for
+// ever.
+cache::Patience patience_after(const cache::Wake& wake, bool woken, unsigned waits) noexcept {
+  constexpr unsigned kMaxWaits = 3;
+  if (!woken) return cache::Patience::kForHead;
+  if (wake.cause == cache::Wake::Cause::kFailed) return cache::Patience::kFailed;
+  const bool useless = wake.cause == cache::Wake::Cause::kUncacheable || waits >= kMaxWaits;
+  return useless ? cache::Patience::kNone : cache::Patience::kFull;
+}
+
 }  // namespace
 
 Task<> serve_cached(Exchange& x) {
@@ -262,7 +272,8 @@ Task<> serve_cached(Exchange& x) {
                                .now = core.wall};
   CacheWaiter waiter(core.wakers, x.port());
   cache::CacheStatus how;
-  for (;;) {
+  std::uint16_t failure = 504;  // what kNotCached is answered
+  for (unsigned waits = 1;; ++waits) {
     Lookup found = core.cache.lookup(request, waiter);
     switch (found.outcome) {
       case Lookup::Outcome::kHit: {
@@ -275,7 +286,8 @@ Task<> serve_cached(Exchange& x) {
       }
       case Lookup::Outcome::kNotCached:
         core.counters.cache_misses.add();
-        respond_failure(x, 504, how);
+        if (how.collapsed) how.forward = found.forward;
+        respond_failure(x, failure, how);
         co_return;
       case Lookup::Outcome::kStale:
       case Lookup::Outcome::kMiss: {
@@ -291,7 +303,8 @@ Task<> serve_cached(Exchange& x) {
     if (!how.collapsed) core.counters.cache_waited.add();
     how.collapsed = true;
     waiter.registered();
-    // Bounded: an answer without a length is found only when it is complete, and a stream never is.
+    // While there is no answer the fetch itself is bounded; one without a length is found only when it is complete, and a stream
+    // never is.
     Timer limit([](void* port) noexcept { static_cast<EventPort*>(port)->post(events::kUpstreamTimeout); }, &x.port());
     core.timers.arm(limit, core.now + x.pool().config->timeouts.response);
     EventPort::Bits bits = 0;
@@ -302,7 +315,8 @@ Task<> serve_cached(Exchange& x) {
     waiter.cancel();
     if (x.broken()) co_return;
     request.now = core.wall;
-    request.waited = true;
+    request.patience = patience_after(waiter.last_wake(), (bits & events::kCache) != 0, waits);
+    if (request.patience == cache::Patience::kFailed) failure = waiter.last_wake().status;
   }
 }
 

@@ -6,8 +6,9 @@
 //           the object; any other answer as kMiss
 //   kMiss   fetch. With a fill (bool(found.fill)): judge_response(), then fill.start() and append()/finish(), or fill.abandon();
 //           leave out of the fetch what may_forward_to_fill() says. Without one (HEAD, Range, lately uncacheable): pass the answer on.
-//   kWait   someone else fetches it: the waiter is registered; lookup() again with waited = true when woken; waiter.cancel() to leave
-//   kNotCached  the request said only-if-cached: answer 504
+//   kWait   someone else fetches it: the waiter is registered; waiter.cancel() to leave. When woken, lookup() again, with a `patience`
+//           that says why (Waiter::last_wake())
+//   kNotCached  the request said only-if-cached: answer 504; or its patience was kFailed: answer as that fetch ended
 //
 // A fill is detached from the client that began it: the client's exchange reads the object by a Reader like everybody
 // else, and the fill goes on when it leaves. While the object is below the object limit the fill never waits for
@@ -54,13 +55,21 @@ struct Key {
   std::uint64_t hash = 0;
 };
 
+// Whether a request may wait for another's fetch.
+enum class Patience : std::uint8_t {
+  kFull,
+  kForHead,  // it has waited long: only while that fetch has no answer yet. What has no length may be a stream without an end.
+  kNone,    // it fetches on its own
+  kFailed,  // what it waited for failed: it fetches nothing, and is served what may be served stale on error
+};
+
 struct LookupRequest {
   Key key{};
   RequestUse use = RequestUse::kStore;  // not kBypass
   const http::HeaderList* headers = nullptr;
   CacheControl directives{};  // of the request
   UnixSeconds now = 0;
-  bool waited = false;  // this is the lookup after a kWait: do not wait again
+  Patience patience = Patience::kFull;
 };
 
 class Shard;
@@ -87,7 +96,8 @@ class Fill {
   [[nodiscard]] bool unwanted() const noexcept;
   [[nodiscard]] bool wait_space(Waiter& waiter) noexcept;  // false: there is space now, or nobody reads
   void finish() noexcept;                                  // the body is complete
-  void fail() noexcept;                                    // the origin broke off: readers fail, nothing stays
+  // The origin broke off (502), or was silent for too long (504): readers fail, who waits hears the status, nothing stays.
+  void fail(std::uint16_t status = 502) noexcept;
 
   // 304: the stored object with its fields and freshness renewed (RFC 9111 section 4.3.4); the fill is over. nullptr: the 304 is not
   // about the stored object, which is gone now; the fill stays: fetch again without conditions.
@@ -96,6 +106,8 @@ class Fill {
   // Nothing will be stored. `uncacheable`: the answer may not be stored; then waiters stop queueing for this key for a
   // while.
   void abandon(bool uncacheable, UnixSeconds now) noexcept;
+  // The origin gave no answer: who waits hears the status instead of asking it too.
+  void abandon_failed(std::uint16_t status) noexcept;
   [[nodiscard]] bool stored() const noexcept { return stored_; }  // for Cache-Status
 
  private:

@@ -7,11 +7,23 @@
 //            wake() is running and none will come. It must not outlive the store. A derived class calls cancel() in its destructor.
 #pragma once
 
+#include <cstdint>
 #include <mutex>
 
 namespace sluice::cache {
 
 class WaitList;
+
+// What a waiter was woken for.
+struct Wake {
+  enum class Cause : std::uint8_t {
+    kChanged,      // look again
+    kUncacheable,  // what was fetched may not be stored: waiting is of no use
+    kFailed,       // the backend gave no answer: `status` says how
+  };
+  Cause cause = Cause::kChanged;
+  std::uint16_t status = 0;  // of kFailed: 502, 503 or 504
+};
 
 class Waiter {
  public:
@@ -20,6 +32,8 @@ class Waiter {
   Waiter& operator=(const Waiter&) = delete;
   virtual void wake() noexcept = 0;
   void cancel() noexcept;
+  // The last wake-up since it was registered. After cancel().
+  [[nodiscard]] const Wake& last_wake() const noexcept { return wake_; }
 
  protected:
   ~Waiter() { cancel(); }
@@ -31,6 +45,7 @@ class Waiter {
   Waiter* next_ = nullptr;  // guarded by *guard_
   Waiter* previous_ = nullptr;  // guarded by *guard_
   WaitList* list_ = nullptr;    // guarded by *guard_; nullptr: not registered
+  Wake wake_{};                 // guarded by *guard_ while registered
 };
 
 // The waiters of one thing. Every call with the guard held; empty before it is destroyed.
@@ -40,7 +55,7 @@ class WaitList {
   WaitList(const WaitList&) = delete;
   WaitList& operator=(const WaitList&) = delete;
   void add(Waiter& waiter, std::mutex& guard) noexcept;  // after waiter.cancel()
-  void wake_all() noexcept;
+  void wake_all(const Wake& wake = {}) noexcept;
   void forget() noexcept;  // as wake_all(), without waking
   [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
 

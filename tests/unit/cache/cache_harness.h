@@ -30,7 +30,7 @@ struct Asked {
   Fields fields = {};
   UnixSeconds now = kStart;
   RequestUse use = RequestUse::kStore;
-  bool waited = false;
+  Patience patience = Patience::kFull;
 };
 
 class Harness {
@@ -47,7 +47,7 @@ class Harness {
     lookup.headers = &request;
     lookup.directives = parse_cache_control(request);
     lookup.now = asked.now;
-    lookup.waited = asked.waited;
+    lookup.patience = asked.patience;
     return store.lookup(lookup, waiter == nullptr ? nobody : *waiter);
   }
   Key key(std::string_view target) { return store.make_key(key_text, true, "www.example.com", 443, target); }

@@ -74,7 +74,7 @@ TEST(Store, SecondRequestWaitsAndIsWokenByTheHead) {
   const ObjectRef object = h.start(first.fill, Harness::response(kMaxAge60, 10));
   EXPECT_EQ(waiter.wakes, 1);
 
-  const Lookup second = h.ask({.target = "/a", .waited = true}, &waiter);
+  const Lookup second = h.ask({.target = "/a", .patience = Patience::kNone}, &waiter);
   ASSERT_EQ(second.outcome, Lookup::Outcome::kHit);
   Reader reader(second.object);
   EXPECT_EQ(reader.status(), Reader::Status::kWait);
@@ -116,9 +116,67 @@ TEST(Store, AWaiterTakesOverWhenTheFetchFails) {
   ASSERT_EQ(h.ask({"/a"}, &waiter).outcome, Lookup::Outcome::kWait);
   first.fill = {};  // the exchange went away without a word
   EXPECT_EQ(waiter.wakes, 1);
-  const Lookup second = h.ask({.target = "/a", .waited = true}, &waiter);
+  const Lookup second = h.ask({.target = "/a", .patience = Patience::kNone}, &waiter);
   EXPECT_EQ(second.outcome, Lookup::Outcome::kMiss);
   EXPECT_TRUE(second.fill);
+}
+
+TEST(Store, WaitersHearHowTheFetchEnded) {
+  struct Row {
+    const char* name;
+    void (*end)(Harness& h, Fill& fill);
+    Wake::Cause cause;
+    std::uint16_t status;
+  };
+  const Row rows[] = {
+      {"given_up", [](Harness&, Fill& fill) { fill.abandon(false, kStart); }, Wake::Cause::kChanged, 0},
+      {"gone", [](Harness&, Fill& fill) { fill = {}; }, Wake::Cause::kChanged, 0},
+      {"uncacheable", [](Harness&, Fill& fill) { fill.abandon(true, kStart); }, Wake::Cause::kUncacheable, 0},
+      {"no_answer", [](Harness&, Fill& fill) { fill.abandon_failed(504); }, Wake::Cause::kFailed, 504},
+      {"broken_off",
+       [](Harness& h, Fill& fill) {
+         (void)h.start(fill, Harness::response(kMaxAge60, std::nullopt));
+         fill.fail();
+       },
+       Wake::Cause::kFailed, 502},
+  };
+  for (const Row& row : rows) {
+    SCOPED_TRACE(row.name);
+    Harness h;
+    Lookup first = h.ask({"/a"});
+    CountingWaiter waiter;
+    ASSERT_EQ(h.ask({"/a"}, &waiter).outcome, Lookup::Outcome::kWait);
+    row.end(h, first.fill);
+    waiter.cancel();
+    EXPECT_EQ(waiter.wakes, 1);
+    EXPECT_EQ(waiter.last_wake().cause, row.cause);
+    EXPECT_EQ(waiter.last_wake().status, row.status);
+  }
+}
+
+TEST(Store, WhoseFetchFailedFetchesNothing) {
+  Harness h;
+  EXPECT_EQ(h.ask({.target = "/a", .patience = Patience::kFailed}).outcome, Lookup::Outcome::kNotCached);
+  h.store_whole({"/a"}, {{"Cache-Control", "max-age=10, stale-if-error=100"}, {"ETag", "\"1\""}}, "good");
+  const Lookup stale = h.ask({.target = "/a", .now = kStart + 50, .patience = Patience::kFailed});
+  EXPECT_EQ(stale.outcome, Lookup::Outcome::kHit);
+  EXPECT_TRUE(stale.served_stale);
+  EXPECT_FALSE(stale.fill);
+  EXPECT_EQ(h.ask({.target = "/a", .now = kStart + 500, .patience = Patience::kFailed}).outcome,
+            Lookup::Outcome::kNotCached);
+}
+
+// An answer without a length may be a stream; before there is an answer the fetch is bounded by its own limits.
+TEST(Store, WhoHasWaitedLongWaitsOnForTheHeadOnly) {
+  Harness h;
+  Lookup first = h.ask({"/a"});
+  CountingWaiter waiter;
+  EXPECT_EQ(h.ask({.target = "/a", .patience = Patience::kForHead}, &waiter).outcome, Lookup::Outcome::kWait);
+  const ObjectRef object = h.start(first.fill, Harness::response(kMaxAge60, std::nullopt));
+  EXPECT_EQ(waiter.wakes, 0);
+  const Lookup alone = h.ask({.target = "/a", .patience = Patience::kForHead}, &waiter);
+  EXPECT_EQ(alone.outcome, Lookup::Outcome::kMiss);
+  EXPECT_FALSE(alone.fill);
 }
 
 TEST(Store, NobodyWaitsForWhatWasLatelyUncacheable) {

@@ -73,7 +73,7 @@ class Client {
         return;
       }
       sleeper_.sleep();
-      request.waited = true;
+      request.patience = Patience::kNone;
       found = store_.lookup(request, sleeper_);
     }
     if (found.outcome == Lookup::Outcome::kHit) {

@@ -282,6 +282,95 @@ TEST(Cache, AnObjectLargerThanTheLimitIsPassedThroughInBoundedMemory) {
   }
 }
 
+// So many clients that want the same at once.
+std::vector<std::unique_ptr<Peer>> crowd(World& world, int size) {
+  std::vector<std::unique_ptr<Peer>> peers;
+  for (int i = 0; i < size; ++i) {
+    peers.push_back(world.connect());
+    peers.back()->send("GET / HTTP/1.1\r\nHost: www.example.com\r\n\r\n");
+  }
+  world.run_for(1s);
+  return peers;
+}
+
+struct FailureCase {
+  const char* name;
+  void (*fail)(OriginConnection& to);
+  std::size_t broken_off;  // clients that had a part already
+  int status;
+};
+std::ostream& operator<<(std::ostream& out, const FailureCase& row) { return out << row.name; }
+class FailedFetch : public ::testing::TestWithParam<FailureCase> {};
+
+// Those who wait for a fetch that fails get what it got: a backend in trouble is not asked by all of them at once, nor one by one.
+TEST_P(FailedFetch, IsOneRequestAndOneAnswerForAll) {
+  World world(one_service(kCached));
+  Origin& origin = world.origin();
+  OriginConnection* asked = nullptr;
+  origin.on_request = [&](OriginConnection& to, const Message&) { asked = &to; };
+  const auto peers = crowd(world, 10);
+  ASSERT_EQ(origin.requests.size(), 1u);
+  GetParam().fail(*asked);
+  world.run_for(200s);
+  std::size_t failed = 0;
+  for (const auto& peer : peers) {
+    if (peer->received.starts_with("HTTP/1.1 " + std::to_string(GetParam().status))) ++failed;
+  }
+  EXPECT_EQ(failed, 10 - GetParam().broken_off);
+  EXPECT_EQ(origin.requests.size(), 1u);
+  // The next one asks again.
+  origin.on_request = [](OriginConnection& to, const Message&) { to.send(response("well again")); };
+  EXPECT_EQ(world.get("/").body, "well again");
+}
+INSTANTIATE_TEST_SUITE_P(Rows, FailedFetch,
+                         ::testing::Values(FailureCase{"reset", [](OriginConnection& to) { to.abort(); }, 0, 502},
+                                           FailureCase{"silence", [](OriginConnection&) {}, 0, 504},
+                                           FailureCase{"breaks_off",
+                                                       [](OriginConnection& to) {
+                                                         to.send(
+                                                             "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\n"
+                                                             "Transfer-Encoding: chunked\r\n\r\n4\r\npart\r\n");
+                                                         to.shutdown();
+                                                       },
+                                                       1, 502}),
+                         [](const auto& row) { return std::string(row.param.name); });
+
+TEST(Cache, WhoWaitsForAFetchThatFailsIsServedStaleWhereThatIsAllowed) {
+  World world(one_service(kCached));
+  Origin& origin = world.origin();
+  origin.on_request = [](OriginConnection& to, const Message&) {
+    to.send(response("good", "ETag: \"1\"\r\nCache-Control: max-age=10, stale-if-error=100\r\n"));
+  };
+  EXPECT_EQ(world.get("/").body, "good");
+  world.run_for(20s);
+  OriginConnection* asked = nullptr;
+  origin.on_request = [&](OriginConnection& to, const Message&) { asked = &to; };
+  const auto peers = crowd(world, 5);
+  ASSERT_NE(asked, nullptr);
+  asked->send(response("broken", {}, 503));
+  world.run_for(1s);
+  for (const auto& peer : peers) EXPECT_EQ(responses_of(peer->received).at(0).body, "good");
+  EXPECT_EQ(origin.requests.size(), 2u);
+}
+
+TEST(Cache, OneOfThoseWhoWaitTakesOverForTheOthers) {
+  World world(one_service(kCached));
+  Origin& origin = world.origin();
+  OriginConnection* asked = nullptr;
+  origin.on_request = [&](OriginConnection& to, const Message&) { asked = &to; };
+  const auto peers = crowd(world, 10);
+  ASSERT_EQ(origin.requests.size(), 1u);
+  peers.front()->abort();
+  world.run_for(1s);
+  EXPECT_EQ(origin.requests.size(), 2u);
+  asked->send(response("for the rest", "Cache-Control: max-age=60\r\n"));
+  world.run_for(1s);
+  for (std::size_t i = 1; i < peers.size(); ++i) {
+    EXPECT_EQ(responses_of(peers[i]->received).at(0).body, "for the rest");
+  }
+  EXPECT_EQ(origin.requests.size(), 2u);
+}
+
 TEST(Cache, AFetchThatBreaksOffLeavesNothing) {
   World world(one_service(kCached));
   Origin& origin = world.origin();
