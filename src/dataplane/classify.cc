@@ -21,6 +21,18 @@ bool to_group(std::span<const std::uint8_t> frame) noexcept {
   return net::header_at<net::EthernetHeader>(frame, 0).dst.is_multicast();
 }
 
+// An error that says what became of a packet: unreachable, too big, time exceeded, parameter problem. Redirects are for
+// hosts, and we have configured routes (RFC 1812 section 5.2.7.2); source quench is of the past (RFC 6633).
+bool reports_failure(const net::Parsed& packet) noexcept {
+  if (!net::is_icmp_error(packet)) return false;
+  if (packet.proto == net::IpProto::kIcmpv6) {
+    return packet.icmp_type >= static_cast<std::uint8_t>(net::Icmpv6Type::kUnreachable) &&
+           packet.icmp_type <= static_cast<std::uint8_t>(net::Icmpv6Type::kParameterProblem);
+  }
+  return packet.icmp_type != static_cast<std::uint8_t>(net::IcmpType::kRedirect) &&
+         packet.icmp_type != static_cast<std::uint8_t>(net::IcmpType::kSourceQuench);
+}
+
 }  // namespace
 
 std::uint64_t tuple_hash(const SipKey& secret, const net::IpAddress& client, std::uint16_t client_port,
@@ -71,7 +83,7 @@ Classified Classifier::icmp(const lb::Snapshot& snapshot, std::span<const std::u
   const std::uint8_t request = v4 ? static_cast<std::uint8_t>(net::IcmpType::kEchoRequest)
                                   : static_cast<std::uint8_t>(net::Icmpv6Type::kEchoRequest);
   if (packet.icmp_type == request) return {.action = Action::kEcho};
-  if (net::is_icmp_error(packet)) return icmp_error(snapshot, frame, packet);
+  if (reports_failure(packet)) return icmp_error(snapshot, frame, packet);
   return dropped(Drop::kIcmpUnhandled);
 }
 

@@ -68,7 +68,10 @@ void ProxyRole::receive(rte_mbuf* mbuf, Instant now) noexcept {
     if (!icmp) [[likely]] {
       host_->receive(packet, offloads_of(*mbuf), now);
     } else if (const net::Parsed outer = net::parse_ip(packet); outer.ok()) {
-      host_->receive_unreachable(packet.subspan(outer.payload_offset, outer.payload_len()), now);
+      host_->receive_icmp_error({.type = outer.icmp_type,
+                                 .code = outer.icmp_code,
+                                 .quoted = packet.subspan(outer.payload_offset, outer.payload_len())},
+                                now);
     }
   }
   rte_pktmbuf_free(mbuf);

@@ -102,8 +102,8 @@ class Proxy::Impl {
   void receive(std::span<const std::uint8_t> packet, tcp::Offloads offloads, Instant now) noexcept {
     core_.stack.input(packet, offloads, now);
   }
-  void receive_unreachable(std::span<const std::uint8_t> quoted, Instant now) noexcept {
-    core_.stack.input_icmp_unreachable(quoted, now);
+  void receive_icmp_error(const tcp::IcmpMessage& message, Instant now) noexcept {
+    core_.stack.input_icmp_error(message, now);
   }
   bool poll(Instant now, UnixSeconds wall) noexcept;
   [[nodiscard]] std::optional<Instant> next_deadline() const noexcept;
@@ -297,8 +297,8 @@ Result<std::unique_ptr<Proxy>> Proxy::create(ProxyParts parts, Instant now) {
 void Proxy::receive(std::span<const std::uint8_t> ip_packet, tcp::Offloads offloads, Instant now) noexcept {
   impl_->receive(ip_packet, offloads, now);
 }
-void Proxy::receive_unreachable(std::span<const std::uint8_t> quoted, Instant now) noexcept {
-  impl_->receive_unreachable(quoted, now);
+void Proxy::receive_icmp_error(const tcp::IcmpMessage& message, Instant now) noexcept {
+  impl_->receive_icmp_error(message, now);
 }
 bool Proxy::poll(Instant now, UnixSeconds wall) noexcept { return impl_->poll(now, wall); }
 std::optional<Instant> Proxy::next_deadline() const noexcept { return impl_->next_deadline(); }

@@ -79,7 +79,7 @@ class Core {
   Core& operator=(const Core&) = delete;
 
   void input(std::span<const Received> burst, Instant now) noexcept;
-  void input_icmp_unreachable(std::span<const std::uint8_t> quoted, Instant now) noexcept;
+  void input_icmp_error(const IcmpMessage& message, Instant now) noexcept;
   std::size_t dispatch() noexcept;
   void advance(Instant now) noexcept;
   void flush(Instant now) noexcept;

@@ -185,13 +185,30 @@ void Core::process_rst(Connection& c, const Segment& s) noexcept {
   finish(c, our_syn ? StreamError::kRefused : StreamError::kReset);
 }
 
-// RFC 5927: what an ICMP message says is believed only while nothing was ever heard from the peer, and only about a
-// sequence number that is in flight.
-void Core::input_icmp_unreachable(std::span<const std::uint8_t> quoted, Instant now) noexcept {
+namespace {
+
+// Which errors end a connect. RFC 1122 section 4.2.3.9 has "port" and "protocol unreachable" as hard and the other
+// unreachables as soft, to be waited out; but what waits here is a request or a health check, which has other backends to
+// go to and comes back in an interval: the sooner it hears that there is no way at all, the better (RFC 5461 section 4.1;
+// Linux does the same). "Fragmentation needed" speaks of size and not of the way; time exceeded (a routing loop while
+// routes settle), parameter problem, redirect, source quench and packet too big do not say that the peer cannot be had:
+// the SYN is sent again, and its time limit decides.
+bool ends_connect(const IcmpMessage& message, bool v4) noexcept {
+  constexpr std::uint8_t kFragmentationNeeded = 4;
+  if (!v4) return message.type == static_cast<std::uint8_t>(net::Icmpv6Type::kUnreachable);
+  return message.type == static_cast<std::uint8_t>(net::IcmpType::kUnreachable) && message.code != kFragmentationNeeded;
+}
+
+}  // namespace
+
+// RFC 5927 section 4: what an ICMP message says is believed only while nothing was ever heard from the peer, and only
+// about the sequence number that is in flight.
+void Core::input_icmp_error(const IcmpMessage& message, Instant now) noexcept {
   set_now(now);
   FourTuple tuple;
   Seq seq = 0;
-  if (!parse_quoted(quoted, tuple, seq)) return;
+  if (!parse_quoted(message.quoted, tuple, seq)) return;
+  if (!ends_connect(message, tuple.local.address.is_v4())) return;
   Connection* c = find(tuple, hash_(tuple));
   if (c == nullptr || c->state_ != State::kSynSent || seq != c->iss_ || c->snd_max_ == c->iss_) return;
   finish(*c, StreamError::kUnreachable);

@@ -18,8 +18,8 @@ void TcpStack::input(std::span<const std::uint8_t> packet, Offloads offloads, In
   impl_->input({&one, 1}, now);
 }
 void TcpStack::input(std::span<const Received> burst, Instant now) noexcept { impl_->input(burst, now); }
-void TcpStack::input_icmp_unreachable(std::span<const std::uint8_t> quoted, Instant now) noexcept {
-  impl_->input_icmp_unreachable(quoted, now);
+void TcpStack::input_icmp_error(const IcmpMessage& message, Instant now) noexcept {
+  impl_->input_icmp_error(message, now);
 }
 std::size_t TcpStack::dispatch() noexcept { return impl_->dispatch(); }
 void TcpStack::advance(Instant now) noexcept { impl_->advance(now); }

@@ -15,8 +15,8 @@ class ProxyHost final : public PacketHost {
   void receive(std::span<const std::uint8_t> packet, tcp::Offloads offloads, Instant now) noexcept override {
     proxy_.receive(packet, offloads, now);
   }
-  void receive_unreachable(std::span<const std::uint8_t> quoted, Instant now) noexcept override {
-    proxy_.receive_unreachable(quoted, now);
+  void receive_icmp_error(const tcp::IcmpMessage& message, Instant now) noexcept override {
+    proxy_.receive_icmp_error(message, now);
   }
   bool poll(Instant now, UnixSeconds wall) noexcept override { return proxy_.poll(now, wall); }
   [[nodiscard]] std::optional<Instant> next_deadline() const noexcept override { return proxy_.next_deadline(); }

@@ -11,6 +11,7 @@
 #include "sluice/dataplane/role.h"
 #include "sluice/dpdk/mempool.h"
 #include "sluice/tcp/packet_sink.h"
+#include "sluice/tcp/stack.h"
 
 namespace sluice::dataplane {
 
@@ -38,8 +39,8 @@ class PacketHost {
  public:
   // One IP packet, from its header on; the bytes are copied before return.
   virtual void receive(std::span<const std::uint8_t> packet, tcp::Offloads offloads, Instant now) noexcept = 0;
-  // The packet that an ICMP error quotes.
-  virtual void receive_unreachable(std::span<const std::uint8_t> quoted, Instant now) noexcept = 0;
+  // An ICMP error about a packet of the host's.
+  virtual void receive_icmp_error(const tcp::IcmpMessage& message, Instant now) noexcept = 0;
   // One turn; true: it did something.
   virtual bool poll(Instant now, UnixSeconds wall) noexcept = 0;
   [[nodiscard]] virtual std::optional<Instant> next_deadline() const noexcept = 0;

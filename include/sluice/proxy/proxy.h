@@ -81,8 +81,8 @@ class Proxy {
 
   // One received IP packet for this proxy (IPv4 or IPv6, from the IP header on). The bytes are copied before return.
   void receive(std::span<const std::uint8_t> ip_packet, tcp::Offloads offloads, Instant now) noexcept;
-  // The packet that an ICMP destination-unreachable message quotes.
-  void receive_unreachable(std::span<const std::uint8_t> quoted, Instant now) noexcept;
+  // An ICMP error about a packet that this proxy sent.
+  void receive_icmp_error(const tcp::IcmpMessage& message, Instant now) noexcept;
 
   // One turn: mail, connections' events, exchanges, timers, transmission. True if it did anything.
   bool poll(Instant now, UnixSeconds wall) noexcept;

@@ -93,6 +93,13 @@ struct StackStats {  // counters since start, and gauges
   std::size_t buffer_bytes = 0;                                 // gauge: out of StackConfig::buffer_memory
 };
 
+// An ICMP or ICMPv6 error, which of them says the version of the packet that it quotes.
+struct IcmpMessage {
+  std::uint8_t type = 0;
+  std::uint8_t code = 0;
+  std::span<const std::uint8_t> quoted;  // from its IP header on, maybe cut short
+};
+
 class TcpStack {
  public:
   TcpStack(const StackConfig& config, PacketSink& sink, Instant now);  // allocates; may throw std::bad_alloc
@@ -104,9 +111,9 @@ class TcpStack {
   void input(std::span<const std::uint8_t> packet, Offloads offloads, Instant now) noexcept;
   // The same for a burst, which is cheaper: what the packets need is fetched into the cache for all of them at once.
   void input(std::span<const Received> burst, Instant now) noexcept;
-  // The quoted packet of an ICMP error (RFC 1122 section 4.2.3.9; hard errors end only connections in SYN_SENT, RFC
-  // 5927).
-  void input_icmp_unreachable(std::span<const std::uint8_t> quoted, Instant now) noexcept;
+  // An ICMP or ICMPv6 error about a packet of ours: "destination unreachable" ends a connection whose SYN it quotes while
+  // nobody has answered that; everything else only tells of a way that may yet mend (RFC 1122 section 4.2.3.9, RFC 5461).
+  void input_icmp_error(const IcmpMessage& message, Instant now) noexcept;
 
   // Delivers what is ready: accepts, then events of connections. Returns how many up-calls it made.
   std::size_t dispatch() noexcept;

@@ -18,13 +18,15 @@ using test::ip4;
 class FakeHost final : public PacketHost {
  public:
   std::vector<Bytes> packets, quotes;
+  std::vector<std::uint8_t> icmp_types;
   bool busy = false;
 
   void receive(std::span<const std::uint8_t> packet, tcp::Offloads /*offloads*/, Instant /*now*/) noexcept override {
     packets.emplace_back(packet.begin(), packet.end());
   }
-  void receive_unreachable(std::span<const std::uint8_t> quoted, Instant /*now*/) noexcept override {
-    quotes.emplace_back(quoted.begin(), quoted.end());
+  void receive_icmp_error(const tcp::IcmpMessage& message, Instant /*now*/) noexcept override {
+    quotes.emplace_back(message.quoted.begin(), message.quoted.end());
+    icmp_types.push_back(message.type);
   }
   bool poll(Instant /*now*/, UnixSeconds /*wall*/) noexcept override { return busy; }
   [[nodiscard]] std::optional<Instant> next_deadline() const noexcept override { return {}; }
@@ -103,6 +105,12 @@ TEST_P(ProxyPath, IcmpErrorsReachWhoSentThePacket) {
   lab_.run();
   ASSERT_EQ(hosts_[0].quotes.size(), 1u);
   EXPECT_EQ(hosts_[0].quotes[0], upstream);
+  EXPECT_EQ(hosts_[0].icmp_types[0], 3);
+  // One that says another way is no error of the way that was taken.
+  lab_.put(from_client(ip4("192.0.2.1", "198.51.100.2").icmp(5, 1, 0, upstream)));
+  lab_.run();
+  EXPECT_EQ(hosts_[0].quotes.size(), 1u);
+  EXPECT_EQ(lab_.drops(Drop::kIcmpUnhandled), 1u);
   // About what was sent to a client: the proxy that has the client's flow.
   lab_.put(from_client(ip4("192.0.2.7", "203.0.113.10").tcp(1234, 80)));
   lab_.run();

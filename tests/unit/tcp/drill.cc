@@ -86,7 +86,7 @@ class Drill final : private Acceptor, private StreamHandler {
   void call(const std::string& verb, std::istringstream& in);
   void read(std::uint32_t bytes);
   void write(std::istringstream& in);
-  void quote_unreachable();
+  void icmp_error(std::istringstream& in);
   void nothing_left();
   [[nodiscard]] DrillPacket take(const Packet& packet);
   [[nodiscard]] net::Endpoint us() const { return {v6_ ? kUs6 : kUs4, our_port_}; }
@@ -280,10 +280,15 @@ void Drill::read(std::uint32_t bytes) {
   }
 }
 
-void Drill::quote_unreachable() {
+void Drill::icmp_error(std::istringstream& in) {
   if (last_syn_.empty()) throw std::runtime_error("no SYN to quote");
-  last_syn_.resize(28);
-  stack_->input_icmp_unreachable(last_syn_, now_);
+  Packet quoted = last_syn_;
+  quoted.resize(v6_ ? 48 : 28);
+  std::uint32_t type = 0, code = 0, ahead = 0;
+  if (!(in >> type >> code)) throw std::runtime_error("icmp needs type and code");
+  if (in >> ahead) quoted[quoted.size() - 1] = static_cast<std::uint8_t>(quoted.back() + ahead);
+  stack_->input_icmp_error(
+      {.type = static_cast<std::uint8_t>(type), .code = static_cast<std::uint8_t>(code), .quoted = quoted}, now_);
 }
 
 void Drill::call(const std::string& verb, std::istringstream& in) {
@@ -344,8 +349,8 @@ void Drill::call(const std::string& verb, std::istringstream& in) {
     conn_->close();
   } else if (verb == "abort") {
     conn_->abort();
-  } else if (verb == "unreachable") {
-    quote_unreachable();
+  } else if (verb == "icmp") {
+    icmp_error(in);
   } else if (verb == "sink") {
     in >> name;
     sink_.has_room = name == "full" ? [] { return false; } : std::function<bool()>();
