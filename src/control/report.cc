@@ -71,6 +71,7 @@ json worker_row(const WorkerView& worker, std::size_t index) {
           {"nd_in", c.nd_in.read()},
           {"nd_out", c.nd_out.read()},
           {"icmp_echo", c.icmp_echo.read()},
+          {"icmp_errors_passed", c.icmp_errors_passed.read()},
           {"rst_sent", c.rst_sent.read()},
           {"unreachable_sent", c.unreachable_sent.read()},
           {"time_exceeded_sent", c.time_exceeded_sent.read()},

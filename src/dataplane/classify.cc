@@ -1,6 +1,7 @@
 #include "classify.h"
 
 #include <bit>
+#include <utility>
 
 #include "sluice/base/mix.h"
 #include "sluice/dataplane/worker.h"
@@ -87,22 +88,23 @@ Classified Classifier::icmp(const lb::Snapshot& snapshot, std::span<const std::u
   return dropped(Drop::kIcmpUnhandled);
 }
 
-// Errors go to who sent the packet that they quote, as far as that is a proxy.
+// Errors go to who sent the packet that they quote: to whom an answer to that packet would go.
 Classified Classifier::icmp_error(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame,
                                   const net::Parsed& packet) const noexcept {
-  if (!net::l4_checksum_ok(frame, packet)) return dropped(Drop::kBadChecksum);
-  const net::Parsed quoted = net::parse_quoted(frame, packet);
-  if (!quoted.ok() || !has_ports(quoted.proto) || quoted.src != packet.dst) return dropped(Drop::kIcmpUnhandled);
-  const lb::Listener* listener = snapshot.find_listener(quoted.src, quoted.src_port, quoted.proto);
-  if (listener != nullptr && listener->kind == lb::ServiceKind::kProxy && proxies > 0) {
-    const std::uint64_t hash = hash_of(quoted.dst, quoted.dst_port, quoted.src, quoted.src_port, quoted.proto);
-    return {.action = Action::kToProxy, .owner = static_cast<std::uint16_t>(((hash & 0xffffffff) * proxies) >> 32)};
-  }
-  const lb::PortOwner owner = ports.owner_of(quoted.src_port);
-  if (listener == nullptr && owner.kind == lb::PortOwnerKind::kProxy && quoted.proto == net::IpProto::kTcp) {
-    return {.action = Action::kToProxy, .owner = owner.index};
-  }
-  return dropped(Drop::kIcmpUnhandled);
+  if (to_group(frame)) return dropped(Drop::kBadEthernet);
+  if (!net::l4_checksum_ok(frame, packet)) return dropped(Drop::kBadChecksum);  // RFC 5508 REQ-3
+  net::Parsed answer = net::parse_quoted(frame, packet);
+  if (!answer.ok() || !has_ports(answer.proto)) return dropped(Drop::kIcmpUnhandled);
+  if (answer.src != packet.dst || answer.fragment == net::FragmentKind::kLater) return dropped(Drop::kIcmpNoFlow);
+  std::swap(answer.src, answer.dst);
+  std::swap(answer.src_port, answer.dst_port);
+  const lb::Listener* listener = snapshot.find_listener(answer.dst, answer.dst_port, answer.proto);
+  const lb::LocalAddress* local = snapshot.find_local(answer.dst);
+  if (listener == nullptr && local == nullptr) return dropped(Drop::kIcmpNoFlow);
+  Classified to = listener != nullptr ? service(*listener, answer) : to_port(*local, answer);
+  if (to.action == Action::kToBackend) to.action = Action::kErrorToBackend;
+  if (to.action == Action::kToClient) to.action = Action::kErrorToClient;
+  return to.action == Action::kPortClosed ? dropped(Drop::kIcmpNoFlow) : to;
 }
 
 Classified Classifier::classify(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame,

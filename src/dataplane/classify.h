@@ -14,11 +14,13 @@
 namespace sluice::dataplane {
 
 enum class Action : std::uint8_t {
-  kDrop,       // with `drop`
-  kToBackend,  // client's packet of a `forward:` service; `owner` is the worker
-  kToClient,   // backend's packet to a NAT port; `owner` is the worker
-  kToProxy,    // `owner` is the proxy
-  kArp,        // for worker 0
+  kDrop,            // with `drop`
+  kToBackend,       // client's packet of a `forward:` service; `owner` is the worker
+  kToClient,        // backend's packet to a NAT port; `owner` is the worker
+  kToProxy,         // `owner` is the proxy
+  kErrorToBackend,  // ICMP error about a packet to a client of a `forward:` service; `owner` is the worker
+  kErrorToClient,   // ICMP error about a packet from a NAT port; `owner` is the worker
+  kArp,             // for worker 0
   kNeighborDiscovery,
   kEcho,        // answered here
   kPortClosed,  // answered here, then dropped
@@ -28,8 +30,8 @@ struct Classified {
   Action action = Action::kDrop;
   telemetry::Drop drop = telemetry::Drop::kNone;
   std::uint16_t owner = 0;
-  const lb::Listener* listener = nullptr;  // kToBackend
-  lb::SourceIndex source = lb::kNoIndex;   // kToClient
+  const lb::Listener* listener = nullptr;  // kToBackend, kErrorToBackend
+  lb::SourceIndex source = lb::kNoIndex;   // kToClient, kErrorToClient
 };
 
 struct Classifier {

@@ -5,7 +5,7 @@
 
 #include "packet.h"
 #include "sluice/lb/balance.h"
-#include "sluice/net/checksum.h"
+#include "sluice/net/rewrite.h"
 
 namespace sluice::dataplane {
 
@@ -33,27 +33,7 @@ void rewrite(rte_mbuf* mbuf, const net::Parsed& parsed, const Tuple& to) noexcep
     mbuf->pkt_len = parsed.end;
   }
   const std::span<std::uint8_t> frame = frame_of(mbuf);
-  net::ChecksumDelta delta;
-  if (parsed.family == net::Family::kIp4) {
-    auto& ip = net::header_at<net::Ip4Header>(frame, parsed.l3_offset);
-    const Be32 src = to.src.v4(), dst = to.dst.v4();
-    delta.replace(ip.src, src);
-    delta.replace(ip.dst, dst);
-    net::ChecksumDelta header = delta;
-    const auto ttl_word = [&](std::uint8_t ttl) { return Be16(static_cast<std::uint16_t>((ttl << 8) | ip.proto)); };
-    header.replace(ttl_word(ip.ttl), ttl_word(static_cast<std::uint8_t>(ip.ttl - 1)));
-    ip.src = src;
-    ip.dst = dst;
-    ip.ttl = static_cast<std::uint8_t>(ip.ttl - 1);
-    ip.checksum = header.apply(ip.checksum);
-  } else {
-    auto& ip = net::header_at<net::Ip6Header>(frame, parsed.l3_offset);
-    delta.replace(parsed.src, to.src);
-    delta.replace(parsed.dst, to.dst);
-    ip.src = to.src.bytes();
-    ip.dst = to.dst.bytes();
-    ip.hop_limit = static_cast<std::uint8_t>(ip.hop_limit - 1);
-  }
+  net::ChecksumDelta delta = net::rewrite_ip(frame, parsed, to.src, to.dst);
   const Be16 src_port(to.src_port), dst_port(to.dst_port);
   if (parsed.proto == net::IpProto::kTcp) {
     auto& tcp = net::header_at<net::TcpHeader>(frame, parsed.l4_offset);

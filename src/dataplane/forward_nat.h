@@ -2,7 +2,8 @@
 // the other way. Works on the packets of a burst that this worker owns, in stages.
 // Threading: one per worker.
 // Ownership: owns the worker's flow table and NAT ports; takes the mbufs it is given.
-// Spec:      RFC 3022 (NAPT), RFC 1624 (incremental checksums), RFC 5382 and RFC 4787 (what a NAT owes TCP and UDP).
+// Spec:      RFC 3022 (NAPT), RFC 1624 (incremental checksums), RFC 5382, RFC 4787 and RFC 5508 (what a NAT owes TCP,
+//            UDP and ICMP).
 #pragma once
 
 #include <cstdint>
@@ -15,6 +16,7 @@
 #include "sluice/lb/round_robin.h"
 #include "sluice/lb/snapshot.h"
 #include "sluice/net/parse.h"
+#include "sluice/net/rewrite.h"
 #include "sluice/telemetry/counters.h"
 
 namespace sluice::dataplane {
@@ -25,8 +27,8 @@ inline constexpr std::size_t kMaxBurst = 32;
 struct NatPacket {
   rte_mbuf* mbuf;
   const net::Parsed* parsed;
-  const lb::Listener* listener;  // of the client's packet
-  lb::SourceIndex source;        // of the backend's packet: which of our source addresses it was sent to
+  const lb::Listener* listener;  // of the client's packet; of an error: that the quoted packet left from
+  lb::SourceIndex source;        // of the backend's packet or error: which of our source addresses it was sent to
 };
 
 class NatForward {
@@ -37,6 +39,11 @@ class NatForward {
   // At most kMaxBurst each.
   void to_backends(const lb::Snapshot& snapshot, std::span<const NatPacket> packets, Ms now) noexcept;
   void to_clients(const lb::Snapshot& snapshot, std::span<const NatPacket> packets, Ms now) noexcept;
+
+  // An ICMP error about a packet that we sent to a backend (from `source`), for the client whose flow that was; and one
+  // about a packet to a client (from `listener`), for the backend.
+  void error_to_client(const lb::Snapshot& snapshot, const NatPacket& packet, Ms now) noexcept;
+  void error_to_backend(const lb::Snapshot& snapshot, const NatPacket& packet, Ms now) noexcept;
 
   // While stopping: what has no flow is refused with Drop::kShutdown.
   void refuse_new_flows(bool refuse) noexcept { refuse_new_ = refuse; }
@@ -52,6 +59,7 @@ class NatForward {
   [[nodiscard]] lb::Flow* open(const lb::Snapshot& snapshot, const NatPacket& packet, Ms now) noexcept;
   [[nodiscard]] telemetry::Drop try_open(const lb::Snapshot& snapshot, const NatPacket& packet, Ms now,
                                          lb::Flow*& flow) noexcept;
+  void pass_error(const NatPacket& packet, const net::Parsed& quoted, const net::IcmpErrorTuple& to, Ms now) noexcept;
   // Judges what any router judges on the way; false: the packet is gone.
   [[nodiscard]] bool may_pass(const NatPacket& packet, const Route* route, Ms now) noexcept;
 

@@ -201,6 +201,12 @@ void Worker::Impl::act(const lb::Snapshot& snapshot, std::size_t index, Instant 
       if (what.owner != parts_.id) return give(what.owner, mbuf);
       burst_.to_clients[burst_.n_to_clients++] = {mbuf, &parsed, nullptr, what.source};
       return;
+    case Action::kErrorToBackend:
+      if (what.owner != parts_.id) return give(what.owner, mbuf);
+      return nat_.error_to_backend(snapshot, {mbuf, &parsed, what.listener, lb::kNoIndex}, to_ms(now));
+    case Action::kErrorToClient:
+      if (what.owner != parts_.id) return give(what.owner, mbuf);
+      return nat_.error_to_client(snapshot, {mbuf, &parsed, nullptr, what.source}, to_ms(now));
     case Action::kToProxy:
       // From the IP header on, without Ethernet padding.
       rte_pktmbuf_trim(mbuf, static_cast<std::uint16_t>(rte_pktmbuf_data_len(mbuf) - parsed.end));

@@ -14,12 +14,13 @@ import sys
 
 from scapy.all import (ARP, ICMP, IP, TCP, UDP, Dot1Q, Ether, ICMPv6DestUnreach, ICMPv6EchoReply, ICMPv6EchoRequest,
                        ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6NDOptDstLLAddr, ICMPv6NDOptSrcLLAddr, ICMPv6PacketTooBig,
-                       ICMPv6TimeExceeded, IPv6, IPv6ExtHdrFragment, Raw, raw)
+                       ICMPv6ParamProblem, ICMPv6TimeExceeded, IPv6, IPv6ExtHdrFragment, Raw, raw)
 
 from packets import (B1, B2, B3, BACKEND6, BACKENDS, BROADCAST, CLIENT, CLIENT6, Case, EDGE, GATEWAY, GW, GW6, HEALTH,
                      INSIDE, NAT, ONE_ARM, ONE_ARM_NEIGHBORS, ONE_BACKEND, ON_LINK_SERVICE, ON_LINK_SERVICE6, OWN,
-                     OWN6, OWN_LINK_LOCAL, SERVICE, SERVICE6, SIMPLE, arp_request, built, forwarded, from_backend,
-                     from_client, icmp_error_of, pool_of, reset_of, returned, rfc1624, solicited_node)
+                     OWN6, OWN_LINK_LOCAL, SERVICE, SERVICE6, SIMPLE, arp_request, built, error_about, error_passed,
+                     forwarded, from_backend, from_client, icmp_error_of, pool_of, reset_of, returned, rewritten, rfc1624,
+                     solicited_node)
 
 CASES = {}
 
@@ -367,6 +368,84 @@ def icmp_errors_are_rate_limited():
         if number < 100:
             c.expect(icmp_error_of(packet, ICMP(type=3, code=3)))
     c.drop("port_closed", 110)
+    return c
+
+
+# ---- errors about flows ----
+
+
+def errors_about_a_flow(c: Case, service, backend, own, client, router, far_router):
+    """RFC 5508 section 4: errors pass to the other side, about the packet as that side knows it, whoever made them."""
+    kinds = [(ICMP(type=3, code=4, nexthopmtu=1400), ICMPv6PacketTooBig(mtu=1400)),
+             (ICMP(type=3, code=1), ICMPv6DestUnreach(code=3)),
+             (ICMP(type=11, code=0), ICMPv6TimeExceeded(code=0)),
+             (ICMP(type=12, code=0, ptr=20), ICMPv6ParamProblem(code=0, ptr=40))]
+    headers = 40 if ":" in service else 20
+    flows = [(TCP(sport=40000, dport=80, flags="S", seq=7) / (b"x" * 101), TCP(sport=8080, dport=NAT(1), flags="SA", seq=9), 80),
+             (UDP(sport=5353, dport=53) / (b"x" * 101), UDP(sport=8080, dport=NAT(2)) / b"answer", 53)]
+    for number, (question, answer, port) in enumerate(flows, start=1):
+        asked = c.receive(from_client(question, dst=service))
+        c.expect(forwarded(asked, number, backend=backend, own=own))
+        answered = c.receive(from_backend(answer, backend=backend, own=own))
+        c.expect(returned(answered, question.sport, client=client, service=service, service_port=port))
+        for kind in kinds:
+            for quote, hop, far_hop in ((None, router, far_router), (headers + 8, backend, client)):
+                error = c.receive(error_about(forwarded(asked, number, backend=backend, own=own), *kind, src=hop, mac=B2,
+                                              quote=quote))
+                c.expect(error_passed(error, asked, *kind, src=service, mac=GATEWAY, quote=quote))
+                error = c.receive(error_about(returned(answered, question.sport, client=client, service=service,
+                                                       service_port=port), *kind, src=far_hop, mac=GATEWAY, quote=quote))
+                c.expect(error_passed(error, answered, *kind, src=own, mac=B1, quote=quote))
+        redirect = ICMP(type=5, code=1, gw=GW)
+        if ":" not in service:
+            c.receive(error_about(forwarded(asked, number, backend=backend, own=own), redirect, src=router, mac=B2))
+            c.drop("icmp_unhandled")
+    # No flow has these ports.
+    stranger = from_client(TCP(sport=40009, dport=80, flags="S"), dst=service)
+    c.receive(error_about(rewritten(stranger, src=own, sport=33333, dst=backend, dport=8080, mac_src=EDGE, mac_dst=B1),
+                          *kinds[0], src=router, mac=B2))
+    c.receive(error_about(rewritten(stranger, src=service, sport=80, dst=client, dport=40009, mac_src=EDGE,
+                                    mac_dst=GATEWAY), *kinds[0], src=far_router, mac=GATEWAY))
+    c.drop("icmp_no_flow", 2)
+
+
+@case
+def icmp4_errors_about_a_flow():
+    c = Case(SIMPLE)
+    errors_about_a_flow(c, SERVICE, BACKENDS[0], OWN, CLIENT, BACKENDS[1], "192.0.2.254")
+    # Not whole: to nobody.
+    asked = from_client(TCP(sport=40000, dport=80, flags="S", seq=7))
+    damaged = error_about(returned(asked, 40000), ICMP(type=3, code=1), src="192.0.2.254", mac=GATEWAY)
+    damaged[ICMP].chksum ^= 1
+    c.receive(built(damaged))
+    c.drop("bad_checksum")
+    # At the end of its way; there are no errors about errors (RFC 1122 section 3.2.2).
+    c.receive(error_about(returned(asked, 40000), ICMP(type=3, code=1), src="192.0.2.254", mac=GATEWAY, ttl=1))
+    c.drop("ttl_expired")
+    return c
+
+
+@case
+def icmp6_errors_about_a_flow():
+    c = Case(SIMPLE)
+    errors_about_a_flow(c, SERVICE6, BACKEND6, OWN6, CLIENT6, "2001:db8:1::12", "2001:db8:99::fe")
+    return c
+
+
+@case
+def icmp_errors_find_the_worker_of_the_flow():
+    """Whichever worker the error came to, it is passed on by the one that has the flow."""
+    c = Case(SIMPLE.replace("workers: [0]", "workers: [0, 0, 1]"))
+    too_big = ICMP(type=3, code=4, nexthopmtu=1400)
+    for number in range(1, 9):
+        syn = c.receive(from_client(TCP(sport=41000 + number, dport=80, flags="S", seq=number)))
+        c.expect(forwarded(syn, number))
+        error = c.receive(error_about(forwarded(syn, number), too_big, src=BACKENDS[1], mac=B2))
+        c.expect(error_passed(error, syn, too_big, src=SERVICE, mac=GATEWAY))
+        answer = c.receive(from_backend(TCP(sport=8080, dport=NAT(number), flags="SA", seq=1, ack=number + 1)))
+        c.expect(returned(answer, 41000 + number))
+        error = c.receive(error_about(returned(answer, 41000 + number), too_big, src="192.0.2.254", mac=GATEWAY))
+        c.expect(error_passed(error, answer, too_big, src=OWN, mac=B1))
     return c
 
 

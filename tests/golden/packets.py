@@ -191,6 +191,27 @@ def icmp_error_of(packet, icmp4=None, icmp6=None, src=None):
     return built(link / IPv6(src=src or packet[IPv6].dst, dst=packet[IPv6].src, hlim=64) / icmp6 / Raw(quoted))
 
 
+def error_about(packet, icmp4=None, icmp6=None, *, src, mac, quote=None, ttl=60):
+    """What a router at `src` says of a packet that it was to carry: the first `quote` bytes, or all."""
+    link = Ether(src=mac, dst=EDGE)
+    if packet.haslayer(IP):
+        return built(link / IP(src=src, dst=packet[IP].src, ttl=ttl, id=77) / icmp4 / Raw(raw(packet[IP])[:quote]))
+    return built(link / IPv6(src=src, dst=packet[IPv6].src, hlim=ttl) / icmp6 / Raw(raw(packet[IPv6])[:quote]))
+
+
+def error_passed(error, original, icmp4=None, icmp6=None, *, src, mac, quote=None):
+    """The same error as the NAT passes it on: about the packet as its sender sent it, one hop on its way."""
+    original = original.copy()
+    if original.haslayer(IP):
+        original[IP].ttl -= 1
+        out = error_about(with_checksums(original), icmp4, src=src, mac=mac, quote=quote, ttl=error[IP].ttl - 1)
+    else:
+        original[IPv6].hlim -= 1
+        out = error_about(original, icmp6=icmp6, src=src, mac=mac, quote=quote, ttl=error[IPv6].hlim - 1)
+    out[Ether].src, out[Ether].dst = EDGE, mac
+    return built(out)
+
+
 def solicited_node(target):
     low = raw(IPv6(dst=target))[-3:]
     return "ff02::1:ff%02x:%02x%02x" % tuple(low), "33:33:ff:%02x:%02x:%02x" % tuple(low)

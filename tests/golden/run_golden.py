@@ -78,6 +78,45 @@ def with_port(packet, field: str, port: int):
     return out
 
 
+def quote_in(data: bytes) -> tuple[int, int, int] | None:
+    """Of an ICMP error without options or extension headers: where its own header begins, where the quoted packet's ports, and
+    where that packet's checksum of layer 4."""
+    if len(data) < 70:  # the least that an error has
+        return None
+    if data[12:14] == b"\x08\x00" and data[23] == 1 and data[34] in (3, 11, 12):
+        icmp, protocol, ports = 34, data[51], 62
+    elif data[12:14] == b"\x86\xdd" and data[20] == 58 and data[54] in (1, 2, 3, 4):
+        icmp, protocol, ports = 54, data[68], 102
+    else:
+        return None
+    return (icmp, ports, ports + {6: 16, 17: 6}[protocol]) if protocol in (6, 17) else None
+
+
+def with_quoted_ports(packet, ports: dict[int, int]):
+    """The same packet, or one in which the quoted packet has real ports, and the checksums follow (RFC 1624)."""
+    data = bytearray(raw(packet))
+    quote = quote_in(data)
+    if quote is None:
+        return packet
+    icmp, first, checksum = quote
+
+    def replace(at: int, new: int):
+        old = int.from_bytes(data[at:at + 2], "big")
+        data[at:at + 2] = new.to_bytes(2, "big")
+        data[icmp + 2:icmp + 4] = updated(int.from_bytes(data[icmp + 2:icmp + 4], "big"), old, new).to_bytes(2, "big")
+        return old
+
+    for at in (first, first + 2):
+        port = int.from_bytes(data[at:at + 2], "big")
+        if port in ports and port in PLACEHOLDERS:
+            replace(at, ports[port])
+            if checksum + 2 <= len(data):
+                replace(checksum, updated(int.from_bytes(data[checksum:checksum + 2], "big"), port, ports[port]))
+    out = packet.__class__(bytes(data))
+    out.time = packet.time
+    return out
+
+
 def placeholder_in(packet, field: str) -> int | None:
     l4 = l4_of(packet)
     if l4 is None:
@@ -128,7 +167,7 @@ def substituted(packets: list, ports: dict[int, int]) -> list:
                 stamp = packet.time
                 packet = with_port(packet, field, ports[placeholder])
                 packet.time = stamp
-        out.append(packet)
+        out.append(with_quoted_ports(packet, ports))
     return out
 
 

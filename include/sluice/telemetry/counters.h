@@ -64,6 +64,7 @@ struct alignas(64) WorkerCounters {
   Counter handed_over, taken_over;  // packets given to and got from other roles by ring or queue
   Counter arp_in, arp_out, nd_in, nd_out;
   Counter icmp_echo;
+  Counter icmp_errors_passed;  // about flows, to the client or the backend
   Counter rst_sent, unreachable_sent, time_exceeded_sent;
   Counter flows_created, flows_expired, flows_closed;
   Gauge flows;           // entries in this worker's table

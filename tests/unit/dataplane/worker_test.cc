@@ -200,6 +200,22 @@ TEST(WorkerNat, IdleFlowsAreForgotten) {
   EXPECT_EQ(lab.counters().nat_ports_used.read(), 0);
 }
 
+// RFC 5382 REQ-10: what an error says of a flow is for its ends; the NAT's own memory of it stays as it is.
+TEST(WorkerNat, IcmpErrorsNeitherProlongNorEndAFlow) {
+  Lab lab(simple_config());
+  const Bytes query = lab.exchange(from_client(ip4(kClient, kService).udp(40000, 53, {1}))).at(0);
+  const Bytes error = from_backend(ip4(kBackend, kOwn).icmp(3, 3, 0, Bytes(query.begin() + 14, query.end())));
+  for (int second = 0; second < 119; second += 7) {
+    EXPECT_EQ(lab.exchange(error).size(), 1u);
+    lab.pass(std::chrono::seconds(7));
+  }
+  EXPECT_EQ(lab.counters().icmp_errors_passed.read(), 17u);
+  EXPECT_EQ(lab.counters().flows.read(), 1);
+  lab.pass(std::chrono::seconds(3));
+  EXPECT_TRUE(lab.exchange(error).empty());
+  EXPECT_EQ(lab.drops(Drop::kIcmpNoFlow), 1u);
+}
+
 TEST(WorkerNat, WhileStoppingOldFlowsGoOnAndNewOnesAreRefused) {
   Lab lab(simple_config());
   lab.exchange(syn(40000));
@@ -292,12 +308,15 @@ const DropRow kDropRows[] = {
     {"ip6_extensions_beyond_the_bound", ip6("2001:db8:99::7", "2001:db8:1::2").extension(60, Bytes(262, 0)).udp(1, 2),
      Drop::kIpOptions},
     {"error_about_a_nat_flow", ip4(kClient, kOwn).icmp(3, 1, 0, ip4(kOwn, kBackend).tcp(30000, 8080).ip_packet()),
-     Drop::kIcmpUnhandled},
+     Drop::kIcmpNoFlow},
+    {"error_about_a_packet_of_another", ip4(kClient, kOwn).icmp(3, 1, 0, ip4(kService, kClient).tcp(80, 1).ip_packet()),
+     Drop::kIcmpNoFlow},
+    {"error_about_a_port_of_nobody", ip4(kClient, kOwn).icmp(3, 1, 0, ip4(kOwn, kBackend).tcp(22, 8080).ip_packet()),
+     Drop::kIcmpNoFlow},
     {"error_about_nothing", ip4(kClient, kOwn).icmp(3, 1, 0, {1, 2, 3}), Drop::kIcmpUnhandled},
     {"source_is_our_own", ip4(kOwn, kService).tcp(40000, 80), Drop::kBadIpAddress},
     {"echo_reply", ip4(kClient, kOwn).icmp(0, 0), Drop::kIcmpUnhandled},
     {"to_a_proxys_port_where_there_is_none", ip4(kClient, kOwn).payload(net::IpProto{99}, {1}), Drop::kProtocolUnknown},
-    {"tcp_to_a_link_local_address", ip6("fe80::1", "fe80::ff:fe00:1").tcp(1, 2), Drop::kProtocolUnknown},
 };
 TEST(Worker, DropsHaveTheirReason) {
   for (const DropRow& row : kDropRows) {

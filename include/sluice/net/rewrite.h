@@ -1,0 +1,57 @@
+// What a NAT changes in the packets that pass through it: addresses, TTL, ports, and the checksums over them.
+// Threading: pure functions.
+// Spec:      RFC 1624 (a checksum that was wrong stays wrong: its end judges it), RFC 1812 section 5.3.1 (TTL), RFC 5508
+//            section 4 (ICMP errors).
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "sluice/net/address.h"
+#include "sluice/net/checksum.h"
+#include "sluice/net/parse.h"
+#include "sluice/net/wire.h"
+
+namespace sluice::net {
+
+// Gives the IP header its new addresses and takes one off TTL or hop limit. Returns what the addresses do to checksums
+// with a pseudo header. `packet` is the result of parse(frame); all addresses are of its family.
+inline ChecksumDelta rewrite_ip(std::span<std::uint8_t> frame, const Parsed& packet, const IpAddress& src,
+                                const IpAddress& dst) noexcept {
+  ChecksumDelta delta;
+  if (packet.family == Family::kIp4) {
+    auto& ip = header_at<Ip4Header>(frame, packet.l3_offset);
+    const Be32 new_src = src.v4(), new_dst = dst.v4();
+    delta.replace(ip.src, new_src);
+    delta.replace(ip.dst, new_dst);
+    ChecksumDelta header = delta;
+    const auto ttl_word = [&](std::uint8_t ttl) { return Be16(static_cast<std::uint16_t>((ttl << 8) | ip.proto)); };
+    header.replace(ttl_word(ip.ttl), ttl_word(static_cast<std::uint8_t>(ip.ttl - 1)));
+    ip.src = new_src;
+    ip.dst = new_dst;
+    ip.ttl = static_cast<std::uint8_t>(ip.ttl - 1);
+    ip.checksum = header.apply(ip.checksum);
+  } else {
+    auto& ip = header_at<Ip6Header>(frame, packet.l3_offset);
+    delta.replace(packet.src, src);
+    delta.replace(packet.dst, dst);
+    ip.src = src.bytes();
+    ip.dst = dst.bytes();
+    ip.hop_limit = static_cast<std::uint8_t>(ip.hop_limit - 1);
+  }
+  return delta;
+}
+
+struct IcmpErrorTuple {  // all of the error's family
+  IpAddress src, dst;    // of the error
+  Endpoint quoted_src, quoted_dst;
+};
+
+// An ICMP or ICMPv6 error that quotes a TCP or UDP packet, for the side that knows that packet by other addresses and
+// ports. Type, code, and what else the error says stay (RFC 5508 REQ-4 (b), REQ-5 (b)). The frame ends with its packet,
+// `error` is the result of parse(frame), `quoted` of parse_quoted(frame, error), and the error's own checksum is right: it
+// is made anew.
+void rewrite_icmp_error(std::span<std::uint8_t> frame, const Parsed& error, const Parsed& quoted,
+                        const IcmpErrorTuple& to) noexcept;
+
+}  // namespace sluice::net
