@@ -4,6 +4,11 @@
 // Errors:    what was wrong on its own already is left out, so that one mistake gives one message.
 #pragma once
 
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
 #include "reader.h"
 #include "sluice/config/config.h"
 
@@ -26,6 +31,8 @@ void report_unknown_name(std::string_view kind, const std::string& name, const s
 
 // The own interface whose prefix holds the address; nullptr: it is behind a gateway, or nowhere.
 [[nodiscard]] const Interface* find_on_link(const Config& config, const net::IpAddress& address) noexcept;
+// What is wrong with an address where no host can be: the network or broadcast address of an own interface's prefix.
+[[nodiscard]] std::optional<std::string> no_host_on_link(const Config& config, const net::IpAddress& address);
 // There is a way to the address: on-link, by a route, or by a gateway.
 [[nodiscard]] bool is_reachable(const Config& config, const net::IpAddress& address) noexcept;
 // Some interface has an own address of this family that is not link-local.

@@ -68,6 +68,8 @@ std::optional<std::string> next_hop_problem(const Interface& interface, const ne
   for (const net::Prefix& own : interface.addresses) {
     if (own.address == hop) return fmt::format("{} is an own address of interface '{}'", hop.text(), interface.name);
     on_link |= own.contains(hop);
+    if (own.contains(hop) && !is_host_of({hop, own.length}))
+      return fmt::format("{} is not the address of a host in {}", hop.text(), own.text());
   }
   if (on_link) return std::nullopt;
   return fmt::format("{} is in no prefix of interface '{}'", hop.text(), interface.name);
@@ -217,6 +219,20 @@ const Interface* find_on_link(const Config& config, const net::IpAddress& addres
     }
   }
   return nullptr;
+}
+
+std::optional<std::string> no_host_on_link(const Config& config, const net::IpAddress& address) {
+  for (const Interface& interface : config.interfaces) {
+    for (const net::Prefix& own : interface.addresses) {
+      if (own.length == 0 || !own.contains(address)) continue;
+      const net::Prefix there{address, own.length};
+      if (is_host_of(there)) continue;
+      const net::IpAddress network = network_of(there);
+      return fmt::format("{} is the {} address of {}/{}, the network of interface '{}'", address.text(),
+                         address == network ? "network" : "broadcast", network.text(), own.length, interface.name);
+    }
+  }
+  return std::nullopt;
 }
 
 bool is_reachable(const Config& config, const net::IpAddress& address) noexcept {

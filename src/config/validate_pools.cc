@@ -30,6 +30,10 @@ void check_backends(const Config& config, const Pool& pool, const std::string& b
       reader.error_at(address_path, fmt::format("{} is not the address of a backend", address.text()));
       continue;
     }
+    if (const auto problem = no_host_on_link(config, address)) {
+      reader.error_at(address_path, *problem);
+      continue;
+    }
     const bool own = std::ranges::any_of(config.interfaces, [&](const Interface& interface) {
       return std::ranges::any_of(interface.addresses,
                                  [&](const net::Prefix& prefix) { return prefix.address == address; });

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -23,17 +24,22 @@ const Pool* get_pool(const Config& config, const std::string& name, const std::s
   return nullptr;
 }
 
-void check_listens(const Config& config, Reader& reader) {
-  std::map<Listen, std::string> taken;
-  std::set<net::Endpoint> backends;
+using TakenListens = std::map<Listen, std::string>;  // and the service that took it
+
+TakenListens check_listens(const Config& config, Reader& reader) {
+  TakenListens taken;
   for (const Service& service : config.services) {
     for (std::size_t i = 0; i < service.listen.size(); ++i) {
       const std::string path = fmt::format("{}.listen[{}]", base_of(service), i);
       if (!reader.sound(path)) continue;
       const Listen& listen = service.listen[i];
-      if (!is_unicast(listen.endpoint.address) || listen.endpoint.address.is_link_local()) {
-        reader.error_at(path,
-                        fmt::format("{} is not an address that clients can reach", listen.endpoint.address.text()));
+      const net::IpAddress& address = listen.endpoint.address;
+      if (!is_unicast(address) || address.is_link_local()) {
+        reader.error_at(path, fmt::format("{} is not an address that clients can reach", address.text()));
+        continue;
+      }
+      if (const auto problem = no_host_on_link(config, address)) {
+        reader.error_at(path, *problem);
         continue;
       }
       if (service.proxy && listen.proto != net::IpProto::kTcp) {
@@ -47,15 +53,38 @@ void check_listens(const Config& config, Reader& reader) {
                                 : fmt::format("{} is taken by service '{}'", listen.text(), other->second));
     }
   }
+  return taken;
+}
+
+// What is wrong with a backend at an address that we have ourselves: nobody else answers for it, and where a service
+// listens, its packets would come back to it for ever. (Interfaces' own addresses: validate_pools().)
+std::optional<std::string> own_address_problem(const TakenListens& taken, const std::set<net::IpAddress>& sources,
+                                               const net::Endpoint& backend) {
+  const auto at = std::ranges::find(taken, backend, [](const auto& entry) { return entry.first.endpoint; });
+  if (at != taken.end()) {
+    return fmt::format("{} is service '{}' of this sluice; a service behind another is not supported yet",
+                       backend.text(), at->second);
+  }
+  const auto near =
+      std::ranges::find(taken, backend.address, [](const auto& entry) { return entry.first.endpoint.address; });
+  if (near != taken.end()) {
+    return fmt::format("{} is the address of service '{}' of this sluice", backend.address.text(), near->second);
+  }
+  if (!sources.contains(backend.address)) return std::nullopt;
+  return fmt::format("{} is a source address of this sluice", backend.address.text());
+}
+
+void check_backends(const Config& config, const TakenListens& taken, Reader& reader) {
+  std::set<net::IpAddress> sources(config.upstream.source.begin(), config.upstream.source.end());
+  for (const Service& service : config.services) {
+    if (service.forward) sources.insert(service.forward->source.begin(), service.forward->source.end());
+  }
   for (const Pool& pool : config.pools) {
     for (std::size_t i = 0; i < pool.backends.size(); ++i) {
       const std::string path = fmt::format("pools.{}.backends[{}]", pool.name, i);
       if (!reader.sound(path)) continue;
-      const auto service = taken.find(Listen{pool.backends[i].endpoint, net::IpProto::kTcp});
-      if (service == taken.end()) continue;
-      reader.error_at(path,
-                      fmt::format("{} is service '{}' of this sluice; a service behind another is not supported yet",
-                                  pool.backends[i].endpoint.text(), service->second));
+      if (const auto problem = own_address_problem(taken, sources, pool.backends[i].endpoint))
+        reader.error_at(path, *problem);
     }
   }
 }
@@ -71,13 +100,16 @@ bool has_family(const std::vector<net::IpAddress>& list, bool v4) {
   return std::ranges::any_of(list, [&](const net::IpAddress& address) { return address.is_v4() == v4; });
 }
 
-void check_sources(const std::vector<net::IpAddress>& list, const std::string& base, Reader& reader) {
+void check_sources(const Config& config, const std::vector<net::IpAddress>& list, const std::string& base,
+                   Reader& reader) {
   std::set<net::IpAddress> taken;
   for (std::size_t i = 0; i < list.size(); ++i) {
     const std::string path = fmt::format("{}[{}]", base, i);
     if (!reader.sound(path)) continue;
     if (!is_unicast(list[i]) || list[i].is_link_local()) {
       reader.error_at(path, fmt::format("{} is not an address that backends can answer", list[i].text()));
+    } else if (const auto problem = no_host_on_link(config, list[i])) {
+      reader.error_at(path, *problem);
     } else if (!taken.insert(list[i]).second) {
       reader.error_at(path, fmt::format("{} is given twice", list[i].text()));
     }
@@ -100,7 +132,7 @@ void check_families(const Service& service, const Pool& pool, Reader& reader) {
 void check_forward(const Config& config, const Service& service, Reader& reader) {
   const ForwardService& forward = *service.forward;
   const std::string base = base_of(service) + ".forward";
-  check_sources(forward.source, base + ".source", reader);
+  check_sources(config, forward.source, base + ".source", reader);
   const Pool* pool = get_pool(config, forward.pool, base + ".pool", reader);
   if (pool == nullptr || !reader.sound("pools." + pool->name)) return;
   check_families(service, *pool, reader);
@@ -139,7 +171,7 @@ void check_proxy(const Config& config, const Service& service, Reader& reader) {
 
 // Connections of ours (proxied requests, health checks) need an address of each family that backends have.
 void check_upstream(const Config& config, Reader& reader) {
-  check_sources(config.upstream.source, "upstream.source", reader);
+  check_sources(config, config.upstream.source, "upstream.source", reader);
   if (!reader.sound("upstream") || !reader.sound("interfaces")) return;
   std::set<std::string> dialled;
   for (const Service& service : config.services) {
@@ -183,7 +215,7 @@ void settle_proxies(Config& config, Reader& reader) {
 }  // namespace
 
 void validate_services(Config& config, Reader& reader) {
-  check_listens(config, reader);
+  check_backends(config, check_listens(config, reader), reader);
   for (const Service& service : config.services) {
     check_announce(config, service, reader);
     if (service.forward) check_forward(config, service, reader);

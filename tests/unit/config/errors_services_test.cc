@@ -38,6 +38,16 @@ const ErrorCase kServices[] = {
      Part::kServices,
      R"(services: { web: { listen: "224.0.0.1:80", forward: { mode: nat, pool: web } } })",
      {"t.yaml:3:28: services.web.listen: 224.0.0.1 is not an address that clients can reach"}},
+    {"listen_on_the_broadcast_address",
+     Part::kServices,
+     R"(services: { web: { listen: "198.51.100.255:80", forward: { mode: nat, pool: web } } })",
+     {"t.yaml:3:28: services.web.listen: 198.51.100.255 is the broadcast address of 198.51.100.0/24, the network of "
+      "interface 'edge'"}},
+    {"listen_on_the_network_address",
+     Part::kServices,
+     R"(services: { web: { listen: "198.51.100.0:80", forward: { mode: nat, pool: web } } })",
+     {"t.yaml:3:28: services.web.listen: 198.51.100.0 is the network address of 198.51.100.0/24, the network of "
+      "interface 'edge'"}},
     {"listen_twice_in_one_service",
      Part::kServices,
      R"(services: { web: { listen: ["198.51.100.80:80", "198.51.100.80:80/tcp"], forward: { mode: nat, pool: web } } })",
@@ -72,6 +82,12 @@ const ErrorCase kServices[] = {
      Part::kServices,
      R"(services: { web: { listen: "198.51.100.80:80", forward: { mode: nat, pool: web, source: "2001:db8:1::3" } } })",
      {"t.yaml:3:89: services.web.forward.source: 2001:db8:1::3 is IPv6, the backends of pool 'web' are IPv4"}},
+    {"source_at_the_broadcast_address",
+     Part::kServices,
+     R"(services: { web: { listen: "198.51.100.80:80", forward: { mode: nat, pool: web, source: 198.51.100.255 } } })",
+     {"t.yaml:3:89: services.web.forward.source: 198.51.100.255 is the broadcast address of 198.51.100.0/24, the "
+      "network "
+      "of interface 'edge'"}},
     {"source_twice",
      Part::kServices,
      R"(services: { web: { listen: "198.51.100.80:80", forward: { mode: nat, pool: web, source: [198.51.100.3, 198.51.100.3] } } })",
