@@ -262,27 +262,41 @@ void NeighborService::advance(std::size_t slot, Instant now) noexcept {
   set_deadline(entry, now + kRetransmit);
 }
 
-void NeighborService::announce() noexcept {
-  for (std::size_t i = 0; i < topology_.interfaces().size(); ++i) {
-    const InterfaceInfo& info = topology_.interfaces()[i];
-    if (!info.announce) continue;
-    for (const net::IpAddress& address : info.announced) {
-      const net::LinkSource self{info.mac, address};
-      const bool v4 = address.is_v4();
-      const bool sent = send_built(static_cast<InterfaceId>(i), [&](auto room) {
-        return v4 ? net::build_gratuitous_arp(room, self) : net::build_unsolicited_advertisement(room, self);
-      });
-      if (sent) (v4 ? counters_.arp_out : counters_.nd_out).add();
+void NeighborService::announce(InterfaceId interface, const net::IpAddress& address) noexcept {
+  const net::LinkSource self{topology_.interfaces()[interface].mac, address};
+  const bool v4 = address.is_v4();
+  const bool sent = send_built(interface, [&](auto room) {
+    return v4 ? net::build_gratuitous_arp(room, self) : net::build_unsolicited_advertisement(room, self);
+  });
+  if (sent) (v4 ? counters_.arp_out : counters_.nd_out).add();
+}
+
+// The next burst of the round; after the last one, when the next round begins.
+void NeighborService::announce(Instant now) noexcept {
+  if (announce_interface_ == 0 && announce_address_ == 0) round_began_ = now;
+  for (std::size_t sent = 0; announce_interface_ < topology_.interfaces().size();) {
+    const InterfaceInfo& info = topology_.interfaces()[announce_interface_];
+    if (!info.announce || announce_address_ == info.announced.size()) {
+      ++announce_interface_;
+      announce_address_ = 0;
+    } else if (sent == kAnnounceBurst) {
+      next_announcement_ = now + kAnnouncePause;
+      return;
+    } else {
+      announce(announce_interface_, info.announced[announce_address_]);
+      ++announce_address_;
+      ++sent;
     }
   }
+  announce_interface_ = 0;
+  --announcements_left_;
+  next_announcement_ = round_began_ + kAnnounceInterval;
 }
 
 bool NeighborService::poll(Instant now) noexcept {
   bool worked = false;
   if (announcements_left_ > 0 && (!next_announcement_ || now >= *next_announcement_)) [[unlikely]] {
-    announce();
-    --announcements_left_;
-    next_announcement_ = now + kAnnounceInterval;
+    announce(now);
     worked = true;
   }
   std::array<rte_mbuf*, 32> mbufs;

@@ -31,6 +31,9 @@ class NeighborService {
   static constexpr Duration kFailedHold = std::chrono::seconds(3);        // then a packet may ask anew
   static constexpr Duration kAnnounceInterval = std::chrono::seconds(2);  // RFC 5227 ANNOUNCE_INTERVAL
   static constexpr std::uint8_t kAnnouncements = 2;                       // RFC 5227 ANNOUNCE_NUM
+  // Thousands of addresses are not announced at once: the transmit queue and its backlog hold far fewer.
+  static constexpr std::size_t kAnnounceBurst = 32;
+  static constexpr Duration kAnnouncePause = std::chrono::milliseconds(1);
 
   NeighborService(const Topology& topology, Neighbors& neighbors, Tx& tx, const dpdk::Mempool& pool,
                   dpdk::MbufRing& resolve, telemetry::WorkerCounters& counters, bool announce);
@@ -62,7 +65,8 @@ class NeighborService {
   void drop_pending(std::size_t slot, telemetry::Drop reason) noexcept;
   void advance(std::size_t slot, Instant now) noexcept;
   void solicit(std::size_t slot, bool unicast) noexcept;
-  void announce() noexcept;
+  void announce(Instant now) noexcept;
+  void announce(InterfaceId interface, const net::IpAddress& address) noexcept;
   void drop(rte_mbuf* mbuf, telemetry::Drop reason) noexcept;
   void set_deadline(Entry& entry, Instant at) noexcept;
   template <typename Build>
@@ -78,8 +82,11 @@ class NeighborService {
   std::size_t waiting_ = 0;            // packets, over all entries
   std::vector<std::uint32_t> active_;  // slots with a deadline; capacity for all, so that it never allocates
   Instant next_check_ = Instant::max();
-  std::uint8_t announcements_left_;
-  std::optional<Instant> next_announcement_;
+  std::uint8_t announcements_left_;           // rounds, with the one that goes on
+  std::optional<Instant> next_announcement_;  // of the next burst; nothing: at once
+  Instant round_began_{};
+  InterfaceId announce_interface_ = 0;  // where the round goes on
+  std::size_t announce_address_ = 0;
 };
 
 }  // namespace sluice::dataplane

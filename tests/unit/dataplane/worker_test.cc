@@ -464,6 +464,39 @@ TEST(Worker, AnnouncesItsAddressesTwice) {
   EXPECT_TRUE(lab.sent().empty());
 }
 
+// More addresses than the transmit queue's backlog holds, and a device that is not ready yet.
+TEST(Worker, AnnouncesManyAddressesAFewAtATime) {
+  constexpr int kServices = 1200;
+  std::string services;
+  for (int i = 0; i < 6; ++i) {
+    std::string few;
+    for (int j = 0; j < kServices / 6; ++j) few += fmt::format("\"10.0.{}.{}:80\", ", i + 1, j + 1);
+    services += fmt::format("  s{}: {{ listen: [{}], forward: {{ mode: nat, pool: web }} }}\n", i, few);
+  }
+  Lab lab(R"(
+runtime: { workers: [0], flows: 1024 }
+interfaces: { edge: { device: net_null0, addresses: 10.0.0.2/8 } }
+pools: { web: { backends: { address: 10.1.0.11, port: 8080 } } }
+services:
+)" + services,
+          {.mbufs = 4095, .announce = true});
+  lab.device().refuse_sends_after(0);
+  for (int turn = 0; turn < 100; ++turn) (void)lab.assembly().loops()[0]->turn(lab.now());
+  EXPECT_EQ(lab.drops(), 0u);
+  lab.device().refuse_sends_after(~std::size_t{0});
+  std::multiset<Bytes> seen;
+  for (int ms = 0; ms < 3000; ++ms) {
+    lab.run();
+    const std::vector<Bytes> sent = lab.sent();
+    EXPECT_LE(sent.size(), 64u);
+    seen.insert(sent.begin(), sent.end());
+    lab.pass(std::chrono::milliseconds(1));
+  }
+  EXPECT_EQ(seen.size(), 2u * (kServices + 2));  // with the own address and the link-local one
+  for (const Bytes& frame : seen) ASSERT_EQ(seen.count(frame), 2u);
+  EXPECT_EQ(lab.drops(), 0u);
+}
+
 TEST(Worker, AnswersQuestionsAboutItsFlowsInSlices) {
   Lab lab(simple_config("workers: [0], flows: 4096"));
   for (std::uint16_t port = 2000; port < 2020; ++port) lab.exchange(syn(port));
