@@ -30,6 +30,7 @@ NeighborService::NeighborService(const Topology& topology, Neighbors& neighbors,
       resolve_(resolve),
       counters_(counters),
       entries_(neighbors.capacity()),
+      share_(topology.interfaces().size() > 1 ? neighbors.capacity() / 2 : neighbors.capacity()),
       announcements_left_(announce ? kAnnouncements : 0) {
   active_.reserve(neighbors.capacity());
   for (const StaticNeighbor& fixed : topology.static_neighbors()) {
@@ -139,17 +140,27 @@ void NeighborService::learn(InterfaceId interface, const net::IpAddress& address
   send_pending(slot);
 }
 
+// An outsider who writes many on-link addresses as sources fills the table with neighbours that do not answer; a host of the
+// link that asks for us under many names, with neighbours that nobody sends to; one that opens connections under many
+// names, with neighbours that we do send to. The first two give way to anybody. The third keep out only others of their
+// kind: what is needed takes the place of any of them, and so do those of another interface once this one has its share.
 std::size_t NeighborService::add(InterfaceId interface, const net::IpAddress& address) noexcept {
-  std::size_t slot = neighbors_.insert(interface, address);
+  const bool needed = topology_.is_needed(address);
+  const bool over = !needed && learnt_[interface] >= share_;
+  std::size_t slot = over ? Neighbors::kNone : neighbors_.insert(interface, address, needed);
   if (slot == Neighbors::kNone) {
-    // An outsider who writes many on-link addresses as sources fills the table with neighbours that do not answer; a
-    // host of the link that asks for us under many names, with neighbours that nobody sends to.
-    const std::size_t victim = neighbors_.expendable_near(interface, address);
+    std::size_t victim = neighbors_.expendable_near(interface, address, needed,
+                                                    over ? Neighbors::Among::kThisInterface : Neighbors::Among::kAll);
+    if (victim == Neighbors::kNone && !over) {
+      victim = neighbors_.expendable_near(interface, address, true, Neighbors::Among::kOtherInterfaces);
+      if (victim != Neighbors::kNone && learnt_[neighbors_.interface_of(victim)] < share_) victim = Neighbors::kNone;
+    }
     if (victim == Neighbors::kNone) return victim;
     drop_pending(victim, Drop::kNeighborPending);
     remove(victim);
-    slot = neighbors_.insert(interface, address);
+    slot = neighbors_.insert(interface, address, needed);
   }
+  ++learnt_[interface];
   Entry& entry = entries_[slot];
   entry.probes = 0;
   entry.position = static_cast<std::uint32_t>(active_.size());
@@ -158,6 +169,7 @@ std::size_t NeighborService::add(InterfaceId interface, const net::IpAddress& ad
 }
 
 void NeighborService::remove(std::size_t slot) noexcept {
+  --learnt_[neighbors_.interface_of(slot)];
   const std::uint32_t position = entries_[slot].position;
   active_[position] = active_.back();
   entries_[active_[position]].position = position;

@@ -3,7 +3,8 @@
 // Threading: worker 0 alone: the one writer of the Neighbors table. Other roles give it ARP and ND frames by hand-over and
 //            packets without a known neighbour through the resolve ring.
 // Ownership: takes the mbufs it is given.
-// Limits:    kMaxPending packets per neighbour and kMaxWaiting in all; kRetransmit and kMaxProbes bound what is sent.
+// Limits:    half of the table for each of several interfaces; kMaxPending packets per neighbour and kMaxWaiting in all;
+//            kRetransmit and kMaxProbes bound what is sent.
 // Spec:      RFC 826, RFC 5227 section 3 (announcements), RFC 4861 sections 7.2 and 7.3 with its constants (section 10).
 #pragma once
 
@@ -78,8 +79,10 @@ class NeighborService {
   const dpdk::Mempool& pool_;
   dpdk::MbufRing& resolve_;
   telemetry::WorkerCounters& counters_;
-  std::vector<Entry> entries_;         // by slot
-  std::size_t waiting_ = 0;            // packets, over all entries
+  std::vector<Entry> entries_;  // by slot
+  const std::size_t share_;     // entries that one interface may have, but for those that are needed
+  std::array<std::size_t, kMaxInterfaces> learnt_{};  // entries with a deadline, by interface
+  std::size_t waiting_ = 0;                           // packets, over all entries
   std::vector<std::uint32_t> active_;  // slots with a deadline; capacity for all, so that it never allocates
   Instant next_check_ = Instant::max();
   std::uint8_t announcements_left_;           // rounds, with the one that goes on

@@ -83,7 +83,7 @@ std::size_t Neighbors::slot_of(InterfaceId interface, const net::IpAddress& addr
   return kNone;
 }
 
-std::size_t Neighbors::insert(InterfaceId interface, const net::IpAddress& address) noexcept {
+std::size_t Neighbors::insert(InterfaceId interface, const net::IpAddress& address, bool needed) noexcept {
   const Key key(address);
   const std::size_t home = home_of(interface, key.address);
   for (std::size_t probe = 0; probe < kMaxProbes; ++probe) {
@@ -96,6 +96,8 @@ std::size_t Neighbors::insert(InterfaceId interface, const net::IpAddress& addre
     slot.address[1].store(key.address[1], std::memory_order_relaxed);
     slot.interface.store(interface, std::memory_order_relaxed);
     slot.used.store(1, std::memory_order_relaxed);
+    slot.needed = needed;
+    slot.confirmed = ++changes_;
     slot.word.store(next_word(old, NeighborState::kIncomplete, {}), std::memory_order_release);
     ++size_;
     return at;
@@ -103,22 +105,42 @@ std::size_t Neighbors::insert(InterfaceId interface, const net::IpAddress& addre
   return kNone;
 }
 
-std::size_t Neighbors::expendable_near(InterfaceId interface, const net::IpAddress& address) const noexcept {
+std::size_t Neighbors::expendable_near(InterfaceId interface, const net::IpAddress& address, bool needed,
+                                       Among among) const noexcept {
   const std::size_t home = home_of(interface, Key(address).address);
-  std::size_t unused = kNone, unanswered = kNone;
+  std::size_t unused = kNone, unanswered = kNone, used = kNone;
+  const auto keep_older = [this](std::size_t& kept, std::size_t at) {
+    if (kept == kNone || slots_[at].confirmed < slots_[kept].confirmed) kept = at;
+  };
   for (std::size_t probe = 0; probe < kMaxProbes; ++probe) {
     const std::size_t at = (home + probe) & mask_;
     const NeighborState state = view(at).state;
-    if (state == NeighborState::kFailed) return at;
-    if (state == NeighborState::kReachable && unused == kNone && slots_[at].used.load(std::memory_order_relaxed) == 0) {
-      unused = at;
+    if (slots_[at].needed) continue;
+    if (among != Among::kAll && (interface_of(at) == interface) != (among == Among::kThisInterface)) continue;
+    switch (state) {
+      case NeighborState::kFailed:
+        return at;
+      case NeighborState::kIncomplete:
+        keep_older(unanswered, at);
+        break;
+      case NeighborState::kReachable:
+      case NeighborState::kProbing:
+        keep_older(used, at);
+        if (state == NeighborState::kReachable && slots_[at].used.load(std::memory_order_relaxed) == 0)
+          keep_older(unused, at);
+        break;
+      case NeighborState::kFree:
+      case NeighborState::kStatic:
+        break;
     }
-    if (state == NeighborState::kIncomplete && unanswered == kNone) unanswered = at;
   }
-  return unused != kNone ? unused : unanswered;
+  if (unused != kNone) return unused;
+  if (unanswered != kNone) return unanswered;
+  return needed ? used : kNone;
 }
 
 void Neighbors::set(std::size_t slot, NeighborState state, const net::MacAddress& mac) noexcept {
+  slots_[slot].confirmed = ++changes_;
   std::atomic<std::uint64_t>& word = slots_[slot].word;
   word.store(next_word(word.load(std::memory_order_relaxed), state, mac), std::memory_order_release);
 }

@@ -55,6 +55,14 @@ Topology::Topology(const config::Config& config, std::span<const net::MacAddress
     static_neighbors_.push_back({id_of(neighbor.interface), neighbor.address, neighbor.mac});
   }
 
+  for (const Route& route : routes_.all()) {
+    if (!route.gateway.is_unspecified()) needed_.push_back(route.gateway);
+  }
+  for (const config::Pool& pool : config.pools) {
+    for (const config::Backend& backend : pool.backends) needed_.push_back(backend.endpoint.address);
+  }
+  std::ranges::sort(needed_);
+
   std::vector<net::IpAddress> sources = config.upstream.source;
   for (const config::Service& service : config.services) {
     if (service.forward) sources.insert(sources.end(), service.forward->source.begin(), service.forward->source.end());
@@ -78,6 +86,10 @@ Topology::Topology(const config::Config& config, std::span<const net::MacAddress
 bool Topology::is_own(const net::IpAddress& address) const noexcept { return holds(own_, address); }
 
 bool Topology::is_service(const net::IpAddress& address) const noexcept { return holds(services_, address); }
+
+bool Topology::is_needed(const net::IpAddress& neighbor) const noexcept {
+  return std::ranges::binary_search(needed_, neighbor);
+}
 
 bool Topology::answers_for(InterfaceId interface, const net::IpAddress& address) const noexcept {
   return holds(interfaces_[interface].announced, address);

@@ -47,10 +47,14 @@ class Neighbors {
 
   // The writer alone.
   [[nodiscard]] std::size_t slot_of(InterfaceId interface, const net::IpAddress& address) const noexcept;
-  std::size_t insert(InterfaceId interface, const net::IpAddress& address) noexcept;  // kIncomplete; kNone: full
-  // Where insert() gave kNone: the entry in its way that is missed least: one given up, then one that was learnt and that
-  // nobody has sent to, then one still asked for. kNone: all are in use.
-  [[nodiscard]] std::size_t expendable_near(InterfaceId interface, const net::IpAddress& address) const noexcept;
+  // The new entry is kIncomplete; kNone: full. A needed one gives way to nobody.
+  std::size_t insert(InterfaceId interface, const net::IpAddress& address, bool needed = false) noexcept;
+  // Around the place of this address: the entry that is missed least: one given up, then of those that were learnt and that
+  // nobody has sent to the one that was confirmed longest ago, then one still asked for; then for who is `needed` the one
+  // confirmed longest ago of all. kNone: none may go.
+  enum class Among : std::uint8_t { kAll, kThisInterface, kOtherInterfaces };
+  [[nodiscard]] std::size_t expendable_near(InterfaceId interface, const net::IpAddress& address, bool needed = false,
+                                            Among among = Among::kAll) const noexcept;
   void set(std::size_t slot, NeighborState state, const net::MacAddress& mac) noexcept;
   void erase(std::size_t slot) noexcept;
   [[nodiscard]] NeighborView view(std::size_t slot) const noexcept;
@@ -66,6 +70,8 @@ class Neighbors {
     std::atomic<std::uint64_t> word;         // MAC 48 | state 4 | version 12; worker 0: w, all: r
     std::atomic<std::uint64_t> address[2];   // worker 0: w, all: r
     std::atomic<std::uint32_t> interface;    // worker 0: w, all: r
+    bool needed;                             // worker 0 alone
+    std::uint64_t confirmed;                 // worker 0 alone: the number of the last set()
     mutable std::atomic<std::uint8_t> used;  // all: set, worker 0: cleared
   };
   static_assert(sizeof(Slot) == 64);
@@ -75,6 +81,7 @@ class Neighbors {
   HugeArray<Slot> slots_;
   std::size_t mask_ = 0;
   std::size_t size_ = 0;
+  std::uint64_t changes_ = 0;  // set()s so far
 };
 
 }  // namespace sluice::dataplane

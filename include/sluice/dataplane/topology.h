@@ -49,6 +49,8 @@ class Topology {
   [[nodiscard]] bool is_service(const net::IpAddress& address) const noexcept;
   // Whether this interface answers ARP or ND about the address.
   [[nodiscard]] bool answers_for(InterfaceId interface, const net::IpAddress& address) const noexcept;
+  // Whether what sluice is for needs this neighbour: a gateway, of a static route too, or a backend.
+  [[nodiscard]] bool is_needed(const net::IpAddress& neighbor) const noexcept;
   // The own address to send from towards this destination; nothing: no route, or no address of that family there.
   [[nodiscard]] std::optional<net::IpAddress> source_for(const net::IpAddress& destination) const noexcept;
 
@@ -58,6 +60,7 @@ class Topology {
   std::vector<StaticNeighbor> static_neighbors_;
   std::vector<net::IpAddress> own_;
   std::vector<net::IpAddress> services_;
+  std::vector<net::IpAddress> needed_;  // sorted
 };
 
 }  // namespace sluice::dataplane

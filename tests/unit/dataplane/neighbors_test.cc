@@ -69,6 +69,31 @@ TEST(Neighbors, KnowsWhoGivesWayWhenItIsFull) {
   EXPECT_EQ(table.insert(0, ip4(host)), asked);
 }
 
+TEST(Neighbors, WhatIsNeededTakesThePlaceOfTheOldestAndKeepsItsOwn) {
+  Neighbors table(64);
+  std::uint32_t host = 0xc0000200;
+  for (std::size_t slot; (slot = table.insert(0, ip4(host))) != Neighbors::kNone; ++host)
+    table.set(slot, NeighborState::kReachable, mac(1));
+  EXPECT_EQ(table.expendable_near(0, ip4(host)), Neighbors::kNone);
+  const std::size_t oldest = table.expendable_near(0, ip4(host), true);
+  ASSERT_NE(oldest, Neighbors::kNone);
+  table.set(oldest, NeighborState::kReachable, mac(1));  // confirmed again
+  const std::size_t second = table.expendable_near(0, ip4(host), true);
+  EXPECT_NE(second, oldest);
+  EXPECT_EQ(table.expendable_near(1, ip4(host), true, Neighbors::Among::kThisInterface), Neighbors::kNone);
+
+  // Of two that nobody has sent to, the one that was confirmed longest ago.
+  (void)table.take_used(oldest);
+  EXPECT_EQ(table.expendable_near(0, ip4(host)), oldest);
+  (void)table.take_used(second);
+  EXPECT_EQ(table.expendable_near(0, ip4(host)), second);
+
+  table.erase(second);
+  ASSERT_EQ(table.insert(0, ip4(host), true), second);
+  table.set(second, NeighborState::kFailed, {});
+  EXPECT_EQ(table.expendable_near(0, ip4(host)), oldest);
+}
+
 TEST(Neighbors, SaysWhenItIsFullAndKeepsWhatItHas) {
   Neighbors table(64);
   std::size_t inserted = 0;

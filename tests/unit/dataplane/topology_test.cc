@@ -47,6 +47,15 @@ TEST_F(TopologyTest, KnowsItsOwnAddresses) {
   EXPECT_TRUE(topology_->is_service(address("198.51.100.80")));
 }
 
+TEST_F(TopologyTest, KnowsWhichNeighboursItNeeds) {
+  for (const char* needed : {"198.51.100.1", "192.0.2.129", "192.0.2.131"}) {
+    EXPECT_TRUE(topology_->is_needed(address(needed))) << needed;
+  }
+  for (const char* other : {"198.51.100.2", "198.51.100.77", "203.0.113.1"}) {
+    EXPECT_FALSE(topology_->is_needed(address(other))) << other;
+  }
+}
+
 struct AnswerRow {
   const char* name;
   InterfaceId interface;

@@ -441,6 +441,60 @@ TEST(Worker, AFloodOfMadeUpNeighboursKeepsNobodyOut) {
   EXPECT_EQ(lab.drops(), 0u);
 }
 
+// Clients of the link that answer, and that we send to: they keep out neither a backend nor clients of another interface.
+TEST(Worker, AFloodOfNeighboursInUseKeepsOutNobodyWhoIsNeeded) {
+  std::string backends;
+  for (int i = 20; i < 84; ++i) backends += fmt::format("{{ address: 10.0.0.{}, port: 8080 }}, ", i);
+  Lab lab(fmt::format(R"(
+runtime: {{ workers: [0], flows: 32768 }}
+interfaces:
+  edge: {{ device: net_null0, addresses: 10.0.0.2/8 }}
+  inside: {{ device: net_null1, addresses: 172.16.0.2/16 }}
+neighbors: {{ interface: edge, address: 10.0.0.11, mac: "02:00:00:00:bb:01" }}
+pools:
+  web: {{ backends: {{ address: 10.0.0.11, port: 8080 }} }}
+  many: {{ balance: round_robin, backends: [ {} ] }}
+services:
+  web: {{ listen: "203.0.113.10:80", forward: {{ mode: nat, pool: web }} }}
+  many: {{ listen: "203.0.113.11:80", forward: {{ mode: nat, pool: many }} }}
+)",
+                      backends),
+          {.mbufs = 4095});
+  // Opens a flow; true: the client is asked for its MAC.
+  const auto is_asked_for = [&](const std::string& client, std::size_t interface) {
+    const Bytes packet = ip4(client.c_str(), kService)
+                             .link(kGatewayMac, {{2, 0, 0, 0, 0, static_cast<std::uint8_t>(interface + 1)}})
+                             .tcp(40000, 80)
+                             .frame();
+    lab.put(packet, interface);
+    lab.run();
+    const std::vector<Bytes> out = lab.sent(0);
+    lab.put(
+        from_backend(ip4(kBackend11, "10.0.0.2").tcp(8080, src_port_of(out.at(0)), net::kTcpSyn | net::kTcpAck, 9, 2)));
+    lab.run();
+    const std::vector<Bytes> asked = lab.sent(interface);
+    return asked.size() == 1 && asked[0][13] == 0x06;
+  };
+  net::ArpMessage question;
+  question.sender_mac = kOurMac;
+  question.sender = *net::IpAddress::parse("10.0.0.2");
+  for (int i = 0; i < 16'000; ++i) {
+    const std::string client = fmt::format("10.1.{}.{}", i / 200, i % 200 + 1);
+    if (!is_asked_for(client, 0)) continue;
+    Bytes answer(net::kArpFrameBytes);
+    ASSERT_NE(net::build_arp_reply(answer, {kGatewayMac, *net::IpAddress::parse(client)}, question), 0u);
+    ASSERT_EQ(lab.exchange(answer).size(), 1u);  // what waited
+  }
+  EXPECT_GT(lab.drops(Drop::kNeighborPending), 0u);  // it was more than there is room for
+  for (int i = 0; i < 64; ++i) {
+    EXPECT_TRUE(is_asked_for(fmt::format("172.16.1.{}", i + 1), 1)) << i;
+    const std::vector<Bytes> out =
+        lab.exchange(from_client(ip4("10.0.0.9", "203.0.113.11").tcp(static_cast<std::uint16_t>(2000 + i), 80)));
+    ASSERT_EQ(out.size(), 1u) << "no question for a backend";
+    EXPECT_EQ(out[0][13], 0x06);
+  }
+}
+
 TEST(Worker, WhatTheDeviceRefusesIsCountedOnceTheBacklogIsFull) {
   Lab lab(simple_config(), {.mbufs = 4095});
   lab.device().refuse_sends_after(0);
