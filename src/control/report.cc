@@ -99,7 +99,11 @@ json proxy_row(const ProxyView& proxy, std::size_t index) {
   row["tls"] = {{"crypto", proxy.tls_crypto},
                 {"handshakes", c.tls_handshakes.read()},
                 {"resumed", c.tls_resumed.read()},
-                {"failed", c.tls_failed.read()}};
+                {"failed", c.tls_failed.read()},
+                {"record_errors", c.tls_record_errors.read()},
+                {"truncated", c.tls_truncated.read()},
+                {"no_buffer", c.tls_no_buffer.read()},
+                {"buffer_bytes", c.tls_buffer_bytes.read()}};
   row["cache"] = {{"hits", c.cache_hits.read()},         {"misses", c.cache_misses.read()},
                   {"stale", c.cache_stale.read()},       {"revalidated", c.cache_revalidated.read()},
                   {"bypassed", c.cache_bypassed.read()}, {"waited", c.cache_waited.read()},

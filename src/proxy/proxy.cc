@@ -15,6 +15,7 @@
 #include "session.h"
 #include "sluice/tls/library.h"
 #include "sluice/tls/server_context.h"
+#include "sluice/tls/session.h"
 
 namespace sluice::proxy {
 
@@ -85,6 +86,8 @@ class Listener final : public tcp::Acceptor {
   net::Endpoint local_;
 };
 
+// What TLS has decrypted and nobody has read yet may take one part in so many of the connections' memory, on top of it.
+constexpr std::uint64_t kTlsShare = 4;
 // Rounds of dispatch and exchanges in one turn: what one exchange causes another to do is done in the same turn, within this bound.
 constexpr int kRounds = 8;
 
@@ -152,8 +155,9 @@ Result<void> Proxy::Impl::set_up() {
 tls::Library* Proxy::Impl::library(config::TlsCrypto crypto, std::string& why) {
   std::unique_ptr<tls::Library>& slot = libraries_[static_cast<std::size_t>(crypto)];
   if (!slot) {
-    auto made =
-        tls::Library::create(crypto == config::TlsCrypto::kIpsecMb ? tls::Crypto::kIpsecMb : tls::Crypto::kOpenssl);
+    auto made = tls::Library::create(
+        crypto == config::TlsCrypto::kIpsecMb ? tls::Crypto::kIpsecMb : tls::Crypto::kOpenssl,
+        static_cast<std::size_t>(core_.config.runtime.connection_bytes / parts_.count / kTlsShare));
     if (!made) {
       why = made.error().message;
       return nullptr;
@@ -278,6 +282,19 @@ void Proxy::Impl::publish_counters() noexcept {
   copy(out.tcp_no_memory, stats.no_memory);
   copy(out.tcp_resets_out, stats.resets_out);
   copy(out.tcp_half_open_evicted, stats.half_open_evicted);
+  tls::LibraryStats tls;  // of all libraries
+  for (const auto& library : libraries_) {
+    if (!library) continue;
+    const tls::LibraryStats& one = library->stats();
+    tls.record_errors += one.record_errors;
+    tls.truncated += one.truncated;
+    tls.no_buffer += one.no_buffer;
+    tls.rx_buffers += one.rx_buffers;
+  }
+  copy(out.tls_record_errors, tls.record_errors);
+  copy(out.tls_truncated, tls.truncated);
+  copy(out.tls_no_buffer, tls.no_buffer);
+  out.tls_buffer_bytes.set(std::int64_t{tls.rx_buffers} * static_cast<std::int64_t>(tls::Session::kRxBuffer));
   out.tcp_connections.set(stats.connections);
   out.tcp_half_open.set(stats.half_open);
   out.tcp_time_wait.set(stats.time_wait);

@@ -65,7 +65,7 @@ void Session::on_stream(tcp::StreamEvents events) noexcept {
   if (has(events, StreamEvents::kClosed)) {
     gone_ = true;
     if (state_ == State::kHandshake) core_.counters.tls_failed.add();
-    if (state_ != State::kExchange) return finish(true);
+    if (state_ != State::kExchange) return finish(stream_->error() != tcp::StreamError::kNoMemory);
   }
   switch (state_) {
     case State::kHandshake:

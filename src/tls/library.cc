@@ -1,5 +1,6 @@
 #include "sluice/tls/library.h"
 
+#include <algorithm>
 #include <new>
 #include <utility>
 
@@ -36,13 +37,21 @@ Result<void> load_mb_provider(Library::Impl& impl) {
 
 Library::Impl::RxBuffer Library::Impl::take_buffer() noexcept {
   RxBuffer buffer;
+  if (stats.rx_buffers >= max_buffers) {
+    ++stats.no_buffer;
+    return buffer;
+  }
   if (free_buffers.empty()) {
     buffer.reset(new (std::nothrow) std::uint8_t[Session::kRxBuffer]);
   } else {
     buffer = std::move(free_buffers.back());
     free_buffers.pop_back();
   }
-  if (buffer != nullptr) ++stats.rx_buffers;
+  if (buffer != nullptr) {
+    ++stats.rx_buffers;
+  } else {
+    ++stats.no_buffer;
+  }
   return buffer;
 }
 
@@ -60,8 +69,9 @@ Library::~Library() {
   while (LibsslSession* session = impl_->lingering.front()) session->abort();
 }
 
-Result<std::unique_ptr<Library>> Library::create(Crypto crypto) {
+Result<std::unique_ptr<Library>> Library::create(Crypto crypto, std::size_t plaintext_memory) {
   auto impl = std::make_unique<Impl>();
+  impl->max_buffers = std::max(plaintext_memory / Session::kRxBuffer, std::size_t{1});
   impl->crypto = crypto;
   impl->context.reset(OSSL_LIB_CTX_new());
   if (impl->context == nullptr) return fail("tls: no memory for a library context");

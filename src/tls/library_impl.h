@@ -24,7 +24,7 @@ struct Library::Impl {
 
   Impl() { free_buffers.reserve(kFreeBuffers); }
 
-  // nullptr: no memory.
+  // nullptr: max_buffers are in use, or no memory; counted.
   [[nodiscard]] RxBuffer take_buffer() noexcept;
   void give_buffer(RxBuffer buffer) noexcept;
 
@@ -42,6 +42,7 @@ struct Library::Impl {
   LinkList<LibsslSession> closed;      // since the last turn, with bytes that found no room
   LinkList<LibsslSession> lingering;   // the same, with a deadline; the earliest first
   std::vector<RxBuffer> free_buffers;
+  std::size_t max_buffers = 0;
   LibraryStats stats;
 };
 

@@ -86,6 +86,8 @@ struct alignas(64) ProxyCounters {
   Counter connections_accepted, connections_refused;
   Gauge connections;  // client connections open
   Counter tls_handshakes, tls_resumed, tls_failed;
+  Counter tls_record_errors, tls_truncated, tls_no_buffer;  // copied from tls::LibraryStats once a turn
+  Gauge tls_buffer_bytes;                                   // decrypted, not read yet
   // Requests
   Counter requests;
   std::array<Counter, 6> responses;    // by status class: [1]..[5]; [0]: ended without a response

@@ -28,6 +28,7 @@ struct LibraryStats {                  // counters since start, and gauges; writ
   std::uint64_t handshake_errors = 0;  // refused or broken by us or by the peer's alert
   std::uint64_t record_errors = 0;     // after the handshake: bad MAC, bad record, alert
   std::uint64_t truncated = 0;         // the peer closed without close_notify
+  std::uint64_t no_buffer = 0;         // connections ended for want of a plaintext buffer
   std::uint32_t sessions = 0;          // gauge: alive, the lingering ones included
   std::uint32_t rx_buffers = 0;        // gauge: plaintext buffers in use, 16 KiB each
 };
@@ -39,7 +40,12 @@ class Library {
   // A session that was closed waits so long for room to send its last bytes.
   static constexpr Duration kLinger = std::chrono::seconds(30);
 
-  [[nodiscard]] static Result<std::unique_ptr<Library>> create(Crypto crypto);
+  static constexpr std::size_t kPlaintextMemory = std::size_t{64} << 20;
+
+  // `plaintext_memory`: bytes of all plaintext buffers in use together. A connection that wants one beyond that, or that
+  // the allocator has none for, ends with StreamError::kNoMemory; the others go on.
+  [[nodiscard]] static Result<std::unique_ptr<Library>> create(Crypto crypto,
+                                                               std::size_t plaintext_memory = kPlaintextMemory);
   ~Library();
   Library(const Library&) = delete;
   Library& operator=(const Library&) = delete;

@@ -8,7 +8,8 @@
 // Errors:    kClosed with error() kTls: handshake or record failure, the alert is sent, failure() says what in words.
 //            kPeerClosed with error() kTls: the peer ended without close_notify, so what it sent may be cut short; it
 //            is for the reader to judge (RFC 8446 section 6.1; RFC 9112 section 9.8). Our direction still works then.
-// Limits:    plaintext waits in one buffer of 16 KiB, held only while there is some; what is written goes into the
+// Limits:    plaintext waits in one buffer of 16 KiB, held only while there is some, out of the Library's bound; a
+//            connection that gets none ends with error() kNoMemory, without an alert. What is written goes into the
 //            Conn's send space as records, so a Session buffers no application data of its own beyond the tail of one
 //            record.
 // Spec:      RFC 8446 (TLS 1.3), RFC 5246 (TLS 1.2), RFC 7301 (ALPN), RFC 6066 section 3 (SNI).

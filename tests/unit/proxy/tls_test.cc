@@ -1,4 +1,5 @@
 // HTTPS services: a libssl client against the whole proxy over the stacks.
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -42,9 +43,9 @@ class CertificateFiles {
 // A TLS client at the end of a Peer.
 class TlsPeer final : public Peer {
  public:
-  explicit TlsPeer(World& world, tls::test::ClientOptions options = {}) : client_(options) {
-    attach(world.client.stack().connect({world.client.address, 30000}, endpoint("198.51.100.10:80"), *this, world.now,
-                                        5s));
+  explicit TlsPeer(World& world, tls::test::ClientOptions options = {}, std::uint16_t port = 30000) : client_(options) {
+    attach(
+        world.client.stack().connect({world.client.address, port}, endpoint("198.51.100.10:80"), *this, world.now, 5s));
   }
   void on_stream(tcp::StreamEvents events) noexcept override {
     Peer::on_stream(events);
@@ -77,6 +78,7 @@ TEST(Https, RequestsAreServedOverTls) {
     EXPECT_EQ(peer.client_.alpn(), "http/1.1");
     EXPECT_EQ(origin.requests.at(0).header("X-Forwarded-Proto"), "https");
     EXPECT_EQ(world.counters().tls_handshakes.read(), 1u);
+    EXPECT_EQ(world.counters().tls_buffer_bytes.read(), 0);
     world.run_for(80s);  // idle timeout
     EXPECT_TRUE(peer.client_.got_close_notify());
     EXPECT_EQ(world.counters().connections.read(), 0);
@@ -106,6 +108,50 @@ TEST(Https, AClientThatDoesNotSpeakTlsIsRefusedAndCounted) {
   EXPECT_TRUE(peer->closed || peer->peer_closed);
   EXPECT_EQ(world.counters().tls_failed.read(), 1u);
   EXPECT_EQ(world.counters().connections.read(), 0);
+}
+
+// What ends a connection after its handshake is counted too.
+TEST(Https, TruncatedAndBrokenRecordsAreCounted) {
+  const CertificateFiles files;
+  for (const bool truncated : {true, false}) {
+    World world(files.service("        - { respond: { status: 200, body: x } }\n"));
+    TlsPeer peer(world);
+    ASSERT_TRUE(world.run([&] { return peer.client_.connected(); }, 5s)) << peer.client_.error();
+    if (truncated) {
+      peer.shutdown();
+    } else {
+      peer.send("this is no record");
+    }
+    world.run_for(5s);
+    EXPECT_EQ(world.counters().tls_truncated.read(), truncated ? 1u : 0u);
+    EXPECT_EQ(world.counters().tls_record_errors.read(), truncated ? 0u : 1u);
+    EXPECT_EQ(world.counters().connections.read(), 0);
+  }
+}
+
+// Plaintext that nobody reads is bounded, by a share of the connections' memory: who wants more is reset, the others are served.
+TEST(Https, UnreadPlaintextIsBounded) {
+  const CertificateFiles files;
+  std::string yaml = files.service("        - { pool: web }\n");
+  yaml.insert(yaml.find("workers:"), "connection_memory: 1MiB, ");
+  World world(yaml);
+  world.origin();
+  world.network.lose = [](std::span<const std::uint8_t> packet) {
+    return packet[19] == 11;
+  };  // 192.0.2.11 hears nothing
+  std::vector<std::unique_ptr<TlsPeer>> peers;
+  for (std::uint16_t i = 0; i < 20; ++i) {
+    peers.push_back(
+        std::make_unique<TlsPeer>(world, tls::test::ClientOptions{}, static_cast<std::uint16_t>(30000 + i)));
+    peers.back()->say("POST / HTTP/1.1\r\nHost: www.example.com\r\nContent-Length: 50000\r\n\r\n" +
+                      std::string(20'000, 'b'));
+  }
+  world.run_for(1s);
+  EXPECT_EQ(world.counters().tls_handshakes.read(), 20u);
+  EXPECT_EQ(world.counters().tls_no_buffer.read(), 4u);
+  EXPECT_EQ(world.counters().tls_buffer_bytes.read(), 256 << 10);
+  EXPECT_EQ(world.counters().connections.read(), 16);
+  EXPECT_EQ(std::ranges::count_if(peers, [](const auto& peer) { return peer->error == tcp::StreamError::kReset; }), 4);
 }
 
 TEST(Https, ASlowHandshakeEnds) {

@@ -163,6 +163,33 @@ TEST_P(SessionTest, ReadingIsHeldBackByTheReader) {
   EXPECT_EQ(library_->stats().rx_buffers, 0u);
 }
 
+// Of those who leave their plaintext unread only so many have room. The next one is ended, and nobody else.
+TEST(Session, EndsAloneWhenThereIsNoBuffer) {
+  std::unique_ptr<Library> library = std::move(*Library::create(Crypto::kOpenssl, 2 * Session::kRxBuffer));
+  const std::shared_ptr<ServerContext> context = make_context(*library);
+  std::vector<std::unique_ptr<Pair>> pairs;
+  for (int i = 0; i < 3; ++i) {
+    pairs.push_back(std::make_unique<Pair>(*library, *context));
+    pairs.back()->client.send("unread");
+    ASSERT_TRUE(pairs.back()->pump());
+  }
+  EXPECT_EQ(library->stats().rx_buffers, 2u);
+  EXPECT_EQ(library->stats().no_buffer, 1u);
+  EXPECT_TRUE(pairs[2]->recorder.saw(StreamEvents::kClosed));
+  EXPECT_EQ(pairs[2]->session->error(), StreamError::kNoMemory);
+  EXPECT_TRUE(pairs[2]->session->rx_peek().empty());
+  EXPECT_FALSE(pairs[0]->recorder.saw(StreamEvents::kClosed));
+  EXPECT_EQ(pairs[0]->read_all(), "unread");
+  EXPECT_EQ(pairs[1]->read_all(), "unread");
+  // There is room again.
+  pairs.push_back(std::make_unique<Pair>(*library, *context));
+  pairs.back()->client.send("unread");
+  ASSERT_TRUE(pairs.back()->pump());
+  EXPECT_EQ(pairs.back()->read_all(), "unread");
+  pairs.clear();
+  EXPECT_EQ(library->stats().sessions, 0u);
+}
+
 // Who consumes what it saw and goes back to the loop hears of the rest.
 TEST_P(SessionTest, WhatIsBehindTheBufferBecomesAnEvent) {
   Pair& pair = connect();
