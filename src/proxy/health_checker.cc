@@ -1,6 +1,7 @@
 #include "health_checker.h"
 
 #include <algorithm>
+#include <charconv>
 #include <optional>
 #include <string>
 #include <utility>
@@ -55,7 +56,10 @@ class HealthChecker::Check final : public tcp::StreamHandler {
   [[nodiscard]] Task<lb::HealthReport> probe();
   // The verdict once there is one.
   [[nodiscard]] std::optional<lb::HealthReport> look();
-  [[nodiscard]] std::optional<lb::HealthReport> read_status();
+  void note_status_line(std::span<const std::uint8_t> input);
+  // Nothing more will come: by the status line, if it came whole.
+  [[nodiscard]] std::optional<lb::HealthReport> judge_status_line() const;
+  [[nodiscard]] lb::HealthReport judge_status(std::uint16_t status) const;
   void judge(lb::HealthReport result) noexcept;
   void drop() noexcept {
     if (conn_ != nullptr) std::exchange(conn_, nullptr)->abort();
@@ -76,6 +80,7 @@ class HealthChecker::Check final : public tcp::StreamHandler {
   bool ever_up_ = false;
   std::uint32_t streak_ = 0;  // results in a row that speak against state_
   http::ResponseParser parser_;
+  std::string status_line_;  // as far as it came, with its end; of the last head that began
   EventPort port_;
   Timer timer_;
   Task<> task_;
@@ -110,6 +115,21 @@ Task<lb::HealthReport> HealthChecker::Check::probe() {
   for (;;) {
     const EventPort::Bits bits = co_await port_.next_event();
     const auto events = static_cast<tcp::StreamEvents>(bits & 0xff);
+    if (has(events, tcp::StreamEvents::kConnected) && !connected_) {
+      connected_ = true;
+      if (request_.empty()) co_return lb::HealthReport{lb::Health::kUp, lb::HealthReason::kSuccess, 0};
+      static_cast<void>(conn_->write(bytes_of(request_)));  // a fresh connection has room for it
+      parser_.start(request_.starts_with("HEAD") ? http::Method::kHead : http::Method::kGet);
+      status_line_.clear();
+    }
+    if (connected_) {
+      // A backend may answer, close and reset in one breath: what it said before counts.
+      if (const std::optional<lb::HealthReport> verdict = look()) co_return *verdict;
+    }
+    const bool over = has(events, tcp::StreamEvents::kClosed) || (bits & kTimer) != 0;
+    if (over && connected_) {
+      if (const std::optional<lb::HealthReport> verdict = judge_status_line()) co_return *verdict;
+    }
     if (has(events, tcp::StreamEvents::kClosed)) {
       switch (conn_->error()) {
         case tcp::StreamError::kRefused:
@@ -123,15 +143,6 @@ Task<lb::HealthReport> HealthChecker::Check::probe() {
           co_return failed(lb::HealthReason::kClosed);
       }
     }
-    if (has(events, tcp::StreamEvents::kConnected) && !connected_) {
-      connected_ = true;
-      if (request_.empty()) co_return lb::HealthReport{lb::Health::kUp, lb::HealthReason::kSuccess, 0};
-      static_cast<void>(conn_->write(bytes_of(request_)));  // a fresh connection has room for it
-      parser_.start(request_.starts_with("HEAD") ? http::Method::kHead : http::Method::kGet);
-    }
-    if (connected_) {
-      if (const std::optional<lb::HealthReport> verdict = look()) co_return *verdict;
-    }
     if ((bits & kTimer) != 0) co_return failed(lb::HealthReason::kTimeout);
   }
 }
@@ -140,18 +151,40 @@ std::optional<lb::HealthReport> HealthChecker::Check::look() {
   for (;;) {
     const auto input = conn_->rx_peek();
     if (input.empty()) {
-      if (conn_->rx_ended()) return failed(lb::HealthReason::kClosed);
-      return std::nullopt;
+      if (!conn_->rx_ended()) return std::nullopt;
+      return judge_status_line().value_or(failed(lb::HealthReason::kClosed));
     }
     const http::ParseStep step = parser_.feed(input);
+    note_status_line(input.first(step.consumed));
     conn_->rx_consume(step.consumed);
     if (step.step == http::Step::kError) return failed(lb::HealthReason::kBadResponse);
-    if (step.step == http::Step::kHead) return read_status();
+    if (step.step == http::Step::kHead) return judge_status(parser_.head().status);
+    if (step.step == http::Step::kInterim) status_line_.clear();
   }
 }
 
-std::optional<lb::HealthReport> HealthChecker::Check::read_status() {
-  const std::uint16_t status = parser_.head().status;
+// The parser has seen the same bytes: it bounds the line and refuses what does not begin like one.
+void HealthChecker::Check::note_status_line(std::span<const std::uint8_t> input) {
+  for (const std::uint8_t byte : input) {
+    if (status_line_.ends_with('\n')) return;
+    status_line_.push_back(static_cast<char>(byte));
+  }
+}
+
+std::optional<lb::HealthReport> HealthChecker::Check::judge_status_line() const {
+  constexpr std::size_t kStatusAt = std::string_view("HTTP/1.1 ").size();
+  if (!status_line_.ends_with('\n')) return std::nullopt;
+  std::uint16_t status = 0;
+  const char* digits = status_line_.data() + std::min(kStatusAt, status_line_.size());
+  const char* end = status_line_.data() + status_line_.size();
+  if (const auto [at, error] = std::from_chars(digits, end, status); error != std::errc{} || at - digits != 3) {
+    return std::nullopt;
+  }
+  if (status < 200) return std::nullopt;  // the answer itself did not come
+  return judge_status(status);
+}
+
+lb::HealthReport HealthChecker::Check::judge_status(std::uint16_t status) const {
   for (const config::StatusRange& range : std::get<config::HttpCheck>(rules_.probe).expect) {
     if (status >= range.first && status <= range.last) {
       return lb::HealthReport{lb::Health::kUp, lb::HealthReason::kSuccess, status};

@@ -251,6 +251,48 @@ TEST(Health, ReasonsOfFailure) {
   EXPECT_GE(world.counters().health_failures.read(), 3u);
 }
 
+struct LastWordsCase {
+  const char* name;
+  const char* answer;
+  bool fin;
+  bool rst;
+  lb::Health health;
+  lb::HealthReason reason;
+};
+std::ostream& operator<<(std::ostream& out, const LastWordsCase& row) { return out << row.name; }
+class LastWords : public ::testing::TestWithParam<LastWordsCase> {};
+
+// An answer and the end of the connection arrive in one burst: the check is judged by the status line, if that is there.
+TEST_P(LastWords, AreJudged) {
+  World world(checked("{ http: {}, interval: 1s, timeout: 500ms, fall: 1, rise: 1 }"));
+  Origin& one = world.origin(kOne);
+  one.on_request = [&](OriginConnection& to, const Message&) {
+    to.send(GetParam().answer);
+    if (GetParam().fin) to.shutdown();
+    one.host.stack().flush(world.now);
+    if (GetParam().rst) to.abort();
+  };
+  world.run_for(2s);
+  const lb::HealthReport report = world.board.read(world.snapshots.load()->id_of(0));
+  EXPECT_EQ(report.health, GetParam().health);
+  EXPECT_EQ(report.reason, GetParam().reason);
+}
+using enum lb::HealthReason;
+INSTANTIATE_TEST_SUITE_P(
+    Rows, LastWords,
+    ::testing::Values(
+        LastWordsCase{"rst", "HTTP/1.0 200 OK\r\n\r\n", false, true, lb::Health::kUp, kSuccess},
+        LastWordsCase{"fin_and_rst", "HTTP/1.0 200 OK\r\n\r\n", true, true, lb::Health::kUp, kSuccess},
+        LastWordsCase{"bad_status_and_rst", "HTTP/1.0 500 No\r\n\r\n", false, true, lb::Health::kDown, kBadStatus},
+        LastWordsCase{"status_line_and_rst", "HTTP/1.0 200 OK\r\nServer: x", false, true, lb::Health::kUp, kSuccess},
+        LastWordsCase{"status_line_and_fin", "HTTP/1.0 204 \r\nServer: x", true, false, lb::Health::kUp, kSuccess},
+        LastWordsCase{"status_line_and_silence", "HTTP/1.0 200 OK\r\n", false, false, lb::Health::kUp, kSuccess},
+        LastWordsCase{"half_a_status_line_and_rst", "HTTP/1.0 200 O", false, true, lb::Health::kDown, kClosed},
+        LastWordsCase{"interim_and_rst", "HTTP/1.1 100 Continue\r\n\r\n", false, true, lb::Health::kDown, kClosed},
+        LastWordsCase{"nothing_and_rst", "", false, true, lb::Health::kDown, kClosed},
+        LastWordsCase{"no_http_and_rst", "SSH-2.0-x\r\n", false, true, lb::Health::kDown, kBadResponse}),
+    [](const auto& row) { return std::string(row.param.name); });
+
 TEST(Health, ATcpCheckNeedsNoAnswer) {
   World world(checked("{ tcp: {}, interval: 1s, timeout: 500ms }"));
   Origin& one = world.origin(kOne);
