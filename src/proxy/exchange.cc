@@ -28,12 +28,20 @@ std::uint16_t admit(Exchange& x, const config::HttpLimits& limits) noexcept {
   return 0;
 }
 
+// RFC 9110 section 15.5.6: what the target takes. Elsewhere than in a folder that is every method but what is refused
+// here; the field names those of HTTP itself.
+std::string allow_line(Exchange& x) {
+  const Route* route = x.service().router.find(x.head().host, x.head().path);
+  const bool files = route != nullptr && std::holds_alternative<config::StaticFiles>(route->config->action);
+  return files ? "Allow: GET, HEAD\r\n" : "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH\r\n";
+}
+
 }  // namespace
 
 Task<ExchangeEnd> run_exchange(Session& session) {
   Exchange x(session);
   if (const std::uint16_t refused = admit(x, *x.service().limits); refused != 0) {
-    x.respond_error(refused);
+    x.respond_error(refused, refused == 405 ? allow_line(x) : std::string());
   } else if (const Route* route = x.service().router.find(x.head().host, x.head().path); route == nullptr) {
     x.respond_error(404);
   } else {

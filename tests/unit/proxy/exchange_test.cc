@@ -120,6 +120,15 @@ INSTANTIATE_TEST_SUITE_P(
         StatusCase{"asked_to_close", request("GET /api/", "Connection: close\r\n"), 200, true}),
     [](const auto& row) { return std::string(row.param.name); });
 
+// RFC 9110 section 15.5.6.
+TEST(Exchange, A405SaysWhatIsAllowed) {
+  World world(
+      one_service("        - { match: { path: /files/ }, static: { alias: /srv/ } }\n        - { pool: web }\n"));
+  EXPECT_EQ(world.get("/api", {}, "TRACE").header("Allow"), "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
+  EXPECT_EQ(world.get("/files/x", {}, "TRACE").header("Allow"), "GET, HEAD");
+  EXPECT_EQ(world.get("/files/x", {}, "DELETE").header("Allow"), "GET, HEAD");
+}
+
 TEST(Exchange, ARedirectSaysWhere) {
   World world(
       one_service("        - { redirect: { status: 308, location: \"https://${request.host}${request.target}\" } }\n"));
