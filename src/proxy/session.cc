@@ -13,8 +13,10 @@ namespace sluice::proxy {
 
 namespace {
 
-// After an early end the client may still be sending. Its bytes are discarded for so long, or our reset would take the answer from it.
-constexpr Duration kLingerTime = std::chrono::seconds(5);
+// After an early end the client may still be sending. Its bytes are discarded, or our reset would take the answer from it: until it
+// has sent nothing for kLingerIdle, but no longer than kLingerTime (nginx's lingering_timeout and lingering_time).
+constexpr Duration kLingerIdle = std::chrono::seconds(5);
+constexpr Duration kLingerTime = std::chrono::seconds(30);
 // Of requests that wait in the receive buffer, so many are served before other connections have their turn.
 constexpr unsigned kRequestsInARow = 256;
 // An idle connection keeps its buffers for so long, since the next request of a busy client comes soon.
@@ -162,13 +164,19 @@ void Session::refuse(std::uint16_t status) noexcept {
 void Session::begin_linger() noexcept {
   state_ = State::kLinger;
   stream_->shutdown_write();
-  core_.timers.arm(timer_, core_.now + kLingerTime);
+  linger_until_ = core_.now + kLingerTime;
+  core_.timers.arm(timer_, core_.now + kLingerIdle);
   linger();
 }
 
 void Session::linger() noexcept {
-  for (auto input = stream_->rx_peek(); !input.empty(); input = stream_->rx_peek()) consume(input.size());
-  if (stream_->rx_ended()) finish(true);
+  bool more = false;
+  for (auto input = stream_->rx_peek(); !input.empty(); input = stream_->rx_peek()) {
+    consume(input.size());
+    more = true;
+  }
+  if (stream_->rx_ended()) return finish(true);
+  if (more) core_.timers.arm(timer_, std::min(core_.now + kLingerIdle, linger_until_));
 }
 
 void Session::arm_timer(Duration after) noexcept { core_.timers.arm(timer_, core_.now + after); }

@@ -91,6 +91,7 @@ class Session final : public tcp::StreamHandler {
   net::Endpoint client_, local_;
   std::string client_address_;  // made on first use
   Instant idle_until_{};
+  Instant linger_until_{};
   http::RequestParser parser_;
   EventPort port_;
   Timer timer_;

@@ -93,8 +93,10 @@ void Connection::close() noexcept {
   if (state_ == State::kDone || state_ == State::kSynSent) return core_->destroy(*this);
   rx_.clear(core_->pool_);
   shutdown_write();
-  end_deadline_ = core_->now_ms_ + Core::ticks(core_->config_.linger);
-  core_->bring_forward(*this, end_deadline_);
+  const Ticks linger = Core::ticks(core_->config_.linger);
+  progress_ = core_->now_ms_;
+  end_deadline_ = core_->now_ms_ + kLingerInAll * linger;
+  core_->bring_forward(*this, core_->now_ms_ + linger);
 }
 
 void Connection::abort() noexcept {

@@ -42,6 +42,7 @@ inline constexpr std::uint8_t kSynRetries = 6;
 inline constexpr std::uint8_t kSynAckRetries = 5;
 inline constexpr std::uint8_t kKeepaliveProbes = 5;
 inline constexpr Ticks kKeepaliveInterval = 15'000;   // between probes that stay unanswered
+inline constexpr Ticks kLingerInAll = 10;             // times StackConfig::linger, however much progress there is
 inline constexpr Ticks kChallengeInterval = 500;      // RFC 5961 section 7: at most one a connection in this time
 inline constexpr std::size_t kInputBurst = 32;        // packets whose cache misses overlap
 inline constexpr std::uint32_t kInitialRxBlocks = 8;  // of a new connection's window while memory is plentiful

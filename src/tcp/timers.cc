@@ -33,7 +33,11 @@ void Core::start_ack_timer(Connection& c) noexcept {
 
 // When the connection ends, or is probed, if nothing happens before.
 std::optional<Ticks> Core::end_deadline(const Connection& c) const noexcept {
-  if (c.released_ || c.state_ == State::kSynSent) return c.end_deadline_;
+  if (c.state_ == State::kSynSent) return c.end_deadline_;
+  if (c.released_) {  // the linger bounds: without progress, and in all
+    const Ticks idle = c.progress_ + ticks(config_.linger);
+    return seq_lt(idle, c.end_deadline_) ? idle : c.end_deadline_;
+  }
   if (c.state_ == State::kSynReceived) return std::nullopt;  // retransmissions are counted
   if (c.outstanding()) return c.progress_ + ticks(config_.user_timeout);
   if (c.probing_) return c.last_rx_ + ticks(config_.user_timeout);

@@ -54,10 +54,11 @@ struct StackConfig {
   Duration connect_timeout = std::chrono::seconds(5);
   Duration user_timeout = std::chrono::minutes(2);  // unacknowledged data for so long ends a connection
   Duration keepalive_idle = std::chrono::minutes(2);
-  Duration linger = std::chrono::seconds(30);  // close(): at most so long to deliver what was written
-  SipKey secret{};                             // initial sequence numbers (RFC 6528)
-  std::uint64_t seed = 0;                      // jitter, port choice
-  Offloads offloads{};                         // what the sink does for us: tx_checksum
+  // close(): a peer that acknowledges nothing new for so long is reset, and any peer after ten times as long.
+  Duration linger = std::chrono::seconds(30);
+  SipKey secret{};         // initial sequence numbers (RFC 6528)
+  std::uint64_t seed = 0;  // jitter, port choice
+  Offloads offloads{};     // what the sink does for us: tx_checksum
 };
 
 // One packet of a burst, as input() takes them.

@@ -129,6 +129,30 @@ TEST(Exchange, A405SaysWhatIsAllowed) {
   EXPECT_EQ(world.get("/files/x", {}, "DELETE").header("Allow"), "GET, HEAD");
 }
 
+// A client that is answered early is listened to until it is quiet, but not for ever (nginx: lingering_timeout, lingering_time).
+TEST(Exchange, LingeringEndsWhenNothingComesAndAfterATotal) {
+  World world(one_service("        - { respond: { status: 403, body: no } }\n"));
+  constexpr std::string_view kUpload = "POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 1000000\r\n\r\nsome";
+  const std::unique_ptr<Peer> quiet = world.connect();
+  quiet->send(kUpload);
+  world.run_for(4s);
+  EXPECT_EQ(responses_of(quiet->received).at(0).status(), 403);
+  EXPECT_EQ(world.counters().connections.read(), 1);
+  world.run_for(2s);
+  EXPECT_EQ(world.counters().connections.read(), 0) << "5 s without data";
+
+  const std::unique_ptr<Peer> busy = world.connect();
+  busy->send(kUpload);
+  for (int i = 0; i < 14; ++i) {
+    world.run_for(2s);
+    busy->send("more");
+  }
+  world.run_for(1s);
+  EXPECT_EQ(world.counters().connections.read(), 1) << "after 29 s, still sending";
+  world.run_for(2s);
+  EXPECT_EQ(world.counters().connections.read(), 0) << "30 s in all";
+}
+
 TEST(Exchange, ARedirectSaysWhere) {
   World world(
       one_service("        - { redirect: { status: 308, location: \"https://${request.host}${request.target}\" } }\n"));
