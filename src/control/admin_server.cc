@@ -6,19 +6,18 @@
 #include <thread>
 
 #include <fmt/format.h>
-#include <httplib.h>
 #include <nlohmann/json.hpp>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "admin_http.h"
+
 namespace sluice::control {
 namespace {
 
 constexpr std::size_t kMaxBody = 64 << 10;
-constexpr int kRequestTimeoutSeconds = 5;
-constexpr std::size_t kThreads = 2;  // so that one slow client does not shut out the next
 
 sockaddr_un address_of(const std::string& path) noexcept {
   sockaddr_un address{};
@@ -60,19 +59,17 @@ Result<void> make_way(const std::string& path) {
 }  // namespace
 
 struct AdminServer::Impl {
-  httplib::Server server;
+  explicit Impl(const AdminLimits& limits) : server(limits) {}
+
+  AdminHttp server;
   std::thread thread;
   std::string path;
 };
 
-AdminServer::AdminServer() : impl_(std::make_unique<Impl>()) {
+AdminServer::AdminServer(const AdminLimits& limits) : impl_(std::make_unique<Impl>(limits)) {
   httplib::Server& server = impl_->server;
   server.set_address_family(AF_UNIX);
   server.set_payload_max_length(kMaxBody);
-  server.set_read_timeout(kRequestTimeoutSeconds);
-  server.set_write_timeout(kRequestTimeoutSeconds);
-  server.set_keep_alive_max_count(1);
-  server.new_task_queue = [] { return new httplib::ThreadPool(kThreads); };
   server.set_error_handler([](const httplib::Request& request, httplib::Response& response) {
     if (!response.body.empty()) return;
     const nlohmann::json body = {{"error", fmt::format("nothing is served at {}", request.path)}};

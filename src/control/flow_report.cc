@@ -13,7 +13,6 @@ using nlohmann::json;
 
 constexpr std::size_t kDefaultLimit = 1000;
 constexpr std::size_t kMaxLimit = 100'000;
-constexpr auto kPatience = std::chrono::seconds(3);
 constexpr auto kPause = std::chrono::milliseconds(1);
 
 struct Question {
@@ -89,13 +88,16 @@ json flow_row(const lb::Snapshot& snapshot, const lb::FlowQuery::Row& row, std::
 }  // namespace
 
 Result<json> FlowReporter::report(const AdminQuery& parameters) {
+  const auto deadline = std::chrono::steady_clock::now() + patience_;
+  const auto is_late = [deadline] { return std::chrono::steady_clock::now() > deadline; };
   const auto snapshot = view_.snapshot();
   Question question;
   for (const auto& [name, value] : parameters) {
     if (auto read = read_parameter(*snapshot, name, value, question); !read) return std::unexpected(read.error());
   }
 
-  const std::lock_guard lock(mutex_);
+  const std::unique_lock lock(mutex_, deadline);
+  if (!lock) return fail("another question about flows is being answered: try again");
   std::erase_if(pending_, [](const auto& query) { return query->done(); });
   if (!pending_.empty()) return fail("the workers have not answered an earlier question yet: try again");
   for (const WorkerView& worker : view_.workers) {
@@ -105,13 +107,12 @@ Result<json> FlowReporter::report(const AdminQuery& parameters) {
       return fail("a worker has not answered an earlier question yet: try again");
     }
   }
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
   json flows = json::array();
   bool more = false;
   for (std::size_t worker = 0; worker < pending_.size(); ++worker) {
     const lb::FlowQuery& query = *pending_[worker];
     while (!query.done()) {
-      if (std::chrono::steady_clock::now() > deadline) return fail("the workers do not answer");
+      if (is_late()) return fail("the workers do not answer");
       std::this_thread::sleep_for(kPause);
     }
     more = more || query.more();
@@ -120,6 +121,7 @@ Result<json> FlowReporter::report(const AdminQuery& parameters) {
         more = true;
         break;
       }
+      if (is_late()) return fail("too many flows to show in time: narrow it down, or lower the limit");
       flows.push_back(flow_row(*snapshot, row, worker));
     }
   }

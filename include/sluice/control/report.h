@@ -75,15 +75,19 @@ struct ProcessView {
 [[nodiscard]] nlohmann::json interfaces_report(const ProcessView& view);
 
 // The flows of all workers that match ?service= &backend= &client= , at most &limit= (default 1000, at most 100,000).
-// Waits for the workers for up to a second. Not for two threads at once: see FlowReporter.
+// One question at a time; each is answered within kPatience, with an Error if need be: sluicectl waits no longer than 5 s.
 class FlowReporter {
  public:
-  explicit FlowReporter(const ProcessView& view) : view_(view) {}
+  static constexpr std::chrono::milliseconds kPatience = std::chrono::seconds(3);
+
+  explicit FlowReporter(const ProcessView& view, std::chrono::milliseconds patience = kPatience)
+      : view_(view), patience_(patience) {}
   [[nodiscard]] Result<nlohmann::json> report(const AdminQuery& query);
 
  private:
   const ProcessView& view_;
-  std::mutex mutex_;                                     // one query at a time per mailbox
+  const std::chrono::milliseconds patience_;
+  std::timed_mutex mutex_;                               // one query at a time per mailbox
   std::vector<std::unique_ptr<lb::FlowQuery>> pending_;  // given up, but a worker may still write to them
 };
 

@@ -3,11 +3,14 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <latch>
+#include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <httplib.h>
 #include <nlohmann/json.hpp>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -111,6 +114,90 @@ TEST_F(AdminServerTest, RefusesAFileThatIsNoSocket) {
   ASSERT_FALSE(started.has_value());
   EXPECT_THAT(started.error().message, HasSubstr("not a socket"));
   EXPECT_TRUE(std::filesystem::exists(path_));
+}
+
+int connect_to(const std::string& path) {
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+  EXPECT_EQ(::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  return fd;
+}
+
+// The server has closed the connection (or answered, which no test here expects).
+bool is_closed_by_the_server(int fd) {
+  char byte = 0;
+  return ::recv(fd, &byte, 1, 0) <= 0;
+}
+
+class SlowClients : public AdminServerTest {
+ protected:
+  SlowClients() {
+    // Far more than a socket's buffers hold.
+    one_.get("/large", [](const AdminQuery&) -> Result<nlohmann::json> { return std::string(8 << 20, 'x'); });
+    one_.get("/small", [](const AdminQuery&) -> Result<nlohmann::json> { return "x"; });
+    one_.get("/wait", [this](const AdminQuery&) -> Result<nlohmann::json> {
+      entered_.count_down();
+      leave_.wait();
+      return "done";
+    });
+    EXPECT_TRUE(one_.start(path_).has_value());
+  }
+  ~SlowClients() override { one_.stop(); }
+
+  std::latch entered_{1}, leave_{1};
+  AdminServer one_{{.threads = 1, .waiting = 1, .patience = std::chrono::milliseconds(100)}};
+};
+
+TEST_F(SlowClients, WhoSendsNoRequestIsDropped) {
+  const int fd = connect_to(path_);
+  EXPECT_TRUE(is_closed_by_the_server(fd));
+  ::close(fd);
+  EXPECT_TRUE(ask("/small"));
+}
+
+TEST_F(SlowClients, WhoSendsItByteByByteIsDropped) {
+  const int fd = connect_to(path_);
+  const std::string begin = "GET /small HTTP/1.1\r\nX: ";
+  ASSERT_GT(::send(fd, begin.data(), begin.size(), MSG_NOSIGNAL), 0);
+  pollfd closed{.fd = fd, .events = POLLIN, .revents = 0};
+  int bytes = 0;
+  for (; bytes < 1000 && ::poll(&closed, 1, 10) == 0; ++bytes) (void)::send(fd, "x", 1, MSG_NOSIGNAL);
+  EXPECT_LT(bytes, 1000);
+  ::close(fd);
+}
+
+TEST_F(SlowClients, WhoSendsWithoutEndIsDropped) {
+  const int fd = connect_to(path_);
+  const std::string begin = "GET /small HTTP/1.1\r\n", field = "X: " + std::string(1000, 'x') + "\r\n";
+  ssize_t sent = ::send(fd, begin.data(), begin.size(), MSG_NOSIGNAL);
+  std::size_t fields = 0;
+  for (; sent > 0 && fields < 100'000; ++fields) sent = ::send(fd, field.data(), field.size(), MSG_NOSIGNAL);
+  EXPECT_LT(fields, 2000u);
+  ::close(fd);
+}
+
+TEST_F(SlowClients, WhoDoesNotTakeTheAnswerIsDropped) {
+  const int fd = connect_to(path_);
+  const std::string request = "GET /large HTTP/1.1\r\nHost: x\r\n\r\n";
+  ASSERT_GT(::send(fd, request.data(), request.size(), MSG_NOSIGNAL), 0);
+  EXPECT_TRUE(ask("/small"));  // served once the one thread is free again
+  ::close(fd);
+}
+
+TEST_F(SlowClients, WhoIsTooMuchIsTurnedAway) {
+  std::thread first([this] { EXPECT_TRUE(ask("/wait")); });
+  entered_.wait();
+  const std::string request = "GET /small HTTP/1.1\r\nHost: x\r\n\r\n";
+  const int second = connect_to(path_), third = connect_to(path_);  // accepted in this order
+  ASSERT_GT(::send(second, request.data(), request.size(), MSG_NOSIGNAL), 0);
+  EXPECT_TRUE(is_closed_by_the_server(third));
+  leave_.count_down();
+  first.join();
+  EXPECT_FALSE(is_closed_by_the_server(second));
+  ::close(second);
+  ::close(third);
 }
 
 TEST_F(AdminServerTest, RefusesAPathThatIsTooLong) {

@@ -1,6 +1,9 @@
 #include "sluice/control/report.h"
 
 #include <atomic>
+#include <chrono>
+#include <set>
+#include <string>
 #include <thread>
 
 #include <gmock/gmock.h>
@@ -187,6 +190,24 @@ TEST_F(ReportTest, WrongParametersAreExplained) {
     ASSERT_FALSE(answer.has_value()) << want;
     EXPECT_THAT(answer.error().message, HasSubstr(want));
   }
+}
+
+// However slow the workers are, an answer comes before sluicectl gives up, to the second who asks too.
+TEST_F(ReportTest, TwoQuestionsAtOnceAreBothAnsweredInTime) {
+  FlowReporter reporter(view_, std::chrono::milliseconds(500));
+  const auto began = std::chrono::steady_clock::now();
+  std::string second;
+  std::thread other([&] {
+    const auto answer = reporter.report({});
+    second = answer ? "" : answer.error().message;
+  });
+  const auto first = reporter.report({});
+  other.join();
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::milliseconds(950));
+  ASSERT_FALSE(first.has_value());
+  std::multiset<std::string> said{first.error().message, second};
+  EXPECT_THAT(said, testing::Contains("the workers do not answer"));
+  EXPECT_THAT(said, testing::Contains(testing::HasSubstr("try again")));
 }
 
 TEST_F(ReportTest, AWorkerThatDoesNotAnswerIsSaidSo) {
