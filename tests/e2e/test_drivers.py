@@ -1,5 +1,6 @@
 """The DPDK drivers, with and without hugepages."""
 import contextlib
+import socket
 import subprocess
 from pathlib import Path
 
@@ -31,6 +32,21 @@ def test_software_drivers(lab, start_sluice, origins, www, certs, files, driver,
         use_everything(lab, running, certs)
         rows = {row["interface"]: row for row in running.ctl("interfaces")}
         assert rows["edge"]["driver"] == f"net_{driver}"
+
+
+@pytest.mark.parametrize("driver", ["af_xdp", "af_packet", "pcap"])
+def test_frames_of_any_type_and_length_are_counted(lab, start_sluice, driver):
+    """None is filtered or padded away before sluice: what it does not understand, it counts."""
+    own, other = bytes.fromhex("0200c0000202"), bytes.fromhex("0200c0000201")
+    frames = [own + other + ether_type + bytes(length)
+              for ether_type in (b"\x88\xb5", b"\x90\x00", b"\x08\x44", b"\x00\x20", b"\xff\xff") for length in (0, 1, 46, 1000)]
+    with start_sluice(world.layer4_config(driver)) as running:
+        with lab.make_socket("client", socket.AF_PACKET, socket.SOCK_RAW) as wire:
+            wire.bind(("eth0", 0))
+            for frame in frames:
+                wire.send(frame)
+        wait_for(lambda: running.drops().get("ether_type_unknown", 0) >= len(frames),
+                 f"{len(frames)} frames of unknown types are counted", 5 * world.PATIENCE)
 
 
 def test_two_interfaces_of_different_drivers(lab, start_sluice, origins, www, certs, files):

@@ -136,7 +136,8 @@ def test_malformed_packets_are_counted(lab, sluice):
     lab.run("client", "/usr/bin/python3", "-B", "-c", """
 from scapy.all import Ether, IP, TCP, UDP, Raw, sendp, getmacbyip, conf
 conf.verb = 0
-to = Ether(dst="02:00:c0:00:02:02")
+# With a source: scapy leaves it zero where it knows no network layer, and a bridge takes no frame from 00:00:00:00:00:00.
+to = Ether(dst="02:00:c0:00:02:02", src="02:00:c0:00:02:01")
 web = "203.0.113.80"
 packets = [
     to / IP(dst=web, ihl=3) / TCP(dport=7000),
@@ -146,11 +147,15 @@ packets = [
     to / IP(dst=web) / UDP(dport=7000, len=4),
     to / IP(dst=web) / TCP(dport=81, flags="S"),
     to / IP(dst=web, proto=200) / Raw(b"x" * 40),
+    Ether(dst=to.dst, src=to.src, type=0x88b5),
+    Ether(dst=to.dst, src=to.src, type=0x88b5) / Raw(b"x" * 40),
+    Ether(dst=to.dst, src=to.src, type=0x1234) / IP(dst=web) / TCP(dport=7000),
 ]
 sendp(packets, iface="eth0")
 """)
 
-    expected = {"bad_ip_header": 3, "bad_l4_header": 2, "port_closed": 1, "protocol_unknown": 1}
+    expected = {"bad_ip_header": 3, "bad_l4_header": 2, "port_closed": 1, "protocol_unknown": 1,
+                "ether_type_unknown": 3}
 
     def counted():
         after = sluice.drops()
