@@ -102,9 +102,7 @@ class Proxy::Impl {
   Impl& operator=(const Impl&) = delete;
 
   [[nodiscard]] Result<void> set_up();
-  void receive(std::span<const std::uint8_t> packet, tcp::Offloads offloads, Instant now) noexcept {
-    core_.stack.input(packet, offloads, now);
-  }
+  void receive(std::span<const tcp::Received> burst, Instant now) noexcept { core_.stack.input(burst, now); }
   void receive_icmp_error(const tcp::IcmpMessage& message, Instant now) noexcept {
     core_.stack.input_icmp_error(message, now);
   }
@@ -311,9 +309,7 @@ Result<std::unique_ptr<Proxy>> Proxy::create(ProxyParts parts, Instant now) {
   return std::unique_ptr<Proxy>(new Proxy(std::move(impl)));
 }
 
-void Proxy::receive(std::span<const std::uint8_t> ip_packet, tcp::Offloads offloads, Instant now) noexcept {
-  impl_->receive(ip_packet, offloads, now);
-}
+void Proxy::receive(std::span<const tcp::Received> burst, Instant now) noexcept { impl_->receive(burst, now); }
 void Proxy::receive_icmp_error(const tcp::IcmpMessage& message, Instant now) noexcept {
   impl_->receive_icmp_error(message, now);
 }

@@ -12,9 +12,7 @@ class ProxyHost final : public PacketHost {
  public:
   explicit ProxyHost(proxy::Proxy& proxy) noexcept : proxy_(proxy) {}
 
-  void receive(std::span<const std::uint8_t> packet, tcp::Offloads offloads, Instant now) noexcept override {
-    proxy_.receive(packet, offloads, now);
-  }
+  void receive(std::span<const tcp::Received> burst, Instant now) noexcept override { proxy_.receive(burst, now); }
   void receive_icmp_error(const tcp::IcmpMessage& message, Instant now) noexcept override {
     proxy_.receive_icmp_error(message, now);
   }

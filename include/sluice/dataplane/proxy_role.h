@@ -37,8 +37,8 @@ class MbufSink final : public tcp::PacketSink {
 // What the role runs; proxy_host.h makes one of a proxy::Proxy.
 class PacketHost {
  public:
-  // One IP packet, from its header on; the bytes are copied before return.
-  virtual void receive(std::span<const std::uint8_t> packet, tcp::Offloads offloads, Instant now) noexcept = 0;
+  // A burst of IP packets, each from its header on; the bytes are copied before return.
+  virtual void receive(std::span<const tcp::Received> burst, Instant now) noexcept = 0;
   // An ICMP error about a packet of the host's.
   virtual void receive_icmp_error(const tcp::IcmpMessage& message, Instant now) noexcept = 0;
   // One turn; true: it did something.
@@ -58,7 +58,7 @@ class ProxyRole final : public Role {
   [[nodiscard]] std::optional<Instant> next_deadline() const noexcept override;
 
  private:
-  void receive(rte_mbuf* mbuf, Instant now) noexcept;
+  void receive(std::span<rte_mbuf* const> mbufs, Instant now) noexcept;
 
   Inbox& inbox_;
   telemetry::ProxyCounters& counters_;

@@ -5,7 +5,7 @@
 // Ownership: the proxy owns its TcpStack, TLS contexts, upstream connections and sessions. What ProxyParts refers to
 //            must outlive it.
 // I/O:       none: packets come by receive() and leave by the PacketSink; files are read by the FileService.
-// Use:       each turn of the loop: receive() for every packet, then poll() once. If poll() says false, the loop may
+// Use:       each turn of the loop: receive() with what has arrived, then poll() once. If poll() says false, the loop may
 //            sleep until next_deadline(), until a packet arrives or until ProxyParts::wake is called.
 // Units:     Instant is nanoseconds since start (never goes back); UnixSeconds is the wall clock, for HTTP dates.
 #pragma once
@@ -79,8 +79,8 @@ class Proxy {
   Proxy(const Proxy&) = delete;
   Proxy& operator=(const Proxy&) = delete;
 
-  // One received IP packet for this proxy (IPv4 or IPv6, from the IP header on). The bytes are copied before return.
-  void receive(std::span<const std::uint8_t> ip_packet, tcp::Offloads offloads, Instant now) noexcept;
+  // Received IP packets for this proxy (IPv4 or IPv6, each from the IP header on). The bytes are copied before return.
+  void receive(std::span<const tcp::Received> burst, Instant now) noexcept;
   // An ICMP error about a packet that this proxy sent.
   void receive_icmp_error(const tcp::IcmpMessage& message, Instant now) noexcept;
 

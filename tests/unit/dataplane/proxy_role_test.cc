@@ -21,8 +21,11 @@ class FakeHost final : public PacketHost {
   std::vector<std::uint8_t> icmp_types;
   bool busy = false;
 
-  void receive(std::span<const std::uint8_t> packet, tcp::Offloads /*offloads*/, Instant /*now*/) noexcept override {
-    packets.emplace_back(packet.begin(), packet.end());
+  std::size_t bursts = 0;
+
+  void receive(std::span<const tcp::Received> burst, Instant /*now*/) noexcept override {
+    ++bursts;
+    for (const tcp::Received& one : burst) packets.emplace_back(one.packet.begin(), one.packet.end());
   }
   void receive_icmp_error(const tcp::IcmpMessage& message, Instant /*now*/) noexcept override {
     quotes.emplace_back(message.quoted.begin(), message.quoted.end());
@@ -81,6 +84,19 @@ TEST_P(ProxyPath, AFlowGoesToOneProxyAsAnIpPacketWithoutPadding) {
     EXPECT_GT(lab_.assembly().proxy_counters(i).rx.packets.read(), 20u);
   }
   EXPECT_EQ(lab_.drops(), 0u);
+}
+
+TEST_P(ProxyPath, WhatCameTogetherIsReceivedTogether) {
+  std::vector<Bytes> sent;
+  for (std::uint32_t i = 0; i < 20; ++i) {
+    const auto packet = ip4("192.0.2.7", "203.0.113.10").tcp(1000, 80, net::kTcpAck, i + 1);
+    sent.push_back(packet.ip_packet());
+    lab_.put(from_client(packet));
+  }
+  lab_.run();
+  const FakeHost& host = hosts_[0].packets.empty() ? hosts_[1] : hosts_[0];
+  EXPECT_EQ(host.packets, sent);
+  EXPECT_EQ(host.bursts, 1u);
 }
 
 TEST_P(ProxyPath, RepliesFindTheProxyByItsPorts) {

@@ -94,7 +94,8 @@ TEST(Upstream, ConnectionsLeaveFromTheNamedSources) {
                    "upstream: { source: 192.0.2.9 }\n"));
   world.origin();
   world.network.attach(ip("192.0.2.9"), [&world](std::span<const std::uint8_t> packet) {
-    world.proxy().receive(packet, {}, world.now);
+    const tcp::Received one{packet, {}};
+    world.proxy().receive({&one, 1}, world.now);
   });
   EXPECT_EQ(first_source(world)->address, ip("192.0.2.9"));
 }

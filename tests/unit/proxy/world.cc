@@ -216,7 +216,9 @@ Origin& World::origin(const std::string& address) {
 bool World::turn() {
   bool worked = network.deliver();
   const double before = clock == nullptr ? 0 : clock();
-  for (const std::vector<std::uint8_t>& packet : arrived_) proxy_->receive(packet, {}, now);
+  std::vector<tcp::Received> burst;
+  for (const std::vector<std::uint8_t>& packet : arrived_) burst.push_back({packet, {}});
+  proxy_->receive(burst, now);
   const bool polled = proxy_->poll(now, wall());
   if (clock != nullptr) proxy_seconds += clock() - before;
   worked = polled || !arrived_.empty() || worked;
