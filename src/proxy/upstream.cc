@@ -39,7 +39,9 @@ UpstreamConnection::UpstreamConnection(Core& core, Pool& pool, lb::BackendId bac
 UpstreamConnection::~UpstreamConnection() {
   core_.counters.upstream_connections.add(-1);
   counters().active.add(-1);
-  if (conn_ != nullptr) conn_->abort();
+  if (conn_ == nullptr) return;
+  core_.upstreams.released(conn_->local(), conn_->remote());
+  conn_->abort();
 }
 
 telemetry::EntityCounters& UpstreamConnection::counters() noexcept { return core_.counters.backends[backend_.index]; }
@@ -64,7 +66,7 @@ void UpstreamConnection::on_stream(tcp::StreamEvents events) noexcept {
   if ((static_cast<unsigned>(events) & static_cast<unsigned>(kEnds)) != 0) core_.upstreams.drop_idle(*this);
 }
 
-UpstreamPools::UpstreamPools(Core& core) : core_(core), next_port_(core.random.below(1u << 16)) {
+UpstreamPools::UpstreamPools(Core& core) : core_(core) {
   const lb::Snapshot& snapshot = *core.snapshot;
   for (const config::Pool& pool : core.config.pools) {
     const auto found = std::find_if(snapshot.pools.begin(), snapshot.pools.end(), [&](const lb::Pool& candidate) {
@@ -126,23 +128,35 @@ std::optional<net::IpAddress> UpstreamPools::source_for(const net::IpAddress& re
   return snapshot.sources[named[next_source_++ % named.size()]];
 }
 
-std::optional<net::Endpoint> UpstreamPools::local_for(const net::Endpoint& remote, ConnectOutcome& outcome) noexcept {
+std::optional<net::Endpoint> UpstreamPools::local_for(const net::Endpoint& remote, ConnectOutcome& outcome) {
   const std::optional<net::IpAddress> source = source_for(remote.address);
   if (!source) {
     outcome = ConnectOutcome::kNoRoute;
     return std::nullopt;
   }
   const lb::PortBlock block = core_.ports;
-  net::Endpoint local{*source, 0};
-  for (std::size_t tried = 0; tried < std::min<std::size_t>(block.count, kPortTries); ++tried) {
-    next_port_ = (next_port_ + 1) % block.count;
-    local.port = static_cast<std::uint16_t>(block.first + next_port_);
-    if (core_.snapshot->find_listener(local.address, local.port, net::IpProto::kTcp) != nullptr) continue;
-    if (core_.stack.is_free(local, remote)) return local;
+  const auto endpoint = [&](std::uint32_t offset) {
+    return net::Endpoint{*source, static_cast<std::uint16_t>(block.first + offset)};
+  };
+  const auto is_free = [&](std::uint32_t offset) {
+    const net::Endpoint local = endpoint(offset);
+    return core_.snapshot->find_listener(local.address, local.port, net::IpProto::kTcp) == nullptr &&
+           core_.stack.is_free(local, remote);
+  };
+  auto at = searches_.find({*source, remote});
+  if (at == searches_.end()) {
+    // Somewhere: what this process used before a restart may be in TIME_WAIT over there.
+    at = searches_.try_emplace({*source, remote}, block.count, core_.random.below(1u << 16)).first;
   }
+  if (const auto offset = at->second.find(core_.now, is_free)) return endpoint(*offset);
   core_.counters.upstream_ports_exhausted.add();
   outcome = ConnectOutcome::kNoPort;
   return std::nullopt;
+}
+
+void UpstreamPools::released(const net::Endpoint& local, const net::Endpoint& remote) noexcept {
+  const auto at = searches_.find({local.address, remote});
+  if (at != searches_.end()) at->second.released(static_cast<std::uint32_t>(local.port - core_.ports.first));
 }
 
 UpstreamLease UpstreamPools::connect(Pool& pool, lb::BackendId backend, EventPort& port, ConnectOutcome& outcome) {

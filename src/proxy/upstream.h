@@ -7,12 +7,15 @@
 
 #include <cstdint>
 #include <list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
+#include "port_search.h"
 #include "sluice/base/task.h"
 #include "sluice/base/timer_wheel.h"
 #include "sluice/config/config.h"
@@ -108,18 +111,19 @@ class UpstreamPools {
   void close_idle() noexcept;
 
   // A local endpoint for a new connection to there; nothing: no route or no port (then `outcome` says which).
-  [[nodiscard]] std::optional<net::Endpoint> local_for(const net::Endpoint& remote, ConnectOutcome& outcome) noexcept;
+  [[nodiscard]] std::optional<net::Endpoint> local_for(const net::Endpoint& remote, ConnectOutcome& outcome);
+  // That connection has ended without TIME_WAIT: its port may be had again.
+  void released(const net::Endpoint& local, const net::Endpoint& remote) noexcept;
 
  private:
   friend class UpstreamConnection;
-  static constexpr std::size_t kPortTries = 4096;  // ports looked at before a connection is refused for want of one
   void drop_idle(UpstreamConnection& connection) noexcept;
   [[nodiscard]] std::optional<net::IpAddress> source_for(const net::IpAddress& remote) noexcept;
 
   Core& core_;
   std::vector<std::unique_ptr<Pool>> pools_;
-  std::uint32_t next_port_ = 0;    // offset in this proxy's block
-  std::uint32_t next_source_ = 0;  // of those that `upstream.source` names
+  std::map<std::pair<net::IpAddress, net::Endpoint>, PortSearch> searches_;  // by our address and the destination
+  std::uint32_t next_source_ = 0;                                            // of those that `upstream.source` names
 };
 
 }  // namespace sluice::proxy
