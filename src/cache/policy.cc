@@ -120,7 +120,6 @@ NotStored refuse(Method method, const HeaderList& request, const http::ResponseH
   if (method != Method::kGet) return NotStored::kMethod;
   if (response.status == 206 || headers.has(HeaderId::kContentRange)) return NotStored::kPartial;
   if (!is_storable_status(response.status)) return NotStored::kStatus;
-  if (parse_cache_control(request).no_store) return NotStored::kRequest;
   if (control.no_store) return NotStored::kNoStore;
   if (control.is_private) return NotStored::kPrivate;
   if (request.has(HeaderId::kAuthorization) && !control.is_public && !control.s_maxage && !control.must_revalidate) {
@@ -151,8 +150,6 @@ const char* name(NotStored reason) noexcept {
       return "method";
     case NotStored::kStatus:
       return "status";
-    case NotStored::kRequest:
-      return "request says no-store";
     case NotStored::kNoStore:
       return "no-store";
     case NotStored::kPrivate:
@@ -198,15 +195,21 @@ ResponsePolicy judge_response(Method method, const HeaderList& request, const ht
   return policy;
 }
 
-RequestUse judge_request(const http::RequestHead& request) noexcept {
+RequestUse judge_request(const http::RequestHead& request, const CacheControl& directives) noexcept {
   const bool reads = request.method == Method::kGet || request.method == Method::kHead;
   if (!reads || request.has_body() || request.upgrade) return RequestUse::kBypass;
   const HeaderList& headers = request.headers;
   // Preconditions that only the origin can judge (RFC 9111 section 4.3.2).
   if (headers.has(HeaderId::kIfMatch) || headers.has(HeaderId::kIfUnmodifiedSince)) return RequestUse::kBypass;
-  if (parse_cache_control(headers).no_store) return RequestUse::kBypass;
+  if (directives.no_store) return RequestUse::kBypass;
   const bool whole = request.method == Method::kGet && !headers.has(HeaderId::kRange);
   return whole ? RequestUse::kStore : RequestUse::kLookup;
+}
+
+CacheControl without_client_control(const CacheControl& directives) noexcept {
+  CacheControl out;
+  out.only_if_cached = directives.only_if_cached;
+  return out;
 }
 
 bool may_forward_to_fill(HeaderId id) noexcept {

@@ -244,10 +244,12 @@ const Section<Redirect>& redirect_schema() {
   return table;
 }
 
-struct RouteCache {};
 const Section<RouteCache>& route_cache_schema() {
-  static const Section<RouteCache> table = Section<RouteCache>().not_yet(
-      {"key", "valid", "ttl", "stale", "ignore", "vary", "bypass", "lock", "tags", "range"});
+  static const Section<RouteCache> table =
+      Section<RouteCache>()
+          .optional("client_control", &RouteCache::client_control,
+                    one_of<ClientControl>({{"ignore", ClientControl::kIgnore}, {"obey", ClientControl::kObey}}))
+          .not_yet({"key", "valid", "ttl", "stale", "ignore", "vary", "bypass", "lock", "tags", "range"});
   return table;
 }
 
@@ -303,7 +305,7 @@ const Section<HttpRoute>& http_route_schema() {
                          [](HttpRoute& route, Redirect&& redirect) { route.action = std::move(redirect); })
           .exactly_one({"pool", "static", "respond", "redirect"})
           .optional_with("cache", section(route_cache_schema()),
-                         [](HttpRoute& route, RouteCache&&) { route.cache = true; })
+                         [](HttpRoute& route, RouteCache&& cache) { route.cache = cache; })
           .optional("request_headers", &HttpRoute::request_headers, section(header_rules_schema()))
           .optional("response_headers", &HttpRoute::response_headers, section(header_rules_schema()))
           .not_yet({"compress", "balance", "buffer", "retries", "timeouts", "rewrite", "auth", "rate_limit",

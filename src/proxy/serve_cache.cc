@@ -256,7 +256,11 @@ cache::Patience patience_after(const cache::Wake& wake, bool woken, unsigned wai
 Task<> serve_cached(Exchange& x) {
   Core& core = x.core();
   const http::RequestHead& head = x.head();
-  const cache::RequestUse use = head.has_body() ? cache::RequestUse::kBypass : cache::judge_request(head);
+  cache::CacheControl directives = cache::parse_cache_control(head.headers);
+  if (x.route().cache->client_control == config::ClientControl::kIgnore) {
+    directives = cache::without_client_control(directives);
+  }
+  const cache::RequestUse use = cache::judge_request(head, directives);
   std::string key_text;
   const cache::Key key = core.cache.make_key(key_text, x.session().https(), head.host, head.port, head.forward_target,
                                              x.service().config->name);
@@ -265,11 +269,8 @@ Task<> serve_cached(Exchange& x) {
     co_await bypassed;
     co_return;
   }
-  cache::LookupRequest request{.key = key,
-                               .use = use,
-                               .headers = &head.headers,
-                               .directives = cache::parse_cache_control(head.headers),
-                               .now = core.wall};
+  cache::LookupRequest request{
+      .key = key, .use = use, .headers = &head.headers, .directives = directives, .now = core.wall};
   CacheWaiter waiter(core.wakers, x.port());
   cache::CacheStatus how;
   std::uint16_t failure = 504;  // what kNotCached is answered

@@ -49,7 +49,6 @@ enum class NotStored : std::uint8_t {
   kNone,
   kMethod,         // only answers to GET
   kStatus,         // not a final status that a cache understands
-  kRequest,        // the request said no-store
   kNoStore,        // Cache-Control: no-store
   kPrivate,        // Cache-Control: private
   kAuthorization,  // section 3.5
@@ -79,9 +78,11 @@ struct ResponsePolicy {
 enum class RequestUse : std::uint8_t {
   kStore,   // GET: may be answered from the cache, and fill it
   kLookup,  // HEAD, or GET with Range: may be answered from the cache, does not fill it
-  kBypass,  // the cache is not asked: another method, or no-store
+  kBypass,  // the cache is not asked, and nothing is stored: another method, or no-store (section 5.2.1.5)
 };
-[[nodiscard]] RequestUse judge_request(const http::RequestHead& request) noexcept;
+[[nodiscard]] RequestUse judge_request(const http::RequestHead& request, const CacheControl& directives) noexcept;
+// What is left of a request's directives where clients have no say: only-if-cached, which costs the origin nothing.
+[[nodiscard]] CacheControl without_client_control(const CacheControl& directives) noexcept;
 // Fields of the client's request that must not go into the fetch of a fill: they would bring back less than the whole (section 4.3.1).
 [[nodiscard]] bool may_forward_to_fill(http::HeaderId id) noexcept;
 // Whether the stored response may be served to the request without asking the origin (section 4.2, 5.2.1).

@@ -213,6 +213,12 @@ struct Redirect {
   Template location;           // "https://${request.host}${request.target}"
 };
 
+enum class ClientControl : std::uint8_t { kIgnore, kObey };
+
+struct RouteCache {
+  ClientControl client_control = ClientControl::kIgnore;  // Cache-Control of requests, but for only-if-cached
+};
+
 struct HttpRoute {
   // Matching: the first route of the service whose host and path both match. A host pattern is a name in lower case
   // without port, or "*.example.com" (one or more labels in front). No host: any. A path is a prefix of whole segments:
@@ -220,9 +226,9 @@ struct HttpRoute {
   std::vector<std::string> hosts;
   std::string path = "/";
   std::variant<ToPool, StaticFiles, Respond, Redirect> action;
-  bool cache = false;            // store what the origin allows (RFC 9111); with ToPool only
-  HeaderRules request_headers;   // towards the backend, after X-Forwarded-*, X-Real-IP and Via were added
-  HeaderRules response_headers;  // towards the client; also on answers out of the cache
+  std::optional<RouteCache> cache;  // store what the origin allows (RFC 9111); with ToPool only
+  HeaderRules request_headers;      // towards the backend, after X-Forwarded-*, X-Real-IP and Via were added
+  HeaderRules response_headers;     // towards the client; also on answers out of the cache
 };
 
 struct HttpLimits {

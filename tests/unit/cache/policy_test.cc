@@ -141,7 +141,6 @@ const JudgeCase kJudged[] = {
     {"vary_star", {{"Cache-Control", "max-age=60"}, {"Vary", "Accept, *"}}, NotStored::kVaryStar, 60},
     {"vary", {{"Cache-Control", "max-age=60"}, {"Vary", "Accept"}}, NotStored::kNone, 60},
     {"content_range", {{"Cache-Control", "max-age=60"}, {"Content-Range", "bytes 0-1/2"}}, NotStored::kPartial, 60},
-    {"request_no_store", {{"Cache-Control", "max-age=60"}}, NotStored::kRequest, 60, {{"Cache-Control", "no-store"}}},
     {"authorization", {{"Cache-Control", "max-age=60"}}, NotStored::kAuthorization, 60, {{"Authorization", "Basic x"}}},
     {"authorization_public",
      {{"Cache-Control", "max-age=60, public"}},
@@ -278,12 +277,21 @@ TEST(JudgeRequest, ByMethodAndFields) {
     http::RequestHead head;
     head.method = row.method;
     head.headers = list(row.fields);
-    EXPECT_EQ(judge_request(head), row.want) << row.name;
+    EXPECT_EQ(judge_request(head, parse_cache_control(head.headers)), row.want) << row.name;
   }
   http::RequestHead with_body;
   with_body.method = Method::kGet;
   with_body.content_length = 1;
-  EXPECT_EQ(judge_request(with_body), RequestUse::kBypass);
+  EXPECT_EQ(judge_request(with_body, {}), RequestUse::kBypass);
+}
+
+TEST(WithoutClientControl, LeavesOnlyIfCached) {
+  const CacheControl all = parse_cache_control(
+      list({{"Cache-Control", "no-store, no-cache, max-age=0, min-fresh=5, max-stale, only-if-cached"}}));
+  const CacheControl left = without_client_control(all);
+  EXPECT_TRUE(left.only_if_cached);
+  EXPECT_FALSE(left.no_store || left.no_cache || left.max_age || left.min_fresh || left.max_stale);
+  EXPECT_FALSE(without_client_control({}).only_if_cached);
 }
 
 TEST(Invalidates, UnsafeMethodsThatSucceeded) {

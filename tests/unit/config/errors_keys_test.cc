@@ -19,10 +19,16 @@ const ErrorCase kKeys[] = {
      Part::kPools,
      "pools: { web: { backends: { address: 198.51.100.11, prot: 80, port: 80 } } }",
      {"t.yaml:2:53: pools.web.backends.prot: unknown key; did you mean 'port'?"}},
-    {"unknown_key_where_none_are_known",
+    {"unknown_key_where_one_is_known",
      Part::kServices,
      R"(services: { web: { listen: "198.51.100.80:80", proxy: { routes: [ { pool: web, cache: { size: 1MB } } ] } } })",
-     {"t.yaml:3:89: services.web.proxy.routes[0].cache.size: unknown key; none are known here"}},
+     {"t.yaml:3:89: services.web.proxy.routes[0].cache.size: unknown key; known here: client_control"}},
+    {"client_control_of_another_kind",
+     Part::kServices,
+     "services: { web: { listen: \"198.51.100.80:80\", proxy: { routes: [ { pool: web, cache: { client_control: maybe "
+     "} } ] "
+     "} } }",
+     {"t.yaml:3:105: services.web.proxy.routes[0].cache.client_control: 'maybe' is not one of ignore, obey"}},
     {"key_twice",
      Part::kPools,
      "pools: { web: { backends: { address: 198.51.100.11, port: 80 }, balance: maglev, balance: maglev } }",

@@ -143,7 +143,8 @@ TEST(Reference, SaysWhatItSaysOfServices) {
   EXPECT_THAT(routes[1].request_headers.set[0].value.parts, ElementsAre(Template::Part{"", Variable::kClientPort}));
   EXPECT_THAT(routes[1].response_headers.remove, ElementsAre("X-Powered-By"));
   EXPECT_EQ(std::get<Respond>(routes[2].action).body, "ok\n");
-  EXPECT_TRUE(routes[3].cache);
+  ASSERT_TRUE(routes[3].cache.has_value());
+  EXPECT_EQ(routes[3].cache->client_control, ClientControl::kIgnore);
   EXPECT_EQ(site.proxy->limits.header_bytes, 32u << 10);
 
   const auto& redirect = std::get<Redirect>(config.services[2].proxy->routes[0].action);

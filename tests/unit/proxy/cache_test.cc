@@ -194,17 +194,65 @@ TEST_P(StoredOrNot, AsTheRulesSay) {
 }
 INSTANTIATE_TEST_SUITE_P(
     Rows, StoredOrNot,
-    ::testing::Values(
-        StoredCase{"s_maxage", "", "Cache-Control: s-maxage=10\r\n", true}, StoredCase{"nothing_said", "", "", false},
-        StoredCase{"private", "", "Cache-Control: private, max-age=10\r\n", false},
-        StoredCase{"no_store", "", "Cache-Control: no-store\r\n", false},
-        StoredCase{"set_cookie", "", "Cache-Control: max-age=10\r\nSet-Cookie: a=b\r\n", false},
-        StoredCase{"request_no_store", "Cache-Control: no-store\r\n", "Cache-Control: max-age=10\r\n", false},
-        StoredCase{"request_no_cache", "Cache-Control: no-cache\r\n", "Cache-Control: max-age=10\r\n", false},
-        StoredCase{"authorization", "Authorization: Basic x\r\n", "Cache-Control: max-age=10\r\n", false},
-        StoredCase{"authorization_public", "Authorization: Basic x\r\n", "Cache-Control: public, max-age=10\r\n",
-                   true}),
+    ::testing::Values(StoredCase{"s_maxage", "", "Cache-Control: s-maxage=10\r\n", true},
+                      StoredCase{"nothing_said", "", "", false},
+                      StoredCase{"private", "", "Cache-Control: private, max-age=10\r\n", false},
+                      StoredCase{"no_store", "", "Cache-Control: no-store\r\n", false},
+                      StoredCase{"set_cookie", "", "Cache-Control: max-age=10\r\nSet-Cookie: a=b\r\n", false},
+                      StoredCase{"authorization", "Authorization: Basic x\r\n", "Cache-Control: max-age=10\r\n", false},
+                      StoredCase{"authorization_public", "Authorization: Basic x\r\n",
+                                 "Cache-Control: public, max-age=10\r\n", true}),
     [](const auto& row) { return std::string(row.param.name); });
+
+struct ClientControlCase {
+  const char* name;
+  const char* cache;    // the route's
+  const char* control;  // the request's Cache-Control
+  const char* status;   // of the second answer, 20 s after the first
+};
+std::ostream& operator<<(std::ostream& out, const ClientControlCase& row) { return out << row.name; }
+class ClientControl : public ::testing::TestWithParam<ClientControlCase> {};
+TEST_P(ClientControl, IsTheRoutesToGive) {
+  World world(one_service(std::string("        - { pool: web, cache: ") + GetParam().cache + " }\n"));
+  Origin& origin = world.origin();
+  origin.on_request = [](OriginConnection& to, const Message&) {
+    to.send(response("x", "Cache-Control: max-age=60\r\n"));
+  };
+  world.get("/");
+  world.run_for(20s);
+  const Message second = world.get("/", std::string("Cache-Control: ") + GetParam().control + "\r\n");
+  EXPECT_EQ(second.header("Cache-Status"), GetParam().status);
+  const bool hit = second.header("Cache-Status").find("hit") != std::string::npos;
+  EXPECT_EQ(origin.requests.size(), hit ? 1u : 2u);
+}
+constexpr const char* kHit = "sluice; hit; ttl=40";
+INSTANTIATE_TEST_SUITE_P(Rows, ClientControl,
+                         ::testing::Values(ClientControlCase{"no_cache", "{}", "no-cache", kHit},
+                                           ClientControlCase{"max_age", "{}", "max-age=0", kHit},
+                                           ClientControlCase{"min_fresh", "{}", "min-fresh=50", kHit},
+                                           ClientControlCase{"no_store", "{}", "no-store", kHit},
+                                           ClientControlCase{"said", "{ client_control: ignore }", "no-cache", kHit},
+                                           ClientControlCase{"no_cache_obeyed", "{ client_control: obey }", "no-cache",
+                                                             "sluice; fwd=request; ttl=60; stored"},
+                                           ClientControlCase{"max_age_obeyed", "{ client_control: obey }", "max-age=10",
+                                                             "sluice; fwd=request; ttl=60; stored"},
+                                           ClientControlCase{"min_fresh_obeyed", "{ client_control: obey }",
+                                                             "min-fresh=50", "sluice; fwd=request; ttl=60; stored"},
+                                           ClientControlCase{"no_store_obeyed", "{ client_control: obey }", "no-store",
+                                                             "sluice; fwd=request"}),
+                         [](const auto& row) { return std::string(row.param.name); });
+
+// What a client asks not to be stored is: the backend's word alone counts.
+TEST(Cache, ARequestsNoStoreIsIgnored) {
+  World world(one_service(kCached));
+  Origin& origin = world.origin();
+  origin.on_request = [](OriginConnection& to, const Message&) {
+    to.send(response("x", "Cache-Control: max-age=60\r\n"));
+  };
+  world.get("/", "Cache-Control: no-store\r\n");
+  world.get("/", "Cache-Control: no-store\r\n");
+  EXPECT_EQ(origin.requests.size(), 1u);
+}
 
 TEST(Cache, VaryKeepsVariantsApart) {
   World world(one_service(kCached));
