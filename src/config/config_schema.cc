@@ -40,6 +40,11 @@ void check_eal(Reader& reader, const Node& /*node*/, Runtime& runtime) {
   }
 }
 
+void check_runtime(Reader& reader, const Node& node, Runtime& runtime) {
+  check_eal(reader, node, runtime);
+  if (!reader.given("connection_memory")) runtime.connection_bytes = connection_bytes_for(runtime.connections);
+}
+
 struct SocketChoice {  // a path, or "off"
   std::optional<std::string> path;
 };
@@ -116,7 +121,7 @@ const Section<Runtime>& runtime_schema() {
           .optional("connection_memory", &Runtime::connection_bytes, size(kMiB, kTiB))
           .optional("drain", &Runtime::drain, duration(0s, 24h))
           .optional("stop_when_idle", &Runtime::stop_when_idle, duration(10ms, 1h))
-          .check(check_eal);
+          .check(check_runtime);
   return table;
 }
 

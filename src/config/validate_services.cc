@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "validate.h"
+#include "values.h"
 
 namespace sluice::config {
 namespace {
@@ -212,6 +213,19 @@ void settle_proxies(Config& config, Reader& reader) {
   }
 }
 
+void warn_connection_memory(const Config& config, Reader& reader) {
+  const Runtime& runtime = config.runtime;
+  if (runtime.proxies.empty() || !reader.sound("runtime")) return;
+  if (runtime.connection_bytes >= runtime.connections * kBytesPerConnection) return;
+  reader.warning_at(
+      "runtime.connection_memory",
+      fmt::format("{} are too little for {} connections at once: beyond about {} new ones are refused; {} "
+                  "are enough",
+                  size_text(runtime.connection_bytes), runtime.connections,
+                  runtime.connection_bytes / kBytesPerConnection,
+                  size_text(connection_bytes_for(runtime.connections))));
+}
+
 }  // namespace
 
 void validate_services(Config& config, Reader& reader) {
@@ -223,6 +237,7 @@ void validate_services(Config& config, Reader& reader) {
   }
   check_upstream(config, reader);
   settle_proxies(config, reader);
+  warn_connection_memory(config, reader);
   if (config.services.empty() && reader.sound("services")) {
     reader.warning_at("services", "no services: sluice answers ARP, ND and ICMP echo, and nothing else");
   }

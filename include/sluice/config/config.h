@@ -35,6 +35,15 @@ enum class PollMode : std::uint8_t {
   kAdaptive,  // a poll loop sleeps shortly once all of its roles are idle
 };
 
+// With so much memory for each all connections can be open at once: a new one is promised a receive window, which is the smaller the
+// fuller the memory is (docs/tcp.md).
+inline constexpr std::uint64_t kBytesPerConnection = 7680;
+[[nodiscard]] constexpr std::uint64_t connection_bytes_for(std::uint64_t connections) noexcept {
+  constexpr std::uint64_t kUnit = 1u << 20, kLeast = 256 * kUnit;
+  const std::uint64_t bytes = (connections * kBytesPerConnection + kUnit - 1) / kUnit * kUnit;
+  return bytes < kLeast ? kLeast : bytes;
+}
+
 struct Runtime {
   unsigned main_cpu = 0;  // of the control thread, which mostly sleeps
   // The cpu of each worker and of each proxy, by id. One loop per cpu runs all roles that name it, so a cpu may stand
@@ -50,8 +59,9 @@ struct Runtime {
   std::optional<std::uint32_t> mbufs;      // in the packet pool; without: the app computes it from queues and rings
   std::uint32_t flows = 1u << 20;          // entries of the flow table, all workers together
   std::uint32_t connections = 100'000;     // client connections and upstream connections, all proxies together
-  std::uint64_t connection_bytes = 256ull << 20;  // send and receive buffers of all connections, all proxies together
-  Duration drain = 30s;                           // SIGTERM: how long open connections may take to end
+  // Send and receive buffers of all connections, all proxies together. Without the key: as much as `connections` need.
+  std::uint64_t connection_bytes = connection_bytes_for(100'000);
+  Duration drain = 30s;                    // SIGTERM: how long open connections may take to end
   std::optional<Duration> stop_when_idle;  // tests only: stop as SIGTERM does after so long without a packet (net_pcap)
 };
 

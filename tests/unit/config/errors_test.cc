@@ -106,6 +106,12 @@ const WarningCase kWarnings[] = {
      "services: {}",
      {"t.yaml:2:15: pools.web: no service uses this pool",
       "t.yaml:3:11: services: no services: sluice answers ARP, ND and ICMP echo, and nothing else"}},
+    {"connection_memory_too_small",
+     Part::kRest,
+     "runtime: { proxies: 1, connections: 200k, connection_memory: 1GiB }",
+     {"t.yaml:4:62: runtime.connection_memory: 1GiB are too little for 200000 connections at once: beyond about 139810 "
+      "new ones are refused; 1465MiB are enough"}},
+    {"connection_memory_without_proxies", Part::kRest, "runtime: { connection_memory: 1MiB }", {}},
     {"small_maglev_table",
      Part::kPools,
      "pools: { web: { maglev_table: 101, backends: [ { address: 198.51.100.11, port: 80 }, { address: 198.51.100.12, "

@@ -63,7 +63,7 @@ TEST(Reference, SaysWhatItSays) {
   EXPECT_EQ(config.runtime.mbufs, 131072u);
   EXPECT_EQ(config.runtime.flows, 4'000'000u);
   EXPECT_EQ(config.runtime.connections, 200'000u);
-  EXPECT_EQ(config.runtime.connection_bytes, 1ull << 30);
+  EXPECT_EQ(config.runtime.connection_bytes, 2ull << 30);
   EXPECT_EQ(config.runtime.drain, 30s);
   EXPECT_EQ(config.runtime.stop_when_idle, Duration(1h));
 

@@ -277,6 +277,27 @@ class Nobody final : public Acceptor {
   void on_accept(Conn&) noexcept override {}
 };
 
+// As much memory as the configuration gives by default for each connection: all of them get a window.
+TEST(Stack, ConnectionsFitTheirMemory) {
+  constexpr std::uint32_t kConnections = 2000;
+  StackConfig config = small();
+  config.max_connections = kConnections;
+  config.buffer_memory = std::size_t{kConnections} * 7680;
+  Network network(4, {}, config, config);
+  struct Both final : Acceptor, StreamHandler {
+    void on_accept(Conn& conn) noexcept override { conn.set_handler(this); }
+    void on_stream(StreamEvents) noexcept override {}
+  } both;
+  ASSERT_TRUE(network.b().listen(kServer, {}, both));
+  constexpr std::uint32_t kClients = kConnections - kConnections / 16;  // the rest is for those that the server opens
+  for (std::uint32_t i = 0; i < kClients; ++i) {
+    const auto port = static_cast<std::uint16_t>(20'000 + i);
+    ASSERT_NE(network.a().connect({kClientAddress, port}, kServer, both, network.now(), ms(500)), nullptr) << i;
+  }
+  EXPECT_TRUE(network.run(network.now() + ms(200), [&] { return network.b().stats().accepted == kClients; }));
+  EXPECT_EQ(network.b().stats().no_memory, 0u);
+}
+
 struct FloodCase {
   const char* name;
   std::uint32_t backlog;
