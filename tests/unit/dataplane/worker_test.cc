@@ -220,13 +220,14 @@ TEST(WorkerNat, AnyQuotedBytesDoNoHarm) {
   Lab lab(simple_config());
   const Bytes sent = lab.exchange(syn(40000)).at(0);
   const Bytes packet(sent.begin() + 14, sent.end());
+  const auto size = static_cast<std::uint32_t>(packet.size());
   Random random(1);
   for (int round = 0; round < 20'000; ++round) {
     Bytes quoted = packet;
-    for (std::size_t changes = random.below(4); changes > 0; --changes) {
-      quoted[random.below(quoted.size())] = static_cast<std::uint8_t>(random.next());
+    for (std::uint32_t changes = random.below(4); changes > 0; --changes) {
+      quoted[random.below(size)] = static_cast<std::uint8_t>(random.next());
     }
-    quoted.resize(random.below(quoted.size() + 8));
+    quoted.resize(random.below(size + 8));
     const std::uint8_t types[] = {3, 11, 12};
     const Bytes error = from_backend(
         ip4(kBackend, kOwn).icmp(types[round % 3], static_cast<std::uint8_t>(round % 16), 1400, std::move(quoted)));
