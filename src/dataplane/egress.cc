@@ -32,7 +32,7 @@ void Egress::send_ip(rte_mbuf* mbuf, const net::IpAddress& destination, const Ro
   const NeighborView neighbor = neighbors_.find(route.interface, next_hop);
   if (!neighbor.usable()) [[unlikely]] {
     if (neighbor.state == NeighborState::kFailed) return drop(mbuf, Drop::kNeighborUnreachable);
-    *static_cast<PendingNextHop*>(rte_mbuf_to_priv(mbuf)) = {.address = next_hop, .interface = route.interface};
+    pending_of(mbuf) = {.address = next_hop, .interface = route.interface};
     if (resolve_.send({&mbuf, 1}) == 0) drop(mbuf, Drop::kNeighborPending);
     return;
   }

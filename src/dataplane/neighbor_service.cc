@@ -14,6 +14,8 @@ namespace {
 // Timers are looked at together, at most this often.
 constexpr Duration kTick = std::chrono::milliseconds(10);
 
+static_assert(sizeof(PendingNextHop) <= dpdk::kMbufPrivate);
+
 bool is_on_link(const InterfaceInfo& interface, const net::IpAddress& address) noexcept {
   if (!address.is_v4() && address.is_link_local()) return true;
   return std::ranges::any_of(interface.addresses, [&](const net::Prefix& own) { return own.contains(address); });
@@ -40,9 +42,21 @@ NeighborService::NeighborService(const Topology& topology, Neighbors& neighbors,
   }
 }
 
+template <typename Take>
+void NeighborService::take_pending(Entry& entry, Take&& take) noexcept {
+  for (rte_mbuf* mbuf = std::exchange(entry.first, nullptr); mbuf != nullptr;) {
+    rte_mbuf* next = pending_of(mbuf).next;
+    take(mbuf);
+    mbuf = next;
+  }
+  entry.last = nullptr;
+  waiting_ -= entry.pending;
+  entry.pending = 0;
+}
+
 NeighborService::~NeighborService() {
   for (Entry& entry : entries_) {
-    for (std::size_t i = 0; i < entry.pending; ++i) rte_pktmbuf_free(entry.waiting[i]);
+    take_pending(entry, [](rte_mbuf* mbuf) { rte_pktmbuf_free(mbuf); });
   }
 }
 
@@ -183,29 +197,22 @@ void NeighborService::set_deadline(Entry& entry, Instant at) noexcept {
 }
 
 void NeighborService::send_pending(std::size_t slot) noexcept {
-  Entry& entry = entries_[slot];
   const InterfaceId interface = neighbors_.interface_of(slot);
   const net::MacAddress mac = neighbors_.view(slot).mac;
-  for (std::size_t i = 0; i < entry.pending; ++i) {
-    rte_mbuf* mbuf = entry.waiting[i];
+  take_pending(entries_[slot], [&](rte_mbuf* mbuf) {
     write_link_header(mbuf, topology_.interfaces()[interface].mac, mac);
     counters_.tx.add(1, rte_pktmbuf_pkt_len(mbuf));
     tx_.queue(interface, mbuf);
-  }
-  waiting_ -= entry.pending;
-  entry.pending = 0;
+  });
 }
 
 void NeighborService::drop_pending(std::size_t slot, Drop reason) noexcept {
-  Entry& entry = entries_[slot];
-  for (std::size_t i = 0; i < entry.pending; ++i) drop(entry.waiting[i], reason);
-  waiting_ -= entry.pending;
-  entry.pending = 0;
+  take_pending(entries_[slot], [&](rte_mbuf* mbuf) { drop(mbuf, reason); });
 }
 
 // A packet whose sender did not find its neighbour; by now it may be known, or be found to be silent.
 void NeighborService::resolve(rte_mbuf* mbuf, Instant now) noexcept {
-  const PendingNextHop next = *static_cast<const PendingNextHop*>(rte_mbuf_to_priv(mbuf));
+  const PendingNextHop next = pending_of(mbuf);
   std::size_t slot = neighbors_.slot_of(next.interface, next.address);
   if (slot == Neighbors::kNone) {
     slot = add(next.interface, next.address);
@@ -218,7 +225,10 @@ void NeighborService::resolve(rte_mbuf* mbuf, Instant now) noexcept {
   if (known.state == NeighborState::kFailed) return drop(mbuf, Drop::kNeighborUnreachable);
   Entry& entry = entries_[slot];
   if (entry.pending == kMaxPending || waiting_ == kMaxWaiting) return drop(mbuf, Drop::kNeighborPending);
-  entry.waiting[entry.pending++] = mbuf;
+  pending_of(mbuf).next = nullptr;
+  (entry.last == nullptr ? entry.first : pending_of(entry.last).next) = mbuf;
+  entry.last = mbuf;
+  ++entry.pending;
   ++waiting_;
   if (known.usable()) send_pending(slot);
 }

@@ -24,7 +24,7 @@ namespace sluice::dataplane {
 
 class NeighborService {
  public:
-  static constexpr std::size_t kMaxPending = 8;
+  static constexpr std::size_t kMaxPending = 64;
   static constexpr std::size_t kMaxWaiting = 1024;  // for all neighbours: silent ones do not empty the pool of mbufs
   static constexpr std::uint8_t kMaxProbes = 3;     // MAX_MULTICAST_SOLICIT, MAX_UNICAST_SOLICIT
   static constexpr Duration kRetransmit = std::chrono::seconds(1);        // RETRANS_TIMER
@@ -54,7 +54,8 @@ class NeighborService {
     std::uint32_t position = 0;  // in active_
     std::uint8_t probes = 0;     // sent without an answer
     std::uint8_t pending = 0;
-    std::array<rte_mbuf*, kMaxPending> waiting{};
+    rte_mbuf* first = nullptr;  // of those that wait, linked by PendingNextHop::next
+    rte_mbuf* last = nullptr;
   };
 
   void resolve(rte_mbuf* mbuf, Instant now) noexcept;
@@ -62,6 +63,9 @@ class NeighborService {
              Instant now) noexcept;
   std::size_t add(InterfaceId interface, const net::IpAddress& address) noexcept;
   void remove(std::size_t slot) noexcept;
+  // Calls take(mbuf) for all that wait, in their order; then none does.
+  template <typename Take>
+  void take_pending(Entry& entry, Take&& take) noexcept;
   void send_pending(std::size_t slot) noexcept;
   void drop_pending(std::size_t slot, telemetry::Drop reason) noexcept;
   void advance(std::size_t slot, Instant now) noexcept;

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <span>
 
+#include <rte_mbuf.h>
+
 #include "sluice/dataplane/neighbors.h"
 #include "sluice/dataplane/topology.h"
 #include "sluice/dataplane/tx.h"
@@ -18,7 +20,11 @@ namespace sluice::dataplane {
 struct PendingNextHop {
   net::IpAddress address;
   InterfaceId interface = 0;
+  rte_mbuf* next = nullptr;  // worker 0: the packet that waits behind this one
 };
+[[nodiscard]] inline PendingNextHop& pending_of(rte_mbuf* mbuf) noexcept {
+  return *static_cast<PendingNextHop*>(rte_mbuf_to_priv(mbuf));
+}
 
 // The Ethernet header of a packet whose IP header stands behind the room for it.
 void write_link_header(rte_mbuf* mbuf, const net::MacAddress& from, const net::MacAddress& to) noexcept;
