@@ -16,12 +16,6 @@ Classified dropped(Drop reason) noexcept { return {.action = Action::kDrop, .dro
 
 bool has_ports(net::IpProto proto) noexcept { return proto == net::IpProto::kTcp || proto == net::IpProto::kUdp; }
 
-// A packet for one host that came as a broadcast: not forwarded and not answered (RFC 1812 section 5.3.4, RFC 1122
-// section 3.3.6), or each of those that hear it would do so.
-bool to_group(std::span<const std::uint8_t> frame) noexcept {
-  return net::header_at<net::EthernetHeader>(frame, 0).dst.is_multicast();
-}
-
 // An error that says what became of a packet: unreachable, too big, time exceeded, parameter problem. Redirects are for
 // hosts, and we have configured routes (RFC 1812 section 5.2.7.2); source quench is of the past (RFC 6633).
 bool reports_failure(const net::Parsed& packet) noexcept {
@@ -48,34 +42,14 @@ std::uint64_t tuple_hash(const SipKey& secret, const net::IpAddress& client, std
   return mix(hash ^ ports, secret[0] ^ 0xbf58476d1ce4e5b9u);
 }
 
-std::uint64_t Classifier::hash_of(const net::IpAddress& client, std::uint16_t client_port,
-                                  const net::IpAddress& service, std::uint16_t service_port,
-                                  net::IpProto proto) const noexcept {
-  return tuple_hash(secret, client, client_port, service, service_port, proto);
-}
-
-Classified Classifier::service(const lb::Listener& listener, const net::Parsed& packet) const noexcept {
-  const std::uint64_t hash = hash_of(packet.src, packet.src_port, packet.dst, packet.dst_port, packet.proto);
+Classified Classifier::service_of_many(const lb::Listener& listener, const net::Parsed& packet) const noexcept {
+  const std::uint64_t hash = tuple_hash(secret, packet.src, packet.src_port, packet.dst, packet.dst_port, packet.proto);
   if (listener.kind == lb::ServiceKind::kForward) {
     const auto owner = static_cast<std::uint16_t>(((hash >> 32) * workers) >> 32);
     return {.action = Action::kToBackend, .owner = owner, .listener = &listener};
   }
   if (proxies == 0) return dropped(Drop::kShutdown);
   return {.action = Action::kToProxy, .owner = static_cast<std::uint16_t>(((hash & 0xffffffff) * proxies) >> 32)};
-}
-
-Classified Classifier::to_port(const lb::LocalAddress& local, const net::Parsed& packet) const noexcept {
-  const lb::PortOwner owner = ports.owner_of(packet.dst_port);
-  if (local.source != lb::kNoIndex) {
-    if (owner.kind == lb::PortOwnerKind::kWorker) {
-      return {.action = Action::kToClient, .owner = owner.index, .source = local.source};
-    }
-    // Proxies speak TCP alone.
-    if (owner.kind == lb::PortOwnerKind::kProxy && packet.proto == net::IpProto::kTcp) {
-      return {.action = Action::kToProxy, .owner = owner.index};
-    }
-  }
-  return {.action = Action::kPortClosed, .drop = Drop::kPortClosed};
 }
 
 Classified Classifier::icmp(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame,
@@ -107,15 +81,11 @@ Classified Classifier::icmp_error(const lb::Snapshot& snapshot, std::span<const 
   return to.action == Action::kPortClosed ? dropped(Drop::kIcmpNoFlow) : to;
 }
 
-Classified Classifier::classify(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame,
-                                const net::Parsed& packet) const noexcept {
+Classified Classifier::without_flow(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame,
+                                    const net::Parsed& packet) const noexcept {
   if (packet.vlan != 0) return dropped(Drop::kVlanUnknown);
   if (packet.family == net::Family::kArp) return {.action = Action::kArp};
   const bool whole = packet.fragment == net::FragmentKind::kWhole;
-  if (whole && has_ports(packet.proto)) {
-    const lb::Listener* listener = snapshot.find_listener(packet.dst, packet.dst_port, packet.proto);
-    if (listener != nullptr) return to_group(frame) ? dropped(Drop::kBadEthernet) : service(*listener, packet);
-  }
   if (whole && packet.proto == net::IpProto::kIcmpv6 &&
       (packet.icmp_type == static_cast<std::uint8_t>(net::Icmpv6Type::kNeighborSolicitation) ||
        packet.icmp_type == static_cast<std::uint8_t>(net::Icmpv6Type::kNeighborAdvertisement))) {
@@ -128,8 +98,7 @@ Classified Classifier::classify(const lb::Snapshot& snapshot, std::span<const st
   if (!whole) return dropped(Drop::kFragment);
   if (packet.proto == net::IpProto::kIcmp || packet.proto == net::IpProto::kIcmpv6)
     return icmp(snapshot, frame, packet);
-  if (local == nullptr || !has_ports(packet.proto)) return dropped(Drop::kProtocolUnknown);
-  return to_group(frame) ? dropped(Drop::kBadEthernet) : to_port(*local, packet);
+  return dropped(Drop::kProtocolUnknown);
 }
 
 Drop drop_of(net::ParseError error) noexcept {

@@ -42,19 +42,62 @@ struct Classifier {
   std::uint32_t proxies;
 
   // `packet` has been parsed without error.
-  [[nodiscard]] Classified classify(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame,
-                                    const net::Parsed& packet) const noexcept;
+  [[nodiscard, gnu::always_inline]] Classified classify(const lb::Snapshot& snapshot,
+                                                        std::span<const std::uint8_t> frame,
+                                                        const net::Parsed& packet) const noexcept {
+    if (!has_flow(packet)) [[unlikely]] {
+      return without_flow(snapshot, frame, packet);
+    }
+    const lb::Listener* listener = snapshot.find_listener(packet.dst, packet.dst_port, packet.proto);
+    const lb::LocalAddress* local = listener != nullptr ? nullptr : snapshot.find_local(packet.dst);
+    if (listener == nullptr && local == nullptr) [[unlikely]] {
+      return without_flow(snapshot, frame, packet);
+    }
+    if (to_group(frame)) [[unlikely]] {
+      return {.action = Action::kDrop, .drop = telemetry::Drop::kBadEthernet};
+    }
+    return listener != nullptr ? service(*listener, packet) : to_port(*local, packet);
+  }
 
  private:
-  [[nodiscard]] Classified service(const lb::Listener& listener, const net::Parsed& packet) const noexcept;
-  [[nodiscard]] Classified to_port(const lb::LocalAddress& local, const net::Parsed& packet) const noexcept;
+  // A whole TCP or UDP packet, by which a flow can be known.
+  [[nodiscard]] static bool has_flow(const net::Parsed& packet) noexcept {
+    return (packet.proto == net::IpProto::kTcp || packet.proto == net::IpProto::kUdp) &&
+           packet.fragment == net::FragmentKind::kWhole && packet.vlan == 0 && packet.family != net::Family::kArp;
+  }
+  // A packet for one host that came as a broadcast: not forwarded and not answered (RFC 1812 section 5.3.4, RFC 1122
+  // section 3.3.6), or each of those that hear it would do so.
+  [[nodiscard]] static bool to_group(std::span<const std::uint8_t> frame) noexcept {
+    return net::header_at<net::EthernetHeader>(frame, 0).dst.is_multicast();
+  }
+  [[nodiscard, gnu::always_inline]] Classified service(const lb::Listener& listener,
+                                                       const net::Parsed& packet) const noexcept {
+    if (listener.kind == lb::ServiceKind::kForward && workers == 1) {  // there is nothing to choose
+      return {.action = Action::kToBackend, .owner = 0, .listener = &listener};
+    }
+    return service_of_many(listener, packet);
+  }
+  [[nodiscard]] Classified service_of_many(const lb::Listener& listener, const net::Parsed& packet) const noexcept;
+  [[nodiscard, gnu::always_inline]] Classified to_port(const lb::LocalAddress& local,
+                                                       const net::Parsed& packet) const noexcept {
+    const lb::PortOwner owner = ports.owner_of(packet.dst_port);
+    if (local.source != lb::kNoIndex) [[likely]] {
+      if (owner.kind == lb::PortOwnerKind::kWorker) {
+        return {.action = Action::kToClient, .owner = owner.index, .source = local.source};
+      }
+      // Proxies speak TCP alone.
+      if (owner.kind == lb::PortOwnerKind::kProxy && packet.proto == net::IpProto::kTcp) {
+        return {.action = Action::kToProxy, .owner = owner.index};
+      }
+    }
+    return {.action = Action::kPortClosed, .drop = telemetry::Drop::kPortClosed};
+  }
+  [[nodiscard]] Classified without_flow(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame,
+                                        const net::Parsed& packet) const noexcept;
   [[nodiscard]] Classified icmp(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame,
                                 const net::Parsed& packet) const noexcept;
   [[nodiscard]] Classified icmp_error(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame,
                                       const net::Parsed& packet) const noexcept;
-  [[nodiscard]] std::uint64_t hash_of(const net::IpAddress& client, std::uint16_t client_port,
-                                      const net::IpAddress& service, std::uint16_t service_port,
-                                      net::IpProto proto) const noexcept;
 };
 
 // The drop reason of what parse() found wrong.

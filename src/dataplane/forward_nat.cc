@@ -19,60 +19,28 @@ namespace {
 constexpr std::uint64_t kScanMs = 10'000;
 constexpr std::size_t kScanPerTurn = 256;
 
-struct Tuple {
-  const net::IpAddress& src;
-  std::uint16_t src_port;
-  const net::IpAddress& dst;
-  std::uint16_t dst_port;
-};
-
-// Addresses, ports, TTL and the checksums over them. Ethernet padding goes: it is not part of the packet.
-void rewrite(rte_mbuf* mbuf, const net::Parsed& parsed, const Tuple& to) noexcept {
-  if (mbuf->data_len > parsed.end) {
-    mbuf->data_len = parsed.end;
-    mbuf->pkt_len = parsed.end;
-  }
-  const std::span<std::uint8_t> frame = frame_of(mbuf);
-  net::ChecksumDelta delta = net::rewrite_ip(frame, parsed, to.src, to.dst);
-  const Be16 src_port(to.src_port), dst_port(to.dst_port);
-  if (parsed.proto == net::IpProto::kTcp) {
-    auto& tcp = net::header_at<net::TcpHeader>(frame, parsed.l4_offset);
-    delta.replace(tcp.src_port, src_port);
-    delta.replace(tcp.dst_port, dst_port);
-    tcp.src_port = src_port;
-    tcp.dst_port = dst_port;
-    tcp.checksum = delta.apply(tcp.checksum);
-  } else {
-    auto& udp = net::header_at<net::UdpHeader>(frame, parsed.l4_offset);
-    delta.replace(udp.src_port, src_port);
-    delta.replace(udp.dst_port, dst_port);
-    udp.src_port = src_port;
-    udp.dst_port = dst_port;
-    udp.checksum = delta.apply_udp(udp.checksum);
-  }
+// Ethernet padding is not part of the packet.
+void trim_padding(rte_mbuf* mbuf, const net::Parsed& parsed) noexcept {
+  if (mbuf->data_len == parsed.end) [[likely]]
+    return;
+  mbuf->data_len = parsed.end;
+  mbuf->pkt_len = parsed.end;
 }
 
 lb::FlowKey key_of(const NatPacket& packet) noexcept {
   const net::Parsed& parsed = *packet.parsed;
-  return {.client = parsed.src,
-          .listener = packet.listener->id,
-          .client_port = parsed.src_port,
-          .proto = parsed.proto,
-          .zero = 0};
+  return lb::FlowKey::of(parsed.src, parsed.src_port, packet.listener->id, parsed.proto);
 }
 
 lb::ReplyKey reply_key_of(const NatPacket& packet) noexcept {
   const net::Parsed& parsed = *packet.parsed;
-  return {.backend = parsed.src,
-          .backend_port = parsed.src_port,
-          .local_port = parsed.dst_port,
-          .source = packet.source,
-          .proto = parsed.proto,
-          .zero = 0};
+  return lb::ReplyKey::of(parsed.src, parsed.src_port, packet.source, parsed.dst_port, parsed.proto);
 }
 
 // A new connection on the tuple of one that has ended, or a flow that loses nothing by leaving a backend that is down.
 bool begins_again(const lb::Snapshot& snapshot, const lb::Flow& flow, const NatPacket& packet) noexcept {
+  if (flow.state == lb::FlowState::kEstablished) [[likely]]
+    return false;
   return lb::starts_over(flow.state, packet.parsed->tcp_flags) || lb::should_move(snapshot, flow);
 }
 
@@ -101,25 +69,24 @@ bool NatForward::expire(Ms now) noexcept {
 
 bool NatForward::may_pass(const NatPacket& packet, const Route* route, Ms now) noexcept {
   const net::Parsed& parsed = *packet.parsed;
-  if (parsed.ttl <= 1) [[unlikely]] {  // RFC 1812 section 5.3.1
+  if (parsed.ttl > 1 && route != nullptr && parsed.l3_len() <= route->mtu) [[likely]]
+    return true;
+  stop(packet, route, now);
+  return false;
+}
+
+void NatForward::stop(const NatPacket& packet, const Route* route, Ms now) noexcept {
+  const net::Parsed& parsed = *packet.parsed;
+  if (parsed.ttl <= 1) {  // RFC 1812 section 5.3.1
     answers_.time_exceeded(packet.mbuf, parsed, now);
-    egress_.drop(packet.mbuf, Drop::kTtlExpired);
-    return false;
+    return egress_.drop(packet.mbuf, Drop::kTtlExpired);
   }
-  if (route == nullptr) [[unlikely]] {
-    egress_.drop(packet.mbuf, Drop::kNoRoute);
-    return false;
-  }
-  const std::uint16_t mtu = egress_.topology().interfaces()[route->interface].mtu;
-  if (parsed.l3_len() > mtu) [[unlikely]] {
-    const bool may_fragment = parsed.family == net::Family::kIp4 &&
-                              (net::header_at<net::Ip4Header>(frame_of(packet.mbuf), parsed.l3_offset).fragment.host() &
-                               net::kIp4DontFragment) == 0;
-    if (!may_fragment) answers_.packet_too_big(packet.mbuf, parsed, mtu, now);
-    egress_.drop(packet.mbuf, Drop::kTooBig);
-    return false;
-  }
-  return true;
+  if (route == nullptr) return egress_.drop(packet.mbuf, Drop::kNoRoute);
+  const bool may_fragment = parsed.family == net::Family::kIp4 &&
+                            (net::header_at<net::Ip4Header>(frame_of(packet.mbuf), parsed.l3_offset).fragment.host() &
+                             net::kIp4DontFragment) == 0;
+  if (!may_fragment) answers_.packet_too_big(packet.mbuf, parsed, route->mtu, now);
+  egress_.drop(packet.mbuf, Drop::kTooBig);
 }
 
 // Known flows first, all of them: opening one may end another, and with it a Flow* that was looked up.
@@ -158,11 +125,9 @@ void NatForward::forward(const lb::Snapshot& snapshot, const NatPacket& packet, 
   flows_.touch(flow, Direction::kToBackend, parsed.tcp_flags, snapshot.services[flow.service].limits, now);
   counters_.services[flow.service].in.add(1, parsed.l3_len());
   counters_.backends[flow.backend.index].out.add(1, parsed.l3_len());
-  rewrite(packet.mbuf, parsed,
-          {.src = snapshot.sources[flow.reply.source],
-           .src_port = flow.reply.local_port,
-           .dst = flow.reply.backend,
-           .dst_port = flow.reply.backend_port});
+  trim_padding(packet.mbuf, parsed);
+  net::rewrite_flow(frame_of(packet.mbuf), parsed, snapshot.sources[flow.reply.source], flow.reply.local_port,
+                    flow.reply.backend, flow.reply.backend_port);
   egress_.send_ip(packet.mbuf, flow.reply.backend, *route);
 }
 
@@ -246,11 +211,9 @@ void NatForward::reply(const lb::Snapshot& snapshot, const NatPacket& packet, lb
   flows_.touch(flow, Direction::kToClient, parsed.tcp_flags, snapshot.services[flow.service].limits, now);
   counters_.services[flow.service].out.add(1, parsed.l3_len());
   counters_.backends[flow.backend.index].in.add(1, parsed.l3_len());
-  rewrite(packet.mbuf, parsed,
-          {.src = listener->key.address,
-           .src_port = listener->key.port,
-           .dst = flow.key.client,
-           .dst_port = flow.key.client_port});
+  trim_padding(packet.mbuf, parsed);
+  net::rewrite_flow(frame_of(packet.mbuf), parsed, listener->key.address, listener->key.port, flow.key.client,
+                    flow.key.client_port);
   egress_.send_ip(packet.mbuf, flow.key.client, *route);
 }
 

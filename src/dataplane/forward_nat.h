@@ -62,6 +62,7 @@ class NatForward {
   void pass_error(const NatPacket& packet, const net::Parsed& quoted, const net::IcmpErrorTuple& to, Ms now) noexcept;
   // Judges what any router judges on the way; false: the packet is gone.
   [[nodiscard]] bool may_pass(const NatPacket& packet, const Route* route, Ms now) noexcept;
+  void stop(const NatPacket& packet, const Route* route, Ms now) noexcept;
 
   lb::NatPorts ports_;
   lb::FlowTable flows_;

@@ -47,7 +47,7 @@ std::size_t Neighbors::home_of(InterfaceId interface, const std::uint64_t (&addr
   return mix(mix(address[0] ^ 0xbf58476d1ce4e5b9u ^ interface, low), 0xd6e8feb86659fd93u) & mask_;
 }
 
-NeighborView Neighbors::find(InterfaceId interface, const net::IpAddress& address) const noexcept {
+NeighborView Neighbors::find(InterfaceId interface, const net::IpAddress& address, Kept& kept) const noexcept {
   const Key key(address);
   const std::size_t home = home_of(interface, key.address);
   for (std::size_t probe = 0; probe < kMaxProbes; ++probe) {
@@ -62,6 +62,8 @@ NeighborView Neighbors::find(InterfaceId interface, const net::IpAddress& addres
     // Changed under us: the key may have been another's. Rare; the packet goes to worker 0, which knows.
     if (slot.word.load(std::memory_order_relaxed) != word) return {};
     if (slot.used.load(std::memory_order_relaxed) == 0) slot.used.store(1, std::memory_order_relaxed);
+    kept.slot_ = &slot;
+    kept.word_ = word;
     return view_of(word);
   }
   return {};

@@ -40,16 +40,20 @@ Topology::Topology(const config::Config& config, std::span<const net::MacAddress
     for (const net::Prefix& own : from.addresses) {
       add_once(own_, own.address);
       add_once(to.announced, own.address);
-      routes_.add({.prefix = own, .interface = id, .gateway = {}});
+      routes_.add({.prefix = own, .interface = id, .mtu = from.mtu, .gateway = {}});
     }
     add_once(own_, to.link_local);
     add_once(to.announced, to.link_local);
-    if (from.gateway4)
-      routes_.add({.prefix = *net::Prefix::parse("0.0.0.0/0"), .interface = id, .gateway = *from.gateway4});
-    if (from.gateway6) routes_.add({.prefix = *net::Prefix::parse("::/0"), .interface = id, .gateway = *from.gateway6});
+    const auto add_default = [&](const char* prefix, const std::optional<net::IpAddress>& gateway) {
+      if (!gateway) return;
+      routes_.add({.prefix = *net::Prefix::parse(prefix), .interface = id, .mtu = from.mtu, .gateway = *gateway});
+    };
+    add_default("0.0.0.0/0", from.gateway4);
+    add_default("::/0", from.gateway6);
   }
   for (const config::StaticRoute& route : config.routes) {
-    routes_.add({.prefix = route.prefix, .interface = id_of(route.interface), .gateway = route.via});
+    const InterfaceId id = id_of(route.interface);
+    routes_.add({.prefix = route.prefix, .interface = id, .mtu = interfaces_[id].mtu, .gateway = route.via});
   }
   for (const config::Neighbor& neighbor : config.neighbors) {
     static_neighbors_.push_back({id_of(neighbor.interface), neighbor.address, neighbor.mac});

@@ -12,21 +12,18 @@ Tx::~Tx() {
   for (Out& out : out_) rte_pktmbuf_free_bulk(out.mbufs.data(), out.count);
 }
 
-void Tx::queue(InterfaceId interface, rte_mbuf* mbuf) noexcept {
-  Out& out = out_[interface];
-  // net_af_xdp sends zeros for the further parts of a chained packet, and counts it as sent.
-  if (mbuf->nb_segs > 1 && !out.route.multi_segment && rte_pktmbuf_linearize(mbuf) != 0) [[unlikely]] {
-    drops_[static_cast<std::size_t>(telemetry::Drop::kTooBig)].add();
-    rte_pktmbuf_free(mbuf);
-    return;
+bool Tx::can_queue(const Out& out, rte_mbuf* mbuf) noexcept {
+  auto reason = telemetry::Drop::kNone;
+  if (out.count == kBacklog) {
+    reason = telemetry::Drop::kTxFull;
+  } else if (!out.route.multi_segment && rte_pktmbuf_linearize(mbuf) != 0) {
+    // net_af_xdp sends zeros for the further parts of a chained packet, and counts it as sent.
+    reason = telemetry::Drop::kTooBig;
   }
-  if (out.count == kBacklog) [[unlikely]] {
-    drops_[static_cast<std::size_t>(telemetry::Drop::kTxFull)].add();
-    rte_pktmbuf_free(mbuf);
-    return;
-  }
-  out.mbufs[out.count++] = mbuf;
-  if (out.count % kBurst == 0) push(out);
+  if (reason == telemetry::Drop::kNone) return true;
+  drops_[static_cast<std::size_t>(reason)].add();
+  rte_pktmbuf_free(mbuf);
+  return false;
 }
 
 bool Tx::push(Out& out) noexcept {

@@ -81,7 +81,7 @@ class Worker::Impl {
  private:
   void run(const lb::Snapshot& snapshot, Instant now) noexcept;
   void parse() noexcept;
-  void act(const lb::Snapshot& snapshot, std::size_t index, Instant now) noexcept;
+  void act(const lb::Snapshot& snapshot, std::size_t index, const Classified& what, Instant now) noexcept;
   void give(RoleId to, rte_mbuf* mbuf) noexcept {
     parts_.counters.handed_over.add();
     if (const std::size_t dropped = parts_.handoff.give(to, mbuf); dropped != 0) {
@@ -178,7 +178,18 @@ void Worker::Impl::run(const lb::Snapshot& snapshot, Instant now) noexcept {
   parse();
   burst_.n_to_backends = 0;
   burst_.n_to_clients = 0;
-  for (std::size_t i = 0; i < burst_.count; ++i) act(snapshot, i, now);
+  for (std::size_t i = 0; i < burst_.count; ++i) {
+    rte_mbuf* mbuf = burst_.mbufs[i];
+    const net::Parsed& parsed = burst_.parsed[i];
+    const Classified what = classifier_.classify(snapshot, frame_of(mbuf), parsed);
+    if (what.action == Action::kToBackend && what.owner == parts_.id) {
+      burst_.to_backends[burst_.n_to_backends++] = {mbuf, &parsed, what.listener, lb::kNoIndex};
+    } else if (what.action == Action::kToClient && what.owner == parts_.id) {
+      burst_.to_clients[burst_.n_to_clients++] = {mbuf, &parsed, nullptr, what.source};
+    } else {
+      act(snapshot, i, what, now);
+    }
+  }
   const Ms now_ms = to_ms(now);
   if (burst_.n_to_backends != 0) {
     nat_.to_backends(snapshot, std::span(burst_.to_backends).first(burst_.n_to_backends), now_ms);
@@ -188,19 +199,14 @@ void Worker::Impl::run(const lb::Snapshot& snapshot, Instant now) noexcept {
   }
 }
 
-void Worker::Impl::act(const lb::Snapshot& snapshot, std::size_t index, Instant now) noexcept {
+// What is not simply a packet of a flow of this worker.
+void Worker::Impl::act(const lb::Snapshot& snapshot, std::size_t index, const Classified& what, Instant now) noexcept {
   rte_mbuf* mbuf = burst_.mbufs[index];
   const net::Parsed& parsed = burst_.parsed[index];
-  const Classified what = classifier_.classify(snapshot, frame_of(mbuf), parsed);
   switch (what.action) {
     case Action::kToBackend:
-      if (what.owner != parts_.id) return give(what.owner, mbuf);
-      burst_.to_backends[burst_.n_to_backends++] = {mbuf, &parsed, what.listener, lb::kNoIndex};
-      return;
     case Action::kToClient:
-      if (what.owner != parts_.id) return give(what.owner, mbuf);
-      burst_.to_clients[burst_.n_to_clients++] = {mbuf, &parsed, nullptr, what.source};
-      return;
+      return give(what.owner, mbuf);
     case Action::kErrorToBackend:
       if (what.owner != parts_.id) return give(what.owner, mbuf);
       return nat_.error_to_backend(snapshot, {mbuf, &parsed, what.listener, lb::kNoIndex}, to_ms(now));

@@ -36,14 +36,41 @@ struct NeighborView {  // what a reader sees
 };
 
 class Neighbors {
+  struct alignas(64) Slot {                  // one cache line
+    std::atomic<std::uint64_t> word;         // MAC 48 | state 4 | version 12; worker 0: w, all: r
+    std::atomic<std::uint64_t> address[2];   // worker 0: w, all: r
+    std::atomic<std::uint32_t> interface;    // worker 0: w, all: r
+    bool needed;                             // worker 0 alone
+    std::uint64_t confirmed;                 // worker 0 alone: the number of the last set()
+    mutable std::atomic<std::uint8_t> used;  // all: set, worker 0: cleared
+  };
+  static_assert(sizeof(Slot) == 64);
+
  public:
   static constexpr std::size_t kNone = ~std::size_t{0};
   static constexpr std::size_t kMaxProbes = 16;  // slots looked at; the table counts as full when none of them is free
 
   explicit Neighbors(std::size_t capacity);  // rounded up to a power of two; may throw std::bad_alloc
 
+  // An entry that was found, for who sends to it again and again: as long as is_current() says so, what find() gave holds,
+  // and need not be searched for.
+  class Kept {
+    friend Neighbors;
+    const Slot* slot_ = nullptr;
+    std::uint64_t word_ = 0;
+  };
+
   // Any role. Marks the entry as used.
-  [[nodiscard]] NeighborView find(InterfaceId interface, const net::IpAddress& address) const noexcept;
+  [[nodiscard]] NeighborView find(InterfaceId interface, const net::IpAddress& address) const noexcept {
+    Kept kept;
+    return find(interface, address, kept);
+  }
+  [[nodiscard]] NeighborView find(InterfaceId interface, const net::IpAddress& address, Kept& kept) const noexcept;
+  [[nodiscard]] static bool is_current(const Kept& kept) noexcept {
+    if (kept.slot_ == nullptr || kept.slot_->word.load(std::memory_order_relaxed) != kept.word_) return false;
+    if (kept.slot_->used.load(std::memory_order_relaxed) == 0) kept.slot_->used.store(1, std::memory_order_relaxed);
+    return true;
+  }
 
   // The writer alone.
   [[nodiscard]] std::size_t slot_of(InterfaceId interface, const net::IpAddress& address) const noexcept;
@@ -66,16 +93,6 @@ class Neighbors {
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
  private:
-  struct alignas(64) Slot {                  // one cache line
-    std::atomic<std::uint64_t> word;         // MAC 48 | state 4 | version 12; worker 0: w, all: r
-    std::atomic<std::uint64_t> address[2];   // worker 0: w, all: r
-    std::atomic<std::uint32_t> interface;    // worker 0: w, all: r
-    bool needed;                             // worker 0 alone
-    std::uint64_t confirmed;                 // worker 0 alone: the number of the last set()
-    mutable std::atomic<std::uint8_t> used;  // all: set, worker 0: cleared
-  };
-  static_assert(sizeof(Slot) == 64);
-
   [[nodiscard]] std::size_t home_of(InterfaceId interface, const std::uint64_t (&address)[2]) const noexcept;
 
   HugeArray<Slot> slots_;

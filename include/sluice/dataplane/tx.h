@@ -39,7 +39,14 @@ class Tx {
   Tx& operator=(const Tx&) = delete;
 
   // Takes a whole frame. It leaves with the next flush(), or before when a burst is full.
-  void queue(InterfaceId interface, rte_mbuf* mbuf) noexcept;
+  void queue(InterfaceId interface, rte_mbuf* mbuf) noexcept {
+    Out& out = out_[interface];
+    if (mbuf->nb_segs > 1 || out.count == kBacklog) [[unlikely]] {
+      if (!can_queue(out, mbuf)) return;
+    }
+    out.mbufs[out.count++] = mbuf;
+    if (out.count % kBurst == 0) push(out);
+  }
   // Sends what is queued and what other CPUs gave. True: something moved.
   bool flush() noexcept;
 
@@ -51,6 +58,8 @@ class Tx {
     std::array<rte_mbuf*, kBacklog> mbufs;
   };
   bool push(Out& out) noexcept;
+  // False: the mbuf was freed, and counted.
+  [[nodiscard]] bool can_queue(const Out& out, rte_mbuf* mbuf) noexcept;
 
   std::vector<Out> out_;
   DropCounters& drops_;

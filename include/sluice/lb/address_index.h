@@ -4,6 +4,7 @@
 // Threading: immutable once built.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -20,6 +21,11 @@ struct AddressKey {
   std::uint8_t proto = 0;
   std::uint8_t used = 0;  // 1 in every key of an entry; a free slot is all zeros
   bool operator==(const AddressKey&) const noexcept = default;
+
+  // All behind the address, as it lies in memory.
+  [[nodiscard]] static constexpr std::uint32_t tail(std::uint16_t port, std::uint8_t proto) noexcept {
+    return port | (std::uint32_t{proto} << 16) | (std::uint32_t{1} << 24);
+  }
 };
 static_assert(sizeof(AddressKey) == 20);
 
@@ -33,7 +39,7 @@ class AddressIndex {
   explicit AddressIndex(const std::vector<Entry>& entries)  // keys are unique
       : slots_(std::bit_ceil(entries.size() * 4 + 2)), mask_(slots_.size() - 1) {
     for (const Entry& entry : entries) {
-      std::size_t at = hash(entry.key) & mask_;
+      std::size_t at = hash(entry.key.address, AddressKey::tail(entry.key.port, entry.key.proto)) & mask_;
       while (slots_[at].key.used != 0) at = (at + 1) & mask_;
       slots_[at] = entry;
     }
@@ -41,24 +47,25 @@ class AddressIndex {
 
   [[nodiscard]] const Entry* find(const net::IpAddress& address, std::uint16_t port,
                                   std::uint8_t proto) const noexcept {
-    const AddressKey key{address, port, proto, 1};
-    for (std::size_t at = hash(key) & mask_;; at = (at + 1) & mask_) {
+    // In registers from end to end: a key that was just written in pieces and is read back in words stalls.
+    const std::uint32_t tail = AddressKey::tail(port, proto);
+    const std::array<std::uint64_t, 2> words = address.words();
+    for (std::size_t at = hash(address, tail) & mask_;; at = (at + 1) & mask_) {
       const Entry& entry = slots_[at];
-      if (std::memcmp(&entry.key, &key, sizeof(key)) == 0) [[likely]]
+      const std::array<std::uint64_t, 2> there = entry.key.address.words();
+      std::uint32_t there_tail = 0;
+      std::memcpy(&there_tail, &entry.key.port, sizeof(there_tail));
+      if (((there[0] ^ words[0]) | (there[1] ^ words[1]) | (there_tail ^ tail)) == 0) [[likely]]
         return &entry;
-      if (entry.key.used == 0) return nullptr;
+      if (there_tail == 0) return nullptr;
     }
   }
 
  private:
   // The operator chooses the keys, so this hash need not resist an enemy.
-  [[nodiscard]] static std::size_t hash(const AddressKey& key) noexcept {
-    std::uint64_t high = 0, low = 0;
-    std::uint32_t rest = 0;
-    std::memcpy(&high, &key, 8);
-    std::memcpy(&low, reinterpret_cast<const char*>(&key) + 8, 8);
-    std::memcpy(&rest, reinterpret_cast<const char*>(&key) + 16, 4);
-    std::uint64_t h = (high ^ std::rotl(low, 32) ^ (std::uint64_t{rest} << 7)) * 0x9e3779b97f4a7c15u;
+  [[nodiscard]] static std::size_t hash(const net::IpAddress& address, std::uint32_t tail) noexcept {
+    const std::array<std::uint64_t, 2> words = address.words();
+    std::uint64_t h = (words[0] ^ std::rotl(words[1], 32) ^ (std::uint64_t{tail} << 7)) * 0x9e3779b97f4a7c15u;
     h ^= h >> 32;
     return static_cast<std::size_t>((h * 0xd6e8feb86659fd93u) >> 32);
   }

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "sluice/config/config.h"
+#include "sluice/net/wire.h"
 
 namespace sluice::lb {
 
@@ -42,6 +43,10 @@ struct FlowLimits {
 // A reset flow is forgotten after so long, or after FlowLimits::closing_ms if that is shorter.
 inline constexpr std::uint32_t kResetMs = 10 * 1000;
 
+// Whether a segment with these flags may move an established flow to another state.
+[[nodiscard]] constexpr bool changes_state(std::uint8_t tcp_flags) noexcept {
+  return (tcp_flags & (net::kTcpFin | net::kTcpRst)) != 0;
+}
 [[nodiscard]] FlowState next_state(FlowState state, std::uint8_t tcp_flags, Direction direction) noexcept;
 
 // A SYN of the client that begins a new connection on the tuple of one that has ended: remove the flow, then insert.

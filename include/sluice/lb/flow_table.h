@@ -17,6 +17,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -40,6 +41,15 @@ struct FlowKey {  // compared and hashed as 24 bytes
   net::IpProto proto{};
   std::uint8_t zero = 0;
 
+  // In whole words: what is written in pieces and read back in words, as hashing does, stalls.
+  [[nodiscard]] static FlowKey of(const net::IpAddress& client, std::uint16_t client_port, ListenerId listener,
+                                  net::IpProto proto) noexcept {
+    const auto address = client.words();
+    return std::bit_cast<FlowKey>(std::array<std::uint64_t, 3>{
+        address[0], address[1],
+        listener.index | (std::uint64_t{listener.generation} << 16) | (std::uint64_t{client_port} << 32) |
+            (static_cast<std::uint64_t>(proto) << 48)});
+  }
   [[nodiscard]] net::Endpoint client_endpoint() const noexcept { return {client, client_port}; }
   bool operator==(const FlowKey&) const noexcept = default;
 };
@@ -95,6 +105,10 @@ class FlowTable {
 
   // A packet of the flow has passed. `limits` are looked at only when the state changes. TCP: flags of the segment.
   void touch(Flow& flow, Direction direction, std::uint8_t tcp_flags, const FlowLimits& limits, Ms now) noexcept {
+    if (flow.state == FlowState::kEstablished && !changes_state(tcp_flags)) [[likely]] {
+      flow.last_seen = now;
+      return;
+    }
     const FlowState next = next_state(flow.state, tcp_flags, direction);
     if (next != flow.state) [[unlikely]] {
       change_state(flow, next, limits, now);

@@ -76,11 +76,10 @@ class ChecksumDelta {
   }
 
  private:
+  // Adding a word to itself with its halves swapped leaves the one's complement sum of the halves in the upper one.
   static constexpr std::uint16_t fold(std::uint64_t sum) noexcept {
-    sum = (sum & 0xffffffff) + (sum >> 32);
-    sum = (sum & 0xffff) + (sum >> 16);  // below 2^33 before, below 2^18 after
-    sum = (sum & 0xffff) + (sum >> 16);
-    return static_cast<std::uint16_t>((sum & 0xffff) + (sum >> 16));
+    const auto half = static_cast<std::uint32_t>((sum + std::rotl(sum, 32)) >> 32);
+    return static_cast<std::uint16_t>((half + std::rotl(half, 16)) >> 16);
   }
   std::uint64_t sum_ = 0;
 };

@@ -14,7 +14,7 @@
 
 namespace sluice::net {
 
-// Gives the IP header its new addresses and takes one off TTL or hop limit. Returns what the addresses do to checksums
+// Gives the IP header its new addresses and takes one off TTL or hop limit, which must not be 0. Returns what the addresses do to checksums
 // with a pseudo header. `packet` is the result of parse(frame); all addresses are of its family.
 inline ChecksumDelta rewrite_ip(std::span<std::uint8_t> frame, const Parsed& packet, const IpAddress& src,
                                 const IpAddress& dst) noexcept {
@@ -25,8 +25,7 @@ inline ChecksumDelta rewrite_ip(std::span<std::uint8_t> frame, const Parsed& pac
     delta.replace(ip.src, new_src);
     delta.replace(ip.dst, new_dst);
     ChecksumDelta header = delta;
-    const auto ttl_word = [&](std::uint8_t ttl) { return Be16(static_cast<std::uint16_t>((ttl << 8) | ip.proto)); };
-    header.replace(ttl_word(ip.ttl), ttl_word(static_cast<std::uint8_t>(ip.ttl - 1)));
+    header.replace(Be16::from_raw(1), Be16::from_raw(0));  // the TTL is the low byte of its word as it lies in memory
     ip.src = new_src;
     ip.dst = new_dst;
     ip.ttl = static_cast<std::uint8_t>(ip.ttl - 1);
@@ -40,6 +39,28 @@ inline ChecksumDelta rewrite_ip(std::span<std::uint8_t> frame, const Parsed& pac
     ip.hop_limit = static_cast<std::uint8_t>(ip.hop_limit - 1);
   }
   return delta;
+}
+
+// The same, and new ports in the TCP or UDP header behind it. `packet` is whole.
+[[gnu::always_inline]] inline void rewrite_flow(std::span<std::uint8_t> frame, const Parsed& packet, const IpAddress& src,
+                         std::uint16_t src_port, const IpAddress& dst, std::uint16_t dst_port) noexcept {
+  ChecksumDelta delta = rewrite_ip(frame, packet, src, dst);
+  const Be16 new_src(src_port), new_dst(dst_port);
+  if (packet.proto == IpProto::kTcp) [[likely]] {
+    auto& tcp = header_at<TcpHeader>(frame, packet.l4_offset);
+    delta.replace(tcp.src_port, new_src);
+    delta.replace(tcp.dst_port, new_dst);
+    tcp.src_port = new_src;
+    tcp.dst_port = new_dst;
+    tcp.checksum = delta.apply(tcp.checksum);
+  } else {
+    auto& udp = header_at<UdpHeader>(frame, packet.l4_offset);
+    delta.replace(udp.src_port, new_src);
+    delta.replace(udp.dst_port, new_dst);
+    udp.src_port = new_src;
+    udp.dst_port = new_dst;
+    udp.checksum = delta.apply_udp(udp.checksum);
+  }
 }
 
 struct IcmpErrorTuple {  // all of the error's family

@@ -1,6 +1,8 @@
 #include "sluice/net/parse.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstring>
 #include <ostream>
 #include <string>
 
@@ -8,6 +10,7 @@
 
 #include "packets.h"
 #include "sluice/base/random.h"
+#include "sluice/net/checksum.h"
 
 namespace sluice::net {
 namespace {
@@ -354,6 +357,54 @@ TEST(Parse, SurvivesMangledFrames) {
       ASSERT_LE(quoted.l4_offset, quoted.end);
     }
   }
+}
+
+// Common packets are judged in a shorter way than others; a bare packet always goes the long way. Both must agree.
+TEST(Parse, CommonPacketsAreJudgedAsAllOthers) {
+  const Bytes seeds[] = {
+      tcp4(kTcpAck).frame(),
+      tcp6().frame(),
+      udp4().pad(60).frame(),
+      udp6().pad(80).frame(),
+      tcp4().pad(60).frame(),
+      ip4("198.51.100.7", "203.0.113.255").udp(1, 2, Bytes(40)).frame(),
+      ip6("fe80::1", "ff02::1").udp(1, 2, Bytes(40)).frame(),
+  };
+  const std::uint8_t telling[] = {0x00, 0x01, 0x05, 0x06, 0x08, 0x11, 0x12, 0x14, 0x1c, 0x28, 0x3f,
+                                  0x40, 0x45, 0x46, 0x50, 0x60, 0x7f, 0x80, 0xe0, 0xf0, 0xff};
+  Random random(1);
+  std::size_t sound = 0;
+  for (int round = 0; round < 500'000; ++round) {
+    Bytes frame = seeds[random.below(std::size(seeds))];
+    for (std::uint32_t i = random.below(4); i > 0; --i) {
+      const std::uint32_t at = 14 + random.below(std::min(60u, static_cast<std::uint32_t>(frame.size()) - 14));
+      frame[at] =
+          random.below(2) == 0 ? telling[random.below(std::size(telling))] : static_cast<std::uint8_t>(random.next());
+    }
+    const bool v4 = frame[12] == 0x08;
+    if (v4 && random.below(4) != 0) {
+      frame[24] = frame[25] = 0;
+      const Be16 sum = checksum(std::span(frame).subspan(14, 20));
+      std::memcpy(&frame[24], &sum, sizeof(sum));
+    }
+    if (random.below(8) == 0) frame.resize(random.below(static_cast<std::uint32_t>(frame.size()) + 1));
+    frame.shrink_to_fit();
+    if (frame.size() < 15 || frame[14] >> 4 != (v4 ? 4 : 6)) continue;
+    const Parsed got = parse(frame);
+    Parsed want = parse_ip(std::span(frame).subspan(14));
+    ASSERT_EQ(got.error, want.error) << round;
+    if (!got.ok()) continue;
+    ++sound;
+    for (std::uint16_t* offset : {&want.l3_offset, &want.l4_offset, &want.payload_offset, &want.end}) {
+      *offset = static_cast<std::uint16_t>(*offset + 14);
+    }
+    ASSERT_EQ(got.src, want.src);
+    ASSERT_EQ(got.dst, want.dst);
+    ASSERT_EQ(0, std::memcmp(&got.fragment_id, &want.fragment_id,
+                             offsetof(Parsed, icmp_code) + 1 - offsetof(Parsed, fragment_id)))
+        << round;
+  }
+  EXPECT_GT(sound, 100'000u);
 }
 
 }  // namespace
