@@ -70,6 +70,14 @@ AdminServer::AdminServer(const AdminLimits& limits) : impl_(std::make_unique<Imp
   httplib::Server& server = impl_->server;
   server.set_address_family(AF_UNIX);
   server.set_payload_max_length(kMaxBody);
+  // httplib makes as many copies of an answer as a request asks for ranges of it.
+  server.set_pre_routing_handler([](const httplib::Request& request, httplib::Response& response) {
+    if (!request.has_header("Range")) return httplib::Server::HandlerResponse::Unhandled;
+    response.status = 400;
+    const nlohmann::json body = {{"error", "Range is not supported"}};
+    response.set_content(body.dump(), "application/json");
+    return httplib::Server::HandlerResponse::Handled;
+  });
   server.set_error_handler([](const httplib::Request& request, httplib::Response& response) {
     if (!response.body.empty()) return;
     const nlohmann::json body = {{"error", fmt::format("nothing is served at {}", request.path)}};

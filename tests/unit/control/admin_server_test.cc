@@ -75,6 +75,17 @@ TEST_F(AdminServerTest, ShowsBytesThatAreNotUtf8) {
   EXPECT_EQ(answer->status, 200);
 }
 
+// A thousand ranges of one answer would be a thousand answers in memory.
+TEST_F(AdminServerTest, ServesNoRanges) {
+  ASSERT_TRUE(server_.start(path_).has_value());
+  httplib::Client client(path_);
+  client.set_address_family(AF_UNIX);
+  const auto answer = client.Get("/echo?word=hello", httplib::Headers{{"Range", "bytes=0-,0-,0-"}});
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->status, 400);
+  EXPECT_THAT(answer->body, HasSubstr("Range"));
+}
+
 TEST_F(AdminServerTest, MakesASocketForOwnerAndGroupAndRemovesIt) {
   ASSERT_TRUE(server_.start(path_).has_value());
   struct stat status{};
