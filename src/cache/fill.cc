@@ -157,6 +157,10 @@ void Fill::abandon(bool uncacheable, UnixSeconds now) noexcept {
     shard_->end_flight(std::exchange(flight_, nullptr));
 }
 
+void Fill::abandon_error() noexcept {
+  if (flight_ != nullptr) shard_->end_flight(std::exchange(flight_, nullptr), {.cause = Wake::Cause::kUncacheable});
+}
+
 void Fill::abandon_failed(std::uint16_t status) noexcept {
   if (flight_ != nullptr) shard_->end_flight(std::exchange(flight_, nullptr), {Wake::Cause::kFailed, status});
 }

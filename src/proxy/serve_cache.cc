@@ -212,6 +212,8 @@ Task<> fetch(Exchange& x, Lookup found, cache::CacheStatus how) {
         co_await sent;
         co_return;
       }
+    } else if (policy.not_stored == cache::NotStored::kStatus && call.response().status >= 400) {
+      found.fill.abandon_error();
     } else {
       // Where the credentials of this request forbid to store it, the next one without any may still be stored.
       found.fill.abandon(!x.head().headers.has(http::HeaderId::kAuthorization), core.wall);

@@ -106,6 +106,9 @@ class Fill {
   // Nothing will be stored. `uncacheable`: the answer may not be stored; then waiters stop queueing for this key for a
   // while.
   void abandon(bool uncacheable, UnixSeconds now) noexcept;
+  // The origin answered with an error, perhaps to this request alone: nothing is known of the next answer, and what was to be
+  // revalidated stays.
+  void abandon_error() noexcept;
   // The origin gave no answer: who waits hears the status instead of asking it too.
   void abandon_failed(std::uint16_t status) noexcept;
   [[nodiscard]] bool stored() const noexcept { return stored_; }  // for Cache-Status

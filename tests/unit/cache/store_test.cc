@@ -132,6 +132,7 @@ TEST(Store, WaitersHearHowTheFetchEnded) {
       {"given_up", [](Harness&, Fill& fill) { fill.abandon(false, kStart); }, Wake::Cause::kChanged, 0},
       {"gone", [](Harness&, Fill& fill) { fill = {}; }, Wake::Cause::kChanged, 0},
       {"uncacheable", [](Harness&, Fill& fill) { fill.abandon(true, kStart); }, Wake::Cause::kUncacheable, 0},
+      {"error", [](Harness&, Fill& fill) { fill.abandon_error(); }, Wake::Cause::kUncacheable, 0},
       {"no_answer", [](Harness&, Fill& fill) { fill.abandon_failed(504); }, Wake::Cause::kFailed, 504},
       {"broken_off",
        [](Harness& h, Fill& fill) {

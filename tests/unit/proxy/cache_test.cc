@@ -177,6 +177,43 @@ TEST(Cache, AFailingOriginIsCoveredWithinStaleIfError) {
   EXPECT_EQ(world.get("/").status(), 500);
 }
 
+struct ErrorCase {
+  const char* name;
+  int status;
+};
+std::ostream& operator<<(std::ostream& out, const ErrorCase& row) { return out << row.name; }
+class ErrorAnswer : public ::testing::TestWithParam<ErrorCase> {};
+
+// One bad answer, which a client's own fields may have caused, says nothing of the next one.
+TEST_P(ErrorAnswer, DoesNotKeepTheNextOneOutOfTheCache) {
+  World world(one_service(kCached));
+  Origin& origin = world.origin();
+  int status = GetParam().status;
+  origin.on_request = [&](OriginConnection& to, const Message&) {
+    to.send(status == 200 ? response("good", "ETag: \"1\"\r\nCache-Control: max-age=10\r\n")
+                          : response("bad", {}, status));
+  };
+  EXPECT_EQ(world.get("/").status(), GetParam().status);
+  status = 200;
+  EXPECT_EQ(world.get("/").body, "good");
+  EXPECT_EQ(world.get("/").header("Cache-Status"), "sluice; hit; ttl=10");
+  EXPECT_EQ(origin.requests.size(), 2u);
+
+  world.run_for(20s);
+  status = GetParam().status;
+  EXPECT_EQ(world.get("/").status(), GetParam().status);
+  status = 200;
+  EXPECT_EQ(world.get("/").body, "good");
+  EXPECT_EQ(origin.requests.back().header("If-None-Match"), "\"1\"")
+      << "what was stored is still there to be confirmed";
+  EXPECT_EQ(world.get("/").header("Cache-Status"), "sluice; hit; ttl=10");
+}
+INSTANTIATE_TEST_SUITE_P(Rows, ErrorAnswer,
+                         ::testing::Values(ErrorCase{"bad_request", 400}, ErrorCase{"forbidden", 403},
+                                           ErrorCase{"too_many_requests", 429}, ErrorCase{"internal_error", 500},
+                                           ErrorCase{"unavailable", 503}),
+                         [](const auto& row) { return std::string(row.param.name); });
+
 struct StoredCase {
   const char* name;
   std::string request_headers, response_headers;
