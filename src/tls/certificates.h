@@ -1,7 +1,7 @@
 // Certificates with their keys, and which of them a client gets for the name that it asks for.
 // Threading: built by control, then read only.
 // Spec:      RFC 6066 section 3 (names in ASCII, no trailing dot), RFC 6125 section 6.4.3 (a wildcard is the whole
-// first label).
+//            first label).
 #pragma once
 
 #include <array>

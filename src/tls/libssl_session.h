@@ -1,10 +1,9 @@
 // A Session whose handshake and records are libssl's.
 // Threading: the Library's thread.
 // Ownership: deletes itself at the end of close() (or when its last bytes have found room) and of abort(). Whoever
-// makes an
-//            up-call to the handler touches nothing of the session afterwards.
+//            makes an up-call to the handler touches nothing of the session afterwards.
 // States:    kHandshake -> kOpen -> kDead (error() says why); close() from any of them, through kLingering if bytes
-// wait.
+//            wait.
 #pragma once
 
 #include <cstddef>

@@ -1,8 +1,7 @@
 // Where randomness comes from: handed in, so that a replay or a simulation with the same seed gives the same packets.
 // Threading: one generator per thread.
 // Spec:      xoshiro256** (Blackman and Vigna, 2018): for port choice and jitter. Secrets come from the kernel (app
-// seeds SipKeys
-//            by getrandom), never from here.
+//            seeds SipKeys by getrandom), never from here.
 #pragma once
 
 #include <array>

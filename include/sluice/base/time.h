@@ -1,5 +1,6 @@
 // Time as an argument: no module reads a clock on its own; who calls hands in the Instant, so that tests run on virtual
 // time.
+// Threading: values; pure functions.
 // Units:     nanoseconds since an arbitrary start (Instant), milliseconds since the same start in 32 bits (Ms, wraps
 //            after 49 days).
 #pragma once

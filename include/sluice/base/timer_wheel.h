@@ -2,8 +2,7 @@
 // Threading: a wheel and its timers belong to one thread.
 // Ownership: a Timer is a member of its owner and leaves the wheel when it is destroyed.
 // Cost:      arm() and cancel() are O(1). Moving an armed timer to a later time is one store: the wheel finds out when
-// it
-//            gets there.
+//            it gets there.
 // Units:     ticks of 2^20 ns (1.05 ms); a timer never fires early, and at most about a tick late.
 // Spec:      hierarchical timing wheels: Varghese and Lauck, SOSP 1987, scheme 7.
 #pragma once

@@ -1,10 +1,8 @@
 // A stored response: an immutable head, and a body that one filler appends to while any number of readers follow.
 // Threading: Object is immutable, references may be taken and dropped by any thread. Body: one filler; any number of
-// readers, each on
-//            its own thread; what lies below size() never changes. A Reader belongs to one thread.
+//            readers, each on its own thread; what lies below size() never changes. A Reader belongs to one thread.
 // Ownership: reference counted (ObjectRef). The Store must outlive every reference. Memory is charged to the store's
-// budget from
-//            allocation until the last reference goes.
+//            budget from allocation until the last reference goes.
 // Units:     bytes; seconds by the wall clock.
 #pragma once
 

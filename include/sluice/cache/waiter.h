@@ -1,10 +1,10 @@
 // Who wants to be told that something in the cache changed.
 // Threading: wake() is called by any thread, with a lock of the cache held: it may only put something on a queue that
-// leads to the
-//            waiter's own thread. It must not call the cache. It comes once for each registration, and may come for
-//            nothing: look again. Everything else is called by the waiter's own thread.
-// Ownership: the waiter is embedded in its owner; destroying it ends its registration. When cancel() (or the destructor) returns, no
-//            wake() is running and none will come. It must not outlive the store. A derived class calls cancel() in its destructor.
+//            leads to the waiter's own thread. It must not call the cache. It comes once for each registration, and may
+//            come for nothing: look again. Everything else is called by the waiter's own thread.
+// Ownership: the waiter is embedded in its owner; destroying it ends its registration. When cancel() (or the
+//            destructor) returns, no wake() is running and none will come. It must not outlive the store. A derived
+//            class calls cancel() in its destructor.
 #pragma once
 
 #include <cstdint>

@@ -2,8 +2,7 @@
 // Threading: serves from threads of its own, AdminLimits::threads requests at a time at most; the handlers run there.
 // Ownership: owns the socket file: made at start (mode 0660), removed on stop.
 // Errors:    start() says why the socket cannot be had. A socket file that no process answers on is replaced; one that
-// is in use
-//            is an error.
+//            is in use is an error.
 #pragma once
 
 #include <chrono>

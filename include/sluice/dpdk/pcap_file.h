@@ -2,7 +2,7 @@
 // Threading: one thread a file.
 // Units:     stamps are nanoseconds since 1970; files in microseconds are read too, files are written in nanoseconds.
 // Spec:      draft-ietf-opsawg-pcap (magic a1b2c3d4: microseconds, a1b23c4d: nanoseconds, either byte order); link
-// type 1.
+//            type 1.
 #pragma once
 
 #include <cstdint>

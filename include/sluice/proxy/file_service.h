@@ -1,8 +1,8 @@
 // Reads static files off the proxy threads: a few helper threads with one bounded queue, shared by all proxies.
 // Threading: open() and read() from any proxy thread; the answer comes through that proxy's Inbox. They never block.
 // Ownership: an open file is shared (OpenFile closes its descriptor with the last reference), bytes are handed over in
-// a vector. Safety:    a path is resolved beneath its root (openat2 RESOLVE_BENEATH): `..` and symbolic links that lead
-// out are
+//            a vector.
+// Safety:    a path is resolved beneath its root (openat2 RESOLVE_BENEATH): `..` and symbolic links that lead out are
 //            refused, links that stay inside are followed. A kernel without openat2 gets a walk that follows no link at
 //            all. Only regular files.
 // Limits:    kMaxQueued jobs; a full queue is refused at once and counted by the caller.

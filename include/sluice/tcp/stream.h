@@ -2,8 +2,7 @@
 // (tls::Session) or a test's double.
 // Threading: a stream belongs to one proxy thread; every call comes from it, and so does every event.
 // Ownership: who opened or accepted a stream holds it until close() or abort(); after either the reference is dead and
-// no event
-//            arrives any more.
+//            no event arrives any more.
 // Events:    delivered only from the loop's dispatch (TcpStack::dispatch()), never from inside a call on the stream.
 #pragma once
 

@@ -1,7 +1,6 @@
 // What the threads count: one block per worker and per proxy, written by its owner alone, read by anybody.
 // Threading: Counter and Gauge have one writer; reads from other threads see a recent value, never a torn one. No
-// read-modify-write
-//            instruction and no lock: on x86-64 an add is a plain load, add and store.
+//            read-modify-write instruction and no lock: on x86-64 an add is a plain load, add and store.
 // Layout:    each block begins on a cache line of its own, so that no two writers share one.
 #pragma once
 

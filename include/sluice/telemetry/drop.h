@@ -1,8 +1,7 @@
 // Why a packet was dropped: each dropped packet has exactly one reason, and each reason a counter.
 // Threading: constants.
 // Use:       add a row to SLUICE_DROP_REASONS and the enumerator, its name (`sluicectl drops`) and its help text exist.
-// Each
-//            reason has a test that causes it.
+//            Each reason has a test that causes it.
 #pragma once
 
 #include <array>
