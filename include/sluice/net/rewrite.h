@@ -42,8 +42,9 @@ inline ChecksumDelta rewrite_ip(std::span<std::uint8_t> frame, const Parsed& pac
 }
 
 // The same, and new ports in the TCP or UDP header behind it. `packet` is whole.
-[[gnu::always_inline]] inline void rewrite_flow(std::span<std::uint8_t> frame, const Parsed& packet, const IpAddress& src,
-                         std::uint16_t src_port, const IpAddress& dst, std::uint16_t dst_port) noexcept {
+[[gnu::always_inline]] inline void rewrite_flow(std::span<std::uint8_t> frame, const Parsed& packet,
+                                                const IpAddress& src, std::uint16_t src_port, const IpAddress& dst,
+                                                std::uint16_t dst_port) noexcept {
   ChecksumDelta delta = rewrite_ip(frame, packet, src, dst);
   const Be16 new_src(src_port), new_dst(dst_port);
   if (packet.proto == IpProto::kTcp) [[likely]] {
