@@ -9,6 +9,7 @@
 #include <rte_mbuf.h>
 
 #include "sluice/dataplane/routes.h"
+#include "sluice/net/parse.h"
 
 namespace sluice::dataplane {
 
@@ -17,6 +18,13 @@ namespace sluice::dataplane {
 }
 [[nodiscard]] inline std::span<const std::uint8_t> frame_of(const rte_mbuf* mbuf) noexcept {
   return {rte_pktmbuf_mtod(mbuf, const std::uint8_t*), rte_pktmbuf_data_len(mbuf)};
+}
+// Ethernet padding is not part of the packet.
+inline void trim_padding(rte_mbuf* mbuf, const net::Parsed& packet) noexcept {
+  if (mbuf->data_len == packet.end) [[likely]]
+    return;
+  mbuf->data_len = packet.end;
+  mbuf->pkt_len = packet.end;
 }
 [[nodiscard]] inline InterfaceId interface_of(const rte_mbuf* mbuf) noexcept { return mbuf->port; }
 

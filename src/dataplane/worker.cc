@@ -11,7 +11,7 @@
 
 #include "answers.h"
 #include "classify.h"
-#include "forward_nat.h"
+#include "forward.h"
 #include "neighbor_service.h"
 #include "packet.h"
 
@@ -45,7 +45,7 @@ struct Burst {
   std::size_t count = 0;
   std::array<rte_mbuf*, kMaxBurst> mbufs;
   std::array<net::Parsed, kMaxBurst> parsed;
-  std::array<NatPacket, kMaxBurst> to_backends, to_clients;
+  std::array<FlowPacket, kMaxBurst> to_backends, to_clients;
   std::size_t n_to_backends = 0, n_to_clients = 0;
 };
 
@@ -58,8 +58,8 @@ class Worker::Impl {
         egress_(parts_.topology, parts_.neighbors, parts_.tx, parts_.resolve, parts_.counters.drops,
                 parts_.counters.tx),
         answers_(parts_.pool, egress_, parts_.counters),
-        nat_(parts_.flows, table_secret(parts_.secret, parts_.id), parts_.ports.worker_block(parts_.id),
-             parts_.nat_sets, parts_.seed * 2 + parts_.id, egress_, answers_, parts_.counters),
+        forward_(parts_.flows, table_secret(parts_.secret, parts_.id), parts_.ports.worker_block(parts_.id),
+                 parts_.nat_sets, parts_.seed * 2 + parts_.id, egress_, answers_, parts_.counters),
         classifier_{.topology = parts_.topology,
                     .ports = parts_.ports,
                     .secret = parts_.secret,
@@ -92,7 +92,7 @@ class Worker::Impl {
   WorkerParts parts_;
   Egress egress_;
   Answers answers_;
-  NatForward nat_;
+  Forward forward_;
   Classifier classifier_;
   std::optional<NeighborService> neighbors_;  // worker 0
   Burst burst_;
@@ -100,7 +100,7 @@ class Worker::Impl {
 
 bool Worker::Impl::poll(Instant now) noexcept {
   const lb::Snapshot* snapshot = parts_.snapshots.load();
-  nat_.refuse_new_flows(refuse_new_.load(std::memory_order_relaxed));
+  forward_.refuse_new_flows(refuse_new_.load(std::memory_order_relaxed));
   telemetry::WorkerCounters& counters = parts_.counters;
   bool worked = false;
   for (const RxQueue& queue : parts_.queues) {
@@ -132,8 +132,8 @@ bool Worker::Impl::poll(Instant now) noexcept {
   counters.polls.add();
   if (neighbors_) worked |= neighbors_->poll(now);
   const Ms now_ms = to_ms(now);
-  worked |= nat_.expire(now_ms);
-  worked |= queries_.serve(nat_.flows(), kQueryPerTurn, now_ms);
+  worked |= forward_.expire(now_ms);
+  worked |= queries_.serve(forward_.flows(), kQueryPerTurn, now_ms);
   if (const std::size_t dropped = parts_.handoff.flush(); dropped != 0) counters.drop(Drop::kHandoffFull, dropped);
   return worked;
 }
@@ -192,10 +192,10 @@ void Worker::Impl::run(const lb::Snapshot& snapshot, Instant now) noexcept {
   }
   const Ms now_ms = to_ms(now);
   if (burst_.n_to_backends != 0) {
-    nat_.to_backends(snapshot, std::span(burst_.to_backends).first(burst_.n_to_backends), now_ms);
+    forward_.to_backends(snapshot, std::span(burst_.to_backends).first(burst_.n_to_backends), now_ms);
   }
   if (burst_.n_to_clients != 0) {
-    nat_.to_clients(snapshot, std::span(burst_.to_clients).first(burst_.n_to_clients), now_ms);
+    forward_.to_clients(snapshot, std::span(burst_.to_clients).first(burst_.n_to_clients), now_ms);
   }
 }
 
@@ -209,10 +209,10 @@ void Worker::Impl::act(const lb::Snapshot& snapshot, std::size_t index, const Cl
       return give(what.owner, mbuf);
     case Action::kErrorToBackend:
       if (what.owner != parts_.id) return give(what.owner, mbuf);
-      return nat_.error_to_backend(snapshot, {mbuf, &parsed, what.listener, lb::kNoIndex}, to_ms(now));
+      return forward_.error_to_backend(snapshot, {mbuf, &parsed, what.listener, lb::kNoIndex}, to_ms(now));
     case Action::kErrorToClient:
       if (what.owner != parts_.id) return give(what.owner, mbuf);
-      return nat_.error_to_client(snapshot, {mbuf, &parsed, nullptr, what.source}, to_ms(now));
+      return forward_.error_to_client(snapshot, {mbuf, &parsed, nullptr, what.source}, to_ms(now));
     case Action::kToProxy:
       // From the IP header on, without Ethernet padding.
       rte_pktmbuf_trim(mbuf, static_cast<std::uint16_t>(rte_pktmbuf_data_len(mbuf) - parsed.end));

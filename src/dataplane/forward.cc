@@ -1,11 +1,11 @@
-#include "forward_nat.h"
+#include "forward.h"
 
 #include <algorithm>
 #include <array>
 
+#include "mode_nat.h"
 #include "packet.h"
 #include "sluice/lb/balance.h"
-#include "sluice/net/rewrite.h"
 
 namespace sluice::dataplane {
 
@@ -19,26 +19,18 @@ namespace {
 constexpr std::uint64_t kScanMs = 10'000;
 constexpr std::size_t kScanPerTurn = 256;
 
-// Ethernet padding is not part of the packet.
-void trim_padding(rte_mbuf* mbuf, const net::Parsed& parsed) noexcept {
-  if (mbuf->data_len == parsed.end) [[likely]]
-    return;
-  mbuf->data_len = parsed.end;
-  mbuf->pkt_len = parsed.end;
-}
-
-lb::FlowKey key_of(const NatPacket& packet) noexcept {
+lb::FlowKey key_of(const FlowPacket& packet) noexcept {
   const net::Parsed& parsed = *packet.parsed;
   return lb::FlowKey::of(parsed.src, parsed.src_port, packet.listener->id, parsed.proto);
 }
 
-lb::ReplyKey reply_key_of(const NatPacket& packet) noexcept {
+lb::ReplyKey reply_key_of(const FlowPacket& packet) noexcept {
   const net::Parsed& parsed = *packet.parsed;
   return lb::ReplyKey::of(parsed.src, parsed.src_port, packet.source, parsed.dst_port, parsed.proto);
 }
 
 // A new connection on the tuple of one that has ended, or a flow that loses nothing by leaving a backend that is down.
-bool begins_again(const lb::Snapshot& snapshot, const lb::Flow& flow, const NatPacket& packet) noexcept {
+bool begins_again(const lb::Snapshot& snapshot, const lb::Flow& flow, const FlowPacket& packet) noexcept {
   if (flow.state == lb::FlowState::kEstablished) [[likely]]
     return false;
   return lb::starts_over(flow.state, packet.parsed->tcp_flags) || lb::should_move(snapshot, flow);
@@ -46,9 +38,8 @@ bool begins_again(const lb::Snapshot& snapshot, const lb::Flow& flow, const NatP
 
 }  // namespace
 
-NatForward::NatForward(std::size_t flows, const lb::FlowTable::Secret& secret, lb::PortBlock ports,
-                       std::size_t nat_sets, std::uint64_t seed, Egress& egress, Answers& answers,
-                       telemetry::WorkerCounters& counters)
+Forward::Forward(std::size_t flows, const lb::FlowTable::Secret& secret, lb::PortBlock ports, std::size_t nat_sets,
+                 std::uint64_t seed, Egress& egress, Answers& answers, telemetry::WorkerCounters& counters)
     : ports_(ports, Random(seed), nat_sets),
       flows_(flows, secret, ports_, counters),
       turns_(Random(seed + 1)),
@@ -56,7 +47,7 @@ NatForward::NatForward(std::size_t flows, const lb::FlowTable::Secret& secret, l
       answers_(answers),
       counters_(counters) {}
 
-bool NatForward::expire(Ms now) noexcept {
+bool Forward::expire(Ms now) noexcept {
   if (const std::uint32_t passed = std::min<std::uint32_t>(elapsed(now, last_scan_), kScanMs); passed != 0) {
     last_scan_ = now;
     scan_owed_ = std::min<std::size_t>(scan_owed_ + flows_.places() * passed / kScanMs + 1, flows_.places());
@@ -67,7 +58,7 @@ bool NatForward::expire(Ms now) noexcept {
   return flows_.expire(now, budget) != 0;
 }
 
-bool NatForward::may_pass(const NatPacket& packet, const Route* route, Ms now) noexcept {
+bool Forward::may_pass(const FlowPacket& packet, const Route* route, Ms now) noexcept {
   const net::Parsed& parsed = *packet.parsed;
   if (parsed.ttl > 1 && route != nullptr && parsed.l3_len() <= route->mtu) [[likely]]
     return true;
@@ -75,7 +66,7 @@ bool NatForward::may_pass(const NatPacket& packet, const Route* route, Ms now) n
   return false;
 }
 
-void NatForward::stop(const NatPacket& packet, const Route* route, Ms now) noexcept {
+void Forward::stop(const FlowPacket& packet, const Route* route, Ms now) noexcept {
   const net::Parsed& parsed = *packet.parsed;
   if (parsed.ttl <= 1) {  // RFC 1812 section 5.3.1
     answers_.time_exceeded(packet.mbuf, parsed, now);
@@ -90,7 +81,7 @@ void NatForward::stop(const NatPacket& packet, const Route* route, Ms now) noexc
 }
 
 // Known flows first, all of them: opening one may end another, and with it a Flow* that was looked up.
-void NatForward::to_backends(const lb::Snapshot& snapshot, std::span<const NatPacket> packets, Ms now) noexcept {
+void Forward::to_backends(const lb::Snapshot& snapshot, std::span<const FlowPacket> packets, Ms now) noexcept {
   std::array<lb::FlowKey, kMaxBurst> keys;
   std::array<lb::Flow*, kMaxBurst> flows;
   for (std::size_t i = 0; i < packets.size(); ++i) keys[i] = key_of(packets[i]);
@@ -108,7 +99,7 @@ void NatForward::to_backends(const lb::Snapshot& snapshot, std::span<const NatPa
   for (std::size_t i = 0; i < unknowns; ++i) forward_unknown(snapshot, packets[unknown[i]], now);
 }
 
-void NatForward::forward_unknown(const lb::Snapshot& snapshot, const NatPacket& packet, Ms now) noexcept {
+void Forward::forward_unknown(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept {
   lb::Flow* flow = flows_.find(key_of(packet), now);  // an earlier packet of this burst may have opened it
   if (flow != nullptr && begins_again(snapshot, *flow, packet)) {
     flows_.remove(*flow, now);
@@ -118,7 +109,7 @@ void NatForward::forward_unknown(const lb::Snapshot& snapshot, const NatPacket& 
   if (flow != nullptr) forward(snapshot, packet, *flow, now);
 }
 
-void NatForward::forward(const lb::Snapshot& snapshot, const NatPacket& packet, lb::Flow& flow, Ms now) noexcept {
+void Forward::forward(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept {
   const net::Parsed& parsed = *packet.parsed;
   const Route* route = egress_.route_to(flow.reply.backend);
   if (!may_pass(packet, route, now)) return;
@@ -126,12 +117,11 @@ void NatForward::forward(const lb::Snapshot& snapshot, const NatPacket& packet, 
   counters_.services[flow.service].in.add(1, parsed.l3_len());
   counters_.backends[flow.backend.index].out.add(1, parsed.l3_len());
   trim_padding(packet.mbuf, parsed);
-  net::rewrite_flow(frame_of(packet.mbuf), parsed, snapshot.sources[flow.reply.source], flow.reply.local_port,
-                    flow.reply.backend, flow.reply.backend_port);
+  nat_to_backend(frame_of(packet.mbuf), parsed, snapshot, flow);
   egress_.send_ip(packet.mbuf, flow.reply.backend, *route);
 }
 
-lb::Flow* NatForward::open(const lb::Snapshot& snapshot, const NatPacket& packet, Ms now) noexcept {
+lb::Flow* Forward::open(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept {
   lb::Flow* flow = nullptr;
   const Drop reason = try_open(snapshot, packet, now, flow);
   if (reason == Drop::kNone) [[likely]]
@@ -142,7 +132,7 @@ lb::Flow* NatForward::open(const lb::Snapshot& snapshot, const NatPacket& packet
   return nullptr;
 }
 
-Drop NatForward::try_open(const lb::Snapshot& snapshot, const NatPacket& packet, Ms now, lb::Flow*& flow) noexcept {
+Drop Forward::try_open(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now, lb::Flow*& flow) noexcept {
   const net::Parsed& parsed = *packet.parsed;
   const lb::Listener& listener = *packet.listener;
   constexpr std::uint8_t kOpening = net::kTcpSyn | net::kTcpAck | net::kTcpRst | net::kTcpFin;
@@ -185,7 +175,7 @@ Drop NatForward::try_open(const lb::Snapshot& snapshot, const NatPacket& packet,
   return Drop::kFlowTableFull;
 }
 
-void NatForward::to_clients(const lb::Snapshot& snapshot, std::span<const NatPacket> packets, Ms now) noexcept {
+void Forward::to_clients(const lb::Snapshot& snapshot, std::span<const FlowPacket> packets, Ms now) noexcept {
   std::array<lb::ReplyKey, kMaxBurst> keys;
   std::array<lb::Flow*, kMaxBurst> flows;
   for (std::size_t i = 0; i < packets.size(); ++i) keys[i] = reply_key_of(packets[i]);
@@ -201,7 +191,7 @@ void NatForward::to_clients(const lb::Snapshot& snapshot, std::span<const NatPac
   }
 }
 
-void NatForward::reply(const lb::Snapshot& snapshot, const NatPacket& packet, lb::Flow& flow, Ms now) noexcept {
+void Forward::reply(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept {
   const net::Parsed& parsed = *packet.parsed;
   const lb::Listener* listener = snapshot.find_listener(flow.key.listener);
   if (listener == nullptr) [[unlikely]]
@@ -212,8 +202,7 @@ void NatForward::reply(const lb::Snapshot& snapshot, const NatPacket& packet, lb
   counters_.services[flow.service].out.add(1, parsed.l3_len());
   counters_.backends[flow.backend.index].in.add(1, parsed.l3_len());
   trim_padding(packet.mbuf, parsed);
-  net::rewrite_flow(frame_of(packet.mbuf), parsed, listener->key.address, listener->key.port, flow.key.client,
-                    flow.key.client_port);
+  nat_to_client(frame_of(packet.mbuf), parsed, *listener, flow);
   egress_.send_ip(packet.mbuf, flow.key.client, *route);
 }
 

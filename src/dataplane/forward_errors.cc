@@ -6,14 +6,14 @@
 // addresses, takes the error too. A router's own address would often be filtered on the way (RFC 2827).
 // An error neither prolongs nor ends the flow that it is about (RFC 5382 REQ-10, RFC 4787 REQ-12): anybody may have made
 // it up.
-#include "forward_nat.h"
+#include "forward.h"
 #include "packet.h"
 
 namespace sluice::dataplane {
 
 using telemetry::Drop;
 
-void NatForward::error_to_client(const lb::Snapshot& snapshot, const NatPacket& packet, Ms now) noexcept {
+void Forward::error_to_client(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept {
   const net::Parsed quoted = net::parse_quoted(frame_of(packet.mbuf), *packet.parsed);
   const lb::Flow* flow = flows_.find_reply({.backend = quoted.dst,
                                             .backend_port = quoted.dst_port,
@@ -32,7 +32,7 @@ void NatForward::error_to_client(const lb::Snapshot& snapshot, const NatPacket& 
              now);
 }
 
-void NatForward::error_to_backend(const lb::Snapshot& snapshot, const NatPacket& packet, Ms now) noexcept {
+void Forward::error_to_backend(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept {
   const net::Parsed quoted = net::parse_quoted(frame_of(packet.mbuf), *packet.parsed);
   const lb::Flow* flow = flows_.find({.client = quoted.dst,
                                       .listener = packet.listener->id,
@@ -50,8 +50,8 @@ void NatForward::error_to_backend(const lb::Snapshot& snapshot, const NatPacket&
              now);
 }
 
-void NatForward::pass_error(const NatPacket& packet, const net::Parsed& quoted, const net::IcmpErrorTuple& to,
-                            Ms now) noexcept {
+void Forward::pass_error(const FlowPacket& packet, const net::Parsed& quoted, const net::IcmpErrorTuple& to,
+                         Ms now) noexcept {
   const Route* route = egress_.route_to(to.dst);
   if (!may_pass(packet, route, now)) return;
   rte_pktmbuf_trim(packet.mbuf, static_cast<std::uint16_t>(rte_pktmbuf_data_len(packet.mbuf) - packet.parsed->end));

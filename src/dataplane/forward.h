@@ -1,9 +1,9 @@
-// Forwarding mode `nat`: destination and source are rewritten, so that replies come back through us and are rewritten
-// the other way. Works on the packets of a burst that this worker owns, in stages.
+// Layer 4 forwarding: the packets of services with `forward:` to backends, and what comes back to the clients. Finds or
+// opens each packet's flow, and sends it the way that the service's mode has (mode_*.h). Works on the packets of a burst
+// that this worker owns, in stages.
 // Threading: one per worker.
 // Ownership: owns the worker's flow table and NAT ports; takes the mbufs it is given.
-// Spec:      RFC 3022 (NAPT), RFC 1624 (incremental checksums), RFC 5382, RFC 4787 and RFC 5508 (what a NAT owes TCP,
-//            UDP and ICMP).
+// Spec:      RFC 5382 and RFC 4787 (what a NAT owes TCP and UDP), RFC 5508 (ICMP errors), RFC 1812 section 5.3 (TTL).
 #pragma once
 
 #include <cstdint>
@@ -24,26 +24,26 @@ namespace sluice::dataplane {
 inline constexpr std::size_t kMaxBurst = 32;
 
 // A packet of a client for a service, or of a backend for a NAT port.
-struct NatPacket {
+struct FlowPacket {
   rte_mbuf* mbuf;
   const net::Parsed* parsed;
   const lb::Listener* listener;  // of the client's packet; of an error: that the quoted packet left from
   lb::SourceIndex source;        // of the backend's packet or error: which of our source addresses it was sent to
 };
 
-class NatForward {
+class Forward {
  public:
-  NatForward(std::size_t flows, const lb::FlowTable::Secret& secret, lb::PortBlock ports, std::size_t nat_sets,
-             std::uint64_t seed, Egress& egress, Answers& answers, telemetry::WorkerCounters& counters);
+  Forward(std::size_t flows, const lb::FlowTable::Secret& secret, lb::PortBlock ports, std::size_t nat_sets,
+          std::uint64_t seed, Egress& egress, Answers& answers, telemetry::WorkerCounters& counters);
 
   // At most kMaxBurst each.
-  void to_backends(const lb::Snapshot& snapshot, std::span<const NatPacket> packets, Ms now) noexcept;
-  void to_clients(const lb::Snapshot& snapshot, std::span<const NatPacket> packets, Ms now) noexcept;
+  void to_backends(const lb::Snapshot& snapshot, std::span<const FlowPacket> packets, Ms now) noexcept;
+  void to_clients(const lb::Snapshot& snapshot, std::span<const FlowPacket> packets, Ms now) noexcept;
 
   // An ICMP error about a packet that we sent to a backend (from `source`), for the client whose flow that was; and one
   // about a packet to a client (from `listener`), for the backend.
-  void error_to_client(const lb::Snapshot& snapshot, const NatPacket& packet, Ms now) noexcept;
-  void error_to_backend(const lb::Snapshot& snapshot, const NatPacket& packet, Ms now) noexcept;
+  void error_to_client(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept;
+  void error_to_backend(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept;
 
   // While stopping: what has no flow is refused with Drop::kShutdown.
   void refuse_new_flows(bool refuse) noexcept { refuse_new_ = refuse; }
@@ -52,17 +52,17 @@ class NatForward {
   [[nodiscard]] const lb::FlowTable& flows() const noexcept { return flows_; }
 
  private:
-  void forward(const lb::Snapshot& snapshot, const NatPacket& packet, lb::Flow& flow, Ms now) noexcept;
-  void forward_unknown(const lb::Snapshot& snapshot, const NatPacket& packet, Ms now) noexcept;
-  void reply(const lb::Snapshot& snapshot, const NatPacket& packet, lb::Flow& flow, Ms now) noexcept;
+  void forward(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
+  void forward_unknown(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept;
+  void reply(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   // The flow of a first packet; the reason why there is none was counted and answered.
-  [[nodiscard]] lb::Flow* open(const lb::Snapshot& snapshot, const NatPacket& packet, Ms now) noexcept;
-  [[nodiscard]] telemetry::Drop try_open(const lb::Snapshot& snapshot, const NatPacket& packet, Ms now,
+  [[nodiscard]] lb::Flow* open(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept;
+  [[nodiscard]] telemetry::Drop try_open(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now,
                                          lb::Flow*& flow) noexcept;
-  void pass_error(const NatPacket& packet, const net::Parsed& quoted, const net::IcmpErrorTuple& to, Ms now) noexcept;
+  void pass_error(const FlowPacket& packet, const net::Parsed& quoted, const net::IcmpErrorTuple& to, Ms now) noexcept;
   // Judges what any router judges on the way; false: the packet is gone.
-  [[nodiscard]] bool may_pass(const NatPacket& packet, const Route* route, Ms now) noexcept;
-  void stop(const NatPacket& packet, const Route* route, Ms now) noexcept;
+  [[nodiscard]] bool may_pass(const FlowPacket& packet, const Route* route, Ms now) noexcept;
+  void stop(const FlowPacket& packet, const Route* route, Ms now) noexcept;
 
   lb::NatPorts ports_;
   lb::FlowTable flows_;
