@@ -55,6 +55,47 @@ services: { web: { listen: "203.0.113.10:80", forward: { mode: nat, pool: web } 
   EXPECT_EQ(lab.drops(), 0u);
 }
 
+// Flows keep the link header towards their next hop: not beyond a change of the neighbour's MAC, and not for another address.
+TEST(NeighborService, RunningFlowsFollowANeighbourThatMoves) {
+  Lab lab(R"(
+runtime: { workers: [0], flows: 1024 }
+interfaces: { edge: { device: net_null0, addresses: 198.51.100.2/24, gateway: 198.51.100.1 } }
+pools: { web: { balance: round_robin, backends: [ { address: 198.51.100.11, port: 8080 }, { address: 198.51.100.12, port: 8080 } ] } }
+services: { web: { listen: "203.0.113.10:80", forward: { mode: nat, pool: web } } }
+)");
+  const auto says = [&](const char* address, std::uint8_t mac) {
+    Bytes frame(net::kArpFrameBytes);
+    net::ArpMessage question;
+    question.sender_mac = kOurMac;
+    question.sender = *net::IpAddress::parse(kOwn);
+    EXPECT_NE(net::build_arp_reply(frame, {{{2, 0, 0, 0, 0xbb, mac}}, *net::IpAddress::parse(address)}, question), 0u);
+    return lab.exchange(frame);
+  };
+  const auto mac_of = [&](std::uint16_t port) -> int {
+    const std::vector<Bytes> out = lab.exchange(syn(port));
+    return out.size() == 1 && out[0][13] == 0x00 ? out[0][5] : -1;
+  };
+  (void)lab.exchange(syn(40000));
+  (void)lab.exchange(syn(40001));
+  (void)says("198.51.100.11", 1);
+  (void)says("198.51.100.12", 2);
+  const bool first_is_11 = mac_of(40000) == 1;
+  const std::uint16_t to_11 = first_is_11 ? 40000 : 40001, to_12 = first_is_11 ? 40001 : 40000;
+  for (std::uint8_t mac = 3; mac < 20; ++mac) {
+    EXPECT_EQ(mac_of(to_12), 2);
+    (void)says("198.51.100.11", mac);
+    EXPECT_EQ(mac_of(to_11), mac);
+    EXPECT_EQ(mac_of(to_11), mac);
+  }
+  for (int second = 0; second < 35; ++second) {  // nobody answers any more
+    lab.pass(std::chrono::seconds(1));
+    lab.run();
+  }
+  (void)lab.sent();
+  EXPECT_EQ(mac_of(to_11), -1) << "a question first";
+  EXPECT_EQ(lab.drops(), 0u);
+}
+
 // Sources of an on-link network that nobody has: their entries give way, and the packets that wait for them are bounded.
 TEST(NeighborService, SilentNeighboursDoNotFillTheTable) {
   Lab lab(R"(
