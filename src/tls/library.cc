@@ -59,6 +59,7 @@ void Library::Impl::give_buffer(RxBuffer buffer) noexcept {
   if (buffer == nullptr) return;
   --stats.rx_buffers;
   if (free_buffers.size() < kFreeBuffers) free_buffers.push_back(std::move(buffer));
+  if (LibsslSession* next = starved.pop_front()) ready.push_back(*next);
 }
 
 Library::Library(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}

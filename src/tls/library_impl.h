@@ -39,6 +39,7 @@ struct Library::Impl {
 
   LinkList<LibsslSession> handshakes;  // with something to read or write
   LinkList<LibsslSession> ready;       // with events to deliver, or plaintext to look for
+  LinkList<LibsslSession> starved;     // with something to read and no buffer for it
   LinkList<LibsslSession> closed;      // since the last turn, with bytes that found no room
   LinkList<LibsslSession> lingering;   // the same, with a deadline; the earliest first
   std::vector<RxBuffer> free_buffers;

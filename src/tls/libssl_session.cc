@@ -155,7 +155,10 @@ void LibsslSession::fill() noexcept {
   if (rx_buffer_ == nullptr) {
     if (!more_behind()) return;
     rx_buffer_ = library_.take_buffer();
-    if (rx_buffer_ == nullptr) return die(StreamError::kNoMemory);
+    if (rx_buffer_ == nullptr) {  // what was received waits, still encrypted, and the peer's window closes meanwhile
+      library_.starved.push_back(*this);
+      return;
+    }
   }
   clear_stale_errors();
   while (rx_end_ < kRxBuffer && !io_.spilt()) {

@@ -28,7 +28,7 @@ struct LibraryStats {                  // counters since start, and gauges; writ
   std::uint64_t handshake_errors = 0;  // refused or broken by us or by the peer's alert
   std::uint64_t record_errors = 0;     // after the handshake: bad MAC, bad record, alert
   std::uint64_t truncated = 0;         // the peer closed without close_notify
-  std::uint64_t no_buffer = 0;         // connections ended for want of a plaintext buffer
+  std::uint64_t no_buffer = 0;         // times that a connection had to wait for a plaintext buffer
   std::uint32_t sessions = 0;          // gauge: alive, the lingering ones included
   std::uint32_t rx_buffers = 0;        // gauge: plaintext buffers in use, 16 KiB each
 };

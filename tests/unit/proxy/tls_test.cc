@@ -148,10 +148,13 @@ TEST(Https, UnreadPlaintextIsBounded) {
   }
   world.run_for(1s);
   EXPECT_EQ(world.counters().tls_handshakes.read(), 20u);
-  EXPECT_EQ(world.counters().tls_no_buffer.read(), 4u);
+  EXPECT_GE(world.counters().tls_no_buffer.read(), 4u);
   EXPECT_EQ(world.counters().tls_buffer_bytes.read(), 256 << 10);
-  EXPECT_EQ(world.counters().connections.read(), 16);
-  EXPECT_EQ(std::ranges::count_if(peers, [](const auto& peer) { return peer->error == tcp::StreamError::kReset; }), 4);
+  EXPECT_EQ(world.counters().requests.read(), 16u);
+  EXPECT_EQ(world.counters().connections.read(), 20);  // the other four wait for their turn
+  world.run_for(60s);
+  EXPECT_EQ(world.counters().requests.read(), 20u);
+  EXPECT_EQ(world.counters().tls_buffer_bytes.read(), 0);
 }
 
 TEST(Https, ASlowHandshakeEnds) {
