@@ -22,13 +22,9 @@ void rewrite_quoted(std::span<std::uint8_t> frame, const Parsed& quoted, const E
     ip.src = src.address.bytes();
     ip.dst = dst.address.bytes();
   }
-  auto& udp = header_at<UdpHeader>(frame, quoted.l4_offset);  // the ports lie alike in TCP
-  const Be16 src_port(src.port), dst_port(dst.port);
-  delta.replace(udp.src_port, src_port);
-  delta.replace(udp.dst_port, dst_port);
-  udp.src_port = src_port;
-  udp.dst_port = dst_port;
+  rewrite_ports(frame, quoted.l4_offset, src.port, dst.port, delta);
   if (quoted.proto == IpProto::kUdp) {
+    auto& udp = header_at<UdpHeader>(frame, quoted.l4_offset);
     udp.checksum = delta.apply_udp(udp.checksum);
   } else if (frame.size() >=
              quoted.l4_offset + offsetof(TcpHeader, urgent)) {  // beyond the 8 bytes that are always there

@@ -59,7 +59,6 @@ void Library::Impl::give_buffer(RxBuffer buffer) noexcept {
   if (buffer == nullptr) return;
   --stats.rx_buffers;
   if (free_buffers.size() < kFreeBuffers) free_buffers.push_back(std::move(buffer));
-  if (LibsslSession* next = starved.pop_front()) ready.push_back(*next);
 }
 
 Library::Library(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
@@ -115,6 +114,12 @@ std::size_t Library::dispatch(Instant now) noexcept {
     session->abort();
     ++done;
   }
+  // As many as there are buffers, whoever gave them back: one that was woken may have ended without taking its own.
+  for (std::size_t free = impl_->max_buffers - impl_->stats.rx_buffers; free > 0; --free) {
+    LibsslSession* session = impl_->starved.pop_front();
+    if (session == nullptr) break;
+    impl_->ready.push_back(*session);
+  }
   // What handlers make ready from here on is for the next turn, or two sessions could keep the loop for themselves.
   LinkList<LibsslSession> now_ready;
   now_ready.take(impl_->ready);
@@ -127,6 +132,7 @@ std::size_t Library::dispatch(Instant now) noexcept {
 
 std::optional<Instant> Library::next_deadline() const noexcept {
   if (!impl_->handshakes.empty() || !impl_->ready.empty() || !impl_->closed.empty()) return Instant{};
+  if (!impl_->starved.empty() && impl_->stats.rx_buffers < impl_->max_buffers) return Instant{};
   const LibsslSession* oldest = impl_->lingering.front();
   return oldest != nullptr ? std::optional(oldest->linger_deadline()) : std::nullopt;
 }

@@ -41,25 +41,28 @@ inline ChecksumDelta rewrite_ip(std::span<std::uint8_t> frame, const Parsed& pac
   return delta;
 }
 
+// New ports, which lie alike in TCP and UDP; adds what they do to the checksum.
+inline void rewrite_ports(std::span<std::uint8_t> frame, std::size_t l4_offset, std::uint16_t src_port,
+                          std::uint16_t dst_port, ChecksumDelta& delta) noexcept {
+  auto& ports = header_at<UdpHeader>(frame, l4_offset);
+  const Be16 src(src_port), dst(dst_port);
+  delta.replace(ports.src_port, src);
+  delta.replace(ports.dst_port, dst);
+  ports.src_port = src;
+  ports.dst_port = dst;
+}
+
 // The same, and new ports in the TCP or UDP header behind it. `packet` is whole.
 [[gnu::always_inline]] inline void rewrite_flow(std::span<std::uint8_t> frame, const Parsed& packet,
                                                 const IpAddress& src, std::uint16_t src_port, const IpAddress& dst,
                                                 std::uint16_t dst_port) noexcept {
   ChecksumDelta delta = rewrite_ip(frame, packet, src, dst);
-  const Be16 new_src(src_port), new_dst(dst_port);
+  rewrite_ports(frame, packet.l4_offset, src_port, dst_port, delta);
   if (packet.proto == IpProto::kTcp) [[likely]] {
     auto& tcp = header_at<TcpHeader>(frame, packet.l4_offset);
-    delta.replace(tcp.src_port, new_src);
-    delta.replace(tcp.dst_port, new_dst);
-    tcp.src_port = new_src;
-    tcp.dst_port = new_dst;
     tcp.checksum = delta.apply(tcp.checksum);
   } else {
     auto& udp = header_at<UdpHeader>(frame, packet.l4_offset);
-    delta.replace(udp.src_port, new_src);
-    delta.replace(udp.dst_port, new_dst);
-    udp.src_port = new_src;
-    udp.dst_port = new_dst;
     udp.checksum = delta.apply_udp(udp.checksum);
   }
 }
