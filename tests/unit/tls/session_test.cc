@@ -199,6 +199,22 @@ TEST(Session, WaitsWhenThereIsNoBuffer) {
   EXPECT_EQ(library->stats().rx_buffers, 0u);
 }
 
+// The one that was woken for it may end before it takes the buffer.
+TEST(Session, ABufferThatNobodyTookGoesToTheNext) {
+  std::unique_ptr<Library> library = std::move(*Library::create(Crypto::kOpenssl, Session::kRxBuffer));
+  const std::shared_ptr<ServerContext> context = make_context(*library);
+  std::vector<std::unique_ptr<Pair>> pairs;
+  for (int i = 0; i < 3; ++i) {
+    pairs.push_back(std::make_unique<Pair>(*library, *context));
+    pairs.back()->client.send("unread");
+    ASSERT_TRUE(pairs.back()->pump());
+  }
+  EXPECT_EQ(pairs[0]->read_all(), "unread");
+  pairs.erase(pairs.begin() + 1);
+  ASSERT_TRUE(pairs[1]->pump());
+  EXPECT_EQ(pairs[1]->read_all(), "unread");
+}
+
 // Who consumes what it saw and goes back to the loop hears of the rest.
 TEST_P(SessionTest, WhatIsBehindTheBufferBecomesAnEvent) {
   Pair& pair = connect();
