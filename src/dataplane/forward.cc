@@ -117,8 +117,13 @@ void Forward::forward(const lb::Snapshot& snapshot, const FlowPacket& packet, lb
   counters_.services[flow.service].in.add(1, parsed.l3_len());
   counters_.backends[flow.backend.index].out.add(1, parsed.l3_len());
   trim_padding(packet.mbuf, parsed);
-  nat_to_backend(frame_of(packet.mbuf), parsed, snapshot, flow);
-  egress_.send_ip(packet.mbuf, flow.reply.backend, *route);
+  switch (packet.listener->mode) {
+    case config::ForwardMode::kNat:
+      nat_to_backend(frame_of(packet.mbuf), parsed, snapshot, flow);
+      return egress_.send_ip(packet.mbuf, flow.reply.backend, *route);
+    case config::ForwardMode::kDsr:
+      return egress_.send_ip(packet.mbuf, flow.reply.backend, *route);
+  }
 }
 
 lb::Flow* Forward::open(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept {
@@ -136,7 +141,11 @@ Drop Forward::try_open(const lb::Snapshot& snapshot, const FlowPacket& packet, M
   const net::Parsed& parsed = *packet.parsed;
   const lb::Listener& listener = *packet.listener;
   constexpr std::uint8_t kOpening = net::kTcpSyn | net::kTcpAck | net::kTcpRst | net::kTcpFin;
-  if (parsed.proto == net::IpProto::kTcp && (parsed.tcp_flags & kOpening) != net::kTcpSyn) return Drop::kNoFlow;
+  const bool takes_port = config::takes_port(listener.mode);
+  // Where no port of ours is needed, Maglev alone says where the packet of a flow goes that another machine, or this one
+  // before a restart, has opened.
+  if (takes_port && parsed.proto == net::IpProto::kTcp && (parsed.tcp_flags & kOpening) != net::kTcpSyn)
+    return Drop::kNoFlow;
   if (refuse_new_) return Drop::kShutdown;
   if (snapshot.find_local(parsed.src) != nullptr) [[unlikely]]
     return Drop::kBadIpAddress;  // our own, from outside (RFC 1812 section 5.3.8)
@@ -148,31 +157,50 @@ Drop Forward::try_open(const lb::Snapshot& snapshot, const FlowPacket& packet, M
   const lb::Backend& backend = snapshot.backends[chosen];
   const Route* route = egress_.route_to(backend.address);
   if (route == nullptr) return Drop::kNoRoute;
-  const bool v4 = backend.address.is_v4();
   const lb::Service& service = snapshot.services[listener.service];
-  const lb::SourceIndex source =
-      snapshot.choose_source(v4 ? service.sources4 : service.sources6, route->interface, v4, hash >> 32);
-  if (source == lb::kNoIndex) return Drop::kNoRoute;
-  if (flows_.full()) return Drop::kFlowTableFull;
-  const std::uint16_t port =
-      ports_.take(source, parsed.proto, backend.endpoint(), now, snapshot.listened_ports(source, parsed.proto));
-  if (port == 0) return Drop::kNatPortsExhausted;
-
-  const lb::NewFlow made{.key = key_of(packet),
-                         .reply = {.backend = backend.address,
-                                   .backend_port = backend.port,
-                                   .local_port = port,
-                                   .source = source,
-                                   .proto = parsed.proto,
-                                   .zero = 0},
-                         .backend = snapshot.id_of(chosen),
-                         .service = listener.service,
-                         .state = parsed.proto == net::IpProto::kTcp ? lb::FlowState::kSynSent : lb::FlowState::kUdp};
+  lb::NewFlow made{.key = key_of(packet),
+                   .reply = {.backend = backend.address,
+                             .backend_port = backend.port,
+                             .local_port = 0,
+                             .source = lb::kNoIndex,
+                             .proto = parsed.proto,
+                             .zero = 0},
+                   .backend = snapshot.id_of(chosen),
+                   .service = listener.service,
+                   .state = parsed.proto != net::IpProto::kTcp ? lb::FlowState::kUdp
+                            : takes_port                       ? lb::FlowState::kSynSent
+                                                               : lb::FlowState::kEstablished};
+  if (takes_port) {
+    if (flows_.full()) return Drop::kFlowTableFull;
+    if (const Drop reason = take_port(snapshot, service, *route, hash, now, made); reason != Drop::kNone) return reason;
+  }
   flow = flows_.insert(made, service.limits, now);
   if (flow != nullptr) [[likely]]
     return Drop::kNone;
-  ports_.give_back(source, parsed.proto, backend.endpoint(), port, now);
-  return Drop::kFlowTableFull;
+  if (takes_port) {
+    ports_.give_back(made.reply.source, parsed.proto, backend.endpoint(), made.reply.local_port, now);
+    return Drop::kFlowTableFull;
+  }
+  // Without an entry the next packet is sent the same way, as long as the backends stay as they are.
+  without_entry_ = {.key = made.key,
+                    .reply = made.reply,
+                    .backend = made.backend,
+                    .last_seen = now,
+                    .service = made.service,
+                    .state = lb::FlowState::kUdp};
+  flow = &without_entry_;
+  counters_.forwarded_without_flow.add();
+  return Drop::kNone;
+}
+
+Drop Forward::take_port(const lb::Snapshot& snapshot, const lb::Service& service, const Route& route,
+                        std::uint64_t hash, Ms now, lb::NewFlow& made) noexcept {
+  const bool v4 = made.reply.backend.is_v4();
+  made.reply.source = snapshot.choose_source(v4 ? service.sources4 : service.sources6, route.interface, v4, hash >> 32);
+  if (made.reply.source == lb::kNoIndex) return Drop::kNoRoute;
+  const auto listened = snapshot.listened_ports(made.reply.source, made.reply.proto);
+  made.reply.local_port = ports_.take(made.reply.source, made.reply.proto, made.reply.endpoint(), now, listened);
+  return made.reply.local_port == 0 ? Drop::kNatPortsExhausted : Drop::kNone;
 }
 
 void Forward::to_clients(const lb::Snapshot& snapshot, std::span<const FlowPacket> packets, Ms now) noexcept {

@@ -59,6 +59,9 @@ class Forward {
   [[nodiscard]] lb::Flow* open(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept;
   [[nodiscard]] telemetry::Drop try_open(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now,
                                          lb::Flow*& flow) noexcept;
+  // Gives the new flow its source address and port.
+  [[nodiscard]] telemetry::Drop take_port(const lb::Snapshot& snapshot, const lb::Service& service, const Route& route,
+                                          std::uint64_t hash, Ms now, lb::NewFlow& made) noexcept;
   void pass_error(const FlowPacket& packet, const net::Parsed& quoted, const net::IcmpErrorTuple& to, Ms now) noexcept;
   // Judges what any router judges on the way; false: the packet is gone.
   [[nodiscard]] bool may_pass(const FlowPacket& packet, const Route* route, Ms now) noexcept;
@@ -70,6 +73,7 @@ class Forward {
   Egress& egress_;
   Answers& answers_;
   telemetry::WorkerCounters& counters_;
+  lb::Flow without_entry_;  // what try_open() gives where the table is full and the mode needs no entry
   bool refuse_new_ = false;
   Ms last_scan_{};             // of expire()
   std::size_t scan_owed_ = 0;  // places that its pace demands and that were not looked at yet

@@ -202,6 +202,7 @@ bool Builder::add_services() {
     service.kind = from.forward ? ServiceKind::kForward : ServiceKind::kProxy;
     if (!from.forward) continue;
     service.pool = pool_by_name_.at(from.forward->pool);
+    service.mode = from.forward->mode;
     service.limits = FlowLimits::from(from.forward->timeouts);
     service.sources4 = sources(from.forward->source, true);
     service.sources6 = sources(from.forward->source, false);
@@ -244,7 +245,8 @@ bool Builder::add_listeners() {
                   .service = service_index,
                   .pool = service.pool,
                   .kind = service.kind,
-                  .present = true};
+                  .present = true,
+                  .mode = service.mode};
       entries.push_back(listener);
       service.listeners.push_back(slot.index);
       local_[listen.endpoint.address].service = true;

@@ -157,7 +157,12 @@ struct Listen {
   [[nodiscard]] std::string text() const;  // 192.0.2.1:80/tcp
 };
 
-enum class ForwardMode : std::uint8_t { kNat };  // destination and source rewritten; replies come back through us
+enum class ForwardMode : std::uint8_t {
+  kNat,  // destination and source rewritten; replies come back through us
+  kDsr,  // the backend's MAC address and nothing else: it has the service's address, and answers the client itself
+};
+// Whether replies come back through us, and lead to the flow by a port of ours.
+[[nodiscard]] constexpr bool takes_port(ForwardMode mode) noexcept { return mode == ForwardMode::kNat; }
 
 struct FlowTimeouts {             // a flow without a packet for so long is forgotten
   Duration established = 124min;  // RFC 5382 section 5: not less than 2 h 4 min

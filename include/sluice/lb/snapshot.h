@@ -31,8 +31,9 @@ struct Listener {
   ServiceIndex service = kNoIndex;
   PoolIndex pool = kNoIndex;  // kForward only
   ServiceKind kind = ServiceKind::kForward;
-  bool present = false;  // false: a slot of Snapshot::listeners whose listener is gone
-  std::uint16_t unused = 0;
+  bool present = false;                                  // false: a slot of Snapshot::listeners whose listener is gone
+  config::ForwardMode mode = config::ForwardMode::kNat;  // kForward only
+  std::uint8_t unused = 0;
 
   [[nodiscard]] net::Endpoint endpoint() const noexcept { return {key.address, key.port}; }
   [[nodiscard]] net::IpProto proto() const noexcept { return static_cast<net::IpProto>(key.proto); }
@@ -53,8 +54,9 @@ struct Service {
   std::string name;
   ServiceKind kind = ServiceKind::kForward;
   bool present = false;
-  PoolIndex pool = kNoIndex;          // kForward only
-  FlowLimits limits;                  // kForward only
+  PoolIndex pool = kNoIndex;                             // kForward only
+  config::ForwardMode mode = config::ForwardMode::kNat;  // kForward only
+  FlowLimits limits;                                     // kForward only
   std::vector<SourceIndex> sources4;  // NAT sources that the operator named; empty: the egress interface's
   std::vector<SourceIndex> sources6;
   std::vector<std::uint16_t> listeners;     // indices of Snapshot::listeners

@@ -66,8 +66,9 @@ struct alignas(64) WorkerCounters {
   Counter icmp_errors_passed;  // about flows, to the client or the backend
   Counter rst_sent, unreachable_sent, time_exceeded_sent;
   Counter flows_created, flows_expired, flows_closed;
-  Gauge flows;           // entries in this worker's table
-  Gauge tcp_flows_open;  // of those, TCP flows that have not ended: what a drain waits for
+  Counter forwarded_without_flow;  // the flow table was full, and the mode needs no entry
+  Gauge flows;                     // entries in this worker's table
+  Gauge tcp_flows_open;            // of those, TCP flows that have not ended: what a drain waits for
   Gauge flow_capacity;
   Gauge nat_ports_used;
   std::array<Counter, kDropReasons> drops;

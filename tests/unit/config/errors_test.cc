@@ -50,7 +50,7 @@ TEST(Errors, AreReportedAllAtOnceInTheOrderOfTheFile) {
       "services:\n"
       "  web:\n"
       "    lisen: '198.51.100.80:80'\n"
-      "    forward: { mode: dsr, pool: web }\n"
+      "    forward: { mode: lvs, pool: web }\n"
       "  site:\n"
       "    listen: ['198.51.100.80:443']\n"
       "    proxy: { routes: [ { pool: site } ] }\n"
@@ -65,7 +65,7 @@ TEST(Errors, AreReportedAllAtOnceInTheOrderOfTheFile) {
                   "names are not supported yet)",
                   "t.yaml:9:5: services.web: required key 'listen' is missing",
                   "t.yaml:9:5: services.web.lisen: unknown key; did you mean 'listen'?",
-                  "t.yaml:10:22: services.web.forward.mode: 'dsr' is not supported yet; supported: nat",
+                  "t.yaml:10:22: services.web.forward.mode: 'lvs' is not one of nat, dsr",
                   "t.yaml:13:32: services.site.proxy.routes[0].pool: no pool is called 'site'; known: web",
                   "t.yaml:15:19: interfaces.edge.device: 'eth0' is not a PCI address (0000:3b:00.0) or a DPDK vdev "
                   "(net_af_xdp0,iface=eth0)"));

@@ -126,6 +126,48 @@ TEST(WorkerNat, AFullTableRefusesTheNewAndKeepsTheOld) {
   EXPECT_EQ(lab.exchange(from_client(ip4(kClient, kService).tcp(1024, 80, net::kTcpAck, 2, 2)))[0][47], net::kTcpAck);
 }
 
+std::string dsr_config() {
+  return R"(
+runtime: { workers: [0], flows: 1024 }
+interfaces:
+  edge: { device: net_null0, addresses: [198.51.100.2/24], gateway: 198.51.100.1 }
+neighbors:
+  - { interface: edge, address: 198.51.100.1, mac: "02:00:00:00:ff:01" }
+  - { interface: edge, address: 198.51.100.11, mac: "02:00:00:00:bb:01" }
+  - { interface: edge, address: 198.51.100.12, mac: "02:00:00:00:bb:02" }
+pools:
+  web: { backends: [ { address: 198.51.100.11, port: 80 }, { address: 198.51.100.12, port: 80 } ] }
+services:
+  web: { listen: "203.0.113.10:80", forward: { mode: dsr, pool: web } }
+)";
+}
+
+// A restart, or another machine that had the flow before: Maglev says alone where it goes.
+TEST(WorkerDsr, ASegmentAmidAFlowThatWeHaveNotSeenIsForwarded) {
+  Lab lab(dsr_config());
+  const Bytes ack = from_client(ip4(kClient, kService).tcp(40001, 80, net::kTcpAck));
+  const std::vector<Bytes> out = lab.exchange(ack);
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_EQ(out[0][4], 0xbb);
+  EXPECT_EQ(Bytes(out[0].begin() + 12, out[0].end()), Bytes(ack.begin() + 12, ack.end()));
+  EXPECT_EQ(lab.counters().flows.read(), 1);
+}
+
+TEST(WorkerDsr, AFullTableForwardsByTheHash) {
+  Lab lab(dsr_config());
+  const auto backend_of = [](const Bytes& frame) { return frame[5]; };
+  std::vector<std::uint8_t> chosen;
+  for (std::uint16_t port = 1024; port < 1024 + 1100; ++port)
+    chosen.push_back(backend_of(lab.exchange(syn(port)).at(0)));
+  EXPECT_EQ(lab.counters().flows.read(), 1024);
+  EXPECT_EQ(lab.counters().forwarded_without_flow.read(), 76u);
+  EXPECT_EQ(lab.drops(), 0u);
+  for (std::uint16_t port = 1024; port < 1024 + 1100; ++port) {
+    const Bytes ack = from_client(ip4(kClient, kService).tcp(port, 80, net::kTcpAck));
+    EXPECT_EQ(backend_of(lab.exchange(ack).at(0)), chosen[port - 1024u]);
+  }
+}
+
 TEST(WorkerNat, WithoutAFreePortNewFlowsAreRefused) {
   Lab lab(simple_config("workers: [0], flows: 4096"), {.port_owners = 250});
   std::set<std::uint16_t> ports;
