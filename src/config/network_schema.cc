@@ -61,6 +61,30 @@ Codec<Device> device() {
   }};
 }
 
+constexpr std::uint16_t kMaxVlan = 4094;  // 0 and 4095 are no identifiers (IEEE 802.1Q table 9-2)
+
+// 100, or [100, 7] of two tags: the outer one first.
+Codec<std::vector<std::uint16_t>> vlan() { return list(number<std::uint16_t>(1, kMaxVlan), 1, 2); }
+
+void set_vlan(Interface& out, std::vector<std::uint16_t>&& ids) {
+  out.vlan = ids[0];
+  out.inner_vlan = ids.size() > 1 ? ids[1] : 0;
+}
+
+// A VLAN is a part of another interface, and what belongs to the device is said there.
+void check_interface(Reader& reader, const Node& node, Interface& interface) {
+  if (!interface.is_vlan()) {
+    if (reader.given("vlan")) reader.error(node, "required key 'parent' is missing: which interface the VLAN is on");
+    return;
+  }
+  if (interface.vlan == 0) reader.error(node, "required key 'vlan' is missing");
+  if (reader.given("outer_tag") && interface.inner_vlan == 0)
+    reader.error_in("outer_tag", "is for two tags, such as vlan: [100, 7]");
+  for (const std::string_view key : {"rx_queues", "tx_queues", "promiscuous"}) {
+    if (reader.given(key)) reader.error_in(key, "belongs to the device: say it at the parent");
+  }
+}
+
 void set_gateways(Interface& out, std::vector<net::IpAddress>&& gateways) {
   for (const net::IpAddress& gateway : gateways) (gateway.is_v4() ? out.gateway4 : out.gateway6) = gateway;
 }
@@ -80,11 +104,15 @@ Codec<std::vector<net::IpAddress>> gateways() {
 const Section<Interface>& interface_schema() {
   static const Section<Interface> table =
       Section<Interface>()
-          .required_with("device", device(),
+          .optional_with("device", device(),
                          [](Interface& out, Device&& found) {
                            out.device = std::move(found.text);
                            out.kind = found.kind;
                          })
+          .optional("parent", &Interface::parent, reference())
+          .optional_with("vlan", vlan(), set_vlan)
+          .optional("outer_tag", &Interface::outer_tag,
+                    one_of<OuterTag>({{"802.1ad", OuterTag::k8021ad}, {"802.1q", OuterTag::k8021q}}))
           .optional("addresses", &Interface::addresses, list(prefix(), 0, 256))
           .optional_with("gateway", gateways(), set_gateways)
           .optional("mtu", &Interface::mtu, number(kMinMtu, kMaxMtu))
@@ -92,7 +120,9 @@ const Section<Interface>& interface_schema() {
           .optional("tx_queues", &Interface::tx_queues, number<std::uint16_t>(1, kMaxQueues))
           .optional("announce", &Interface::announce, boolean())
           .optional("promiscuous", &Interface::promiscuous, boolean())
-          .not_yet({"vlan", "vlans", "bond", "mac", "accept_ra", "kernel"});
+          .exactly_one({"device", "parent"})
+          .check(check_interface)
+          .not_yet({"bond", "mac", "accept_ra", "kernel"});
   return table;
 }
 

@@ -4,6 +4,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <tuple>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -90,12 +91,41 @@ void check_gateways(const Interface& interface, std::map<bool, std::string>& tak
   }
 }
 
-void check_interfaces(const Config& config, Reader& reader) {
+// VLANs take the MTU of their parent where the file says none.
+void check_vlans(Config& config, Reader& reader) {
+  std::map<std::tuple<std::string, std::uint16_t, std::uint16_t>, std::string> taken;
+  for (Interface& interface : config.interfaces) {
+    if (!interface.is_vlan() || !reader.sound(path_of(interface, "parent"))) continue;
+    const Interface* parent = get_interface(config, interface.parent, path_of(interface, "parent"), reader);
+    if (parent == nullptr) continue;
+    if (parent->is_vlan()) {
+      reader.error_at(path_of(interface, "parent"),
+                      fmt::format("'{}' is a VLAN itself; two tags are written as vlan: [outer, inner]", parent->name));
+      continue;
+    }
+    const std::string mtu = path_of(interface, "mtu");
+    if (!reader.has(mtu)) {
+      interface.mtu = parent->mtu;
+    } else if (interface.mtu > parent->mtu && reader.sound(mtu)) {
+      reader.error_at(
+          mtu, fmt::format("{} is more than the {} of its parent '{}'", interface.mtu, parent->mtu, parent->name));
+    }
+    const auto [other, fresh] =
+        taken.try_emplace({interface.parent, interface.vlan, interface.inner_vlan}, interface.name);
+    if (!fresh) reader.error_at(path_of(interface, "vlan"), fmt::format("is interface '{}' already", other->second));
+  }
+}
+
+void check_interfaces(Config& config, Reader& reader) {
   if (config.interfaces.empty()) {
     if (reader.has("interfaces") && reader.sound("interfaces"))
       reader.error_at("interfaces", "at least one interface is needed");
     return;
   }
+  if (config.interfaces.size() > kMaxInterfaces) {
+    reader.error_at("interfaces", fmt::format("{} interfaces; at most {}", config.interfaces.size(), kMaxInterfaces));
+  }
+  check_vlans(config, reader);
   std::map<net::IpAddress, std::string> addresses;
   std::map<bool, std::string> gateways;
   std::map<std::string, std::string> devices;

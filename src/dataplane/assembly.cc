@@ -82,7 +82,7 @@ class Assembly::Impl {
   std::vector<unsigned> role_cpus_;  // by role
   Neighbors neighbors_;
   std::optional<dpdk::MbufRing> resolve_;
-  std::vector<dpdk::MbufRing> tx_rings_;  // by interface
+  std::vector<std::optional<dpdk::MbufRing>> tx_rings_;  // by interface; none for a VLAN
   std::vector<std::unique_ptr<Inbox>> inboxes_;
   std::vector<std::unique_ptr<Tx>> tx_;  // by loop
 };
@@ -101,10 +101,12 @@ Result<void> Assembly::Impl::build_rings() {
   Result<dpdk::MbufRing> resolve = dpdk::MbufRing::create("resolve", kRingPackets);
   if (!resolve) return std::unexpected(resolve.error());
   resolve_.emplace(std::move(*resolve));
+  tx_rings_.resize(parts_.devices.size());
   for (std::size_t i = 0; i < parts_.devices.size(); ++i) {
+    if (parts_.devices[i] == nullptr) continue;
     Result<dpdk::MbufRing> ring = dpdk::MbufRing::create(fmt::format("tx{}", i), kRingPackets);
     if (!ring) return std::unexpected(ring.error());
-    tx_rings_.push_back(std::move(*ring));
+    tx_rings_[i].emplace(std::move(*ring));
   }
   for (std::size_t role = 0; role < role_cpus_.size(); ++role) {
     Result<std::unique_ptr<Inbox>> inbox = Inbox::create(fmt::format("inbox{}", role), role_cpus_[role], kRingPackets);
@@ -118,15 +120,20 @@ Result<void> Assembly::Impl::build_rings() {
 std::vector<TxRoute> Assembly::Impl::tx_routes_of(std::size_t loop) noexcept {
   std::vector<TxRoute> routes;
   for (std::size_t i = 0; i < parts_.devices.size(); ++i) {
+    if (parts_.devices[i] == nullptr) {
+      const InterfaceInfo& vlan = parts_.topology.interfaces()[i];
+      routes.push_back({.parent = vlan.parent, .tags = vlan.tags});
+      continue;
+    }
     dpdk::Device& device = *parts_.devices[i];
     const std::size_t owners = std::min<std::size_t>(device.capabilities().tx_queues, cpus_.size());
     TxRoute route{.multi_segment = device.capabilities().tx_multi_segment};
     if (loop < owners) {
       route.device = &device;
       route.queue = static_cast<std::uint16_t>(loop);
-      if (owners < cpus_.size() && loop == i % owners) route.from_others = &tx_rings_[i];
+      if (owners < cpus_.size() && loop == i % owners) route.from_others = &*tx_rings_[i];
     } else {
-      route.to_owner = &tx_rings_[i];
+      route.to_owner = &*tx_rings_[i];
     }
     routes.push_back(route);
   }
@@ -150,6 +157,7 @@ void Assembly::Impl::build_workers() {
   std::vector<std::vector<RxQueue>> queues(workers());
   std::size_t dealt = 0;
   for (std::size_t i = 0; i < parts_.devices.size(); ++i) {
+    if (parts_.devices[i] == nullptr) continue;
     for (std::uint16_t queue = 0; queue < parts_.devices[i]->capabilities().rx_queues; ++queue) {
       queues[dealt++ % workers()].push_back({parts_.devices[i], queue, static_cast<InterfaceId>(i)});
     }

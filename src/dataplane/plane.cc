@@ -44,22 +44,33 @@ dpdk::EalOptions eal_options(const config::Config& config) {
                            .devices = {},
                            .extra = config.runtime.eal,
                            .file_prefix = config.runtime.file_prefix.value_or("")};
-  for (const config::Interface& interface : config.interfaces) options.devices.push_back(interface.device);
+  for (const config::Interface& interface : config.interfaces) {
+    if (!interface.is_vlan()) options.devices.push_back(interface.device);
+  }
   return options;
 }
 
 dpdk::MempoolOptions pool_options(const config::Config& config) {
   const config::Runtime& runtime = config.runtime;
   std::uint16_t mtu = 0;
-  for (const config::Interface& interface : config.interfaces) mtu = std::max(mtu, interface.mtu);
+  std::size_t devices = 0;
+  for (const config::Interface& interface : config.interfaces) {
+    mtu = std::max(mtu, interface.mtu);
+    devices += interface.is_vlan() ? 0 : 1;
+  }
   const std::size_t cpus = cpus_of(runtime);
-  // Per interface: a receive queue per worker, a transmit queue and a backlog per CPU. Per role: its two inboxes.
-  const std::size_t descriptors = config.interfaces.size() * (runtime.workers.size() + cpus) * kMostDescriptors;
+  // Per device: a receive queue per worker, a transmit queue and a backlog per CPU. Per role: its two inboxes.
+  const std::size_t descriptors = devices * (runtime.workers.size() + cpus) * kMostDescriptors;
   const std::size_t queued =
-      (runtime.workers.size() + runtime.proxies.size()) * kRingPackets + config.interfaces.size() * cpus * Tx::kBacklog;
+      (runtime.workers.size() + runtime.proxies.size()) * kRingPackets + devices * cpus * Tx::kBacklog;
   const std::uint32_t mbufs =
       runtime.mbufs.value_or(dpdk::mbufs_for(runtime.memory_bytes, mtu, descriptors, queued, cpus));
   return {.name = "packets", .mbufs = mbufs, .cache = 256, .mtu = mtu};
+}
+
+// "vlan 100", "vlan 100.7"
+std::string vlan_text(net::VlanIds ids) {
+  return ids.inner == 0 ? fmt::format("vlan {}", ids.outer) : fmt::format("vlan {}.{}", ids.outer, ids.inner);
 }
 
 }  // namespace
@@ -75,7 +86,7 @@ class Plane::Impl {
   const config::Config& config_;
   std::optional<dpdk::Eal> eal_;
   std::optional<dpdk::Mempool> pool_;
-  std::vector<std::unique_ptr<dpdk::Port>> ports_;
+  std::vector<std::unique_ptr<dpdk::Port>> ports_;  // by interface; nullptr for a VLAN, as in devices_
   std::vector<dpdk::Device*> devices_;
   std::optional<Topology> topology_;
   std::unique_ptr<Assembly> assembly_;
@@ -93,6 +104,12 @@ Result<void> Plane::Impl::open() {
   const std::size_t cpus = cpus_of(config_.runtime);
   std::vector<net::MacAddress> macs;
   for (const config::Interface& interface : config_.interfaces) {
+    if (interface.is_vlan()) {
+      macs.emplace_back();
+      devices_.push_back(nullptr);
+      ports_.push_back(nullptr);
+      continue;
+    }
     const auto workers = static_cast<std::uint16_t>(config_.runtime.workers.size());
     Result<std::unique_ptr<dpdk::Port>> port =
         dpdk::Port::open({.device = interface.device,
@@ -113,6 +130,7 @@ Result<void> Plane::Impl::open() {
 
 Result<void> Plane::Impl::start() {
   for (std::size_t i = 0; i < ports_.size(); ++i) {
+    if (ports_[i] == nullptr) continue;  // a VLAN
     if (Result<void> done = ports_[i]->start(); !done) {
       return fail(fmt::format("interfaces.{}: {}", config_.interfaces[i].name, done.error().message));
     }
@@ -136,7 +154,9 @@ void Plane::Impl::stop() noexcept {
   }
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
-  for (const std::unique_ptr<dpdk::Port>& port : ports_) port->stop();
+  for (const std::unique_ptr<dpdk::Port>& port : ports_) {
+    if (port != nullptr) port->stop();
+  }
 }
 
 Plane::Plane(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
@@ -180,9 +200,22 @@ void Plane::wait_for_grace() noexcept {
 std::vector<InterfaceStatus> Plane::interfaces() const {
   std::vector<InterfaceStatus> out;
   for (std::size_t i = 0; i < impl_->ports_.size(); ++i) {
+    const config::Interface& configured = impl_->config_.interfaces[i];
+    if (configured.is_vlan()) {
+      const InterfaceInfo& vlan = impl_->topology_->interfaces()[i];
+      const dpdk::DeviceStats parent = impl_->ports_[*vlan.parent]->stats();
+      out.push_back({.name = configured.name,
+                     .device = configured.parent,
+                     .driver = vlan_text(vlan.tags.ids),
+                     .mac = vlan.mac,
+                     .rx_queues = 0,
+                     .tx_queues = 0,
+                     .stats = {.link_up = parent.link_up, .link_mbps = parent.link_mbps}});
+      continue;
+    }
     const dpdk::Port& port = *impl_->ports_[i];
-    out.push_back({.name = impl_->config_.interfaces[i].name,
-                   .device = impl_->config_.interfaces[i].device,
+    out.push_back({.name = configured.name,
+                   .device = configured.device,
                    .driver = port.driver(),
                    .mac = port.mac(),
                    .rx_queues = port.capabilities().rx_queues,

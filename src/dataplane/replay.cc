@@ -35,6 +35,7 @@ net::MacAddress mac_of(std::size_t interface) noexcept {
 Result<std::size_t> interface_named(const config::Config& config, const std::string& name) {
   const auto at = std::ranges::find(config.interfaces, name, &config::Interface::name);
   if (at == config.interfaces.end()) return fail(fmt::format("`{}` is not an interface of the configuration", name));
+  if (at->is_vlan()) return fail(fmt::format("`{}` is a VLAN: its frames are those of `{}`", name, at->parent));
   return static_cast<std::size_t>(at - config.interfaces.begin());
 }
 
@@ -91,7 +92,7 @@ Result<void> Replay::build() {
   for (std::size_t i = 0; i < config_.interfaces.size(); ++i) {
     mtu = std::max(mtu, config_.interfaces[i].mtu);
     macs.push_back(mac_of(i));
-    devices_.push_back(std::make_unique<MemoryDevice>(macs.back()));
+    devices_.push_back(config_.interfaces[i].is_vlan() ? nullptr : std::make_unique<MemoryDevice>(macs.back()));
     devices.push_back(devices_.back().get());
   }
   Result<dpdk::Mempool> pool = dpdk::Mempool::create(
@@ -158,6 +159,7 @@ Result<void> Replay::put(const Arrival& arrival) {
 
 Result<void> Replay::take_outputs(std::int64_t at_ns) {
   for (std::size_t i = 0; i < devices_.size(); ++i) {
+    if (devices_[i] == nullptr) continue;  // a VLAN
     for (rte_mbuf* mbuf : devices_[i]->take_sent()) {
       ++report_.packets_out;
       Result<void> done;

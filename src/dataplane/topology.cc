@@ -29,14 +29,25 @@ Topology::Topology(const config::Config& config, std::span<const net::MacAddress
   for (std::size_t i = 0; i < config.interfaces.size(); ++i) {
     const config::Interface& from = config.interfaces[i];
     InterfaceInfo& to = interfaces_.emplace_back();
+    const auto id = static_cast<InterfaceId>(i);
     to = {.name = from.name,
           .mac = macs[i],
           .mtu = from.mtu,
+          .parent = {},
+          .tags = {},
           .addresses = from.addresses,
-          .link_local = net::link_local_address(macs[i]),
+          .link_local = {},
           .announce = from.announce,
           .announced = {}};
-    const auto id = static_cast<InterfaceId>(i);
+    if (from.is_vlan()) {
+      to.parent = id_of(from.parent);
+      to.mac = macs[*to.parent];
+      to.tags = {.ids = {from.vlan, from.inner_vlan},
+                 .outer_type = from.outer_tag == config::OuterTag::k8021ad ? net::EtherType::kVlanService
+                                                                           : net::EtherType::kVlan};
+      vlans_.push_back({*to.parent, to.tags.ids, id});
+    }
+    to.link_local = net::link_local_address(to.mac);
     for (const net::Prefix& own : from.addresses) {
       add_once(own_, own.address);
       add_once(to.announced, own.address);
@@ -85,6 +96,13 @@ Topology::Topology(const config::Config& config, std::span<const net::MacAddress
       if (is_on_link(interface, source)) add_once(interface.announced, source);
     }
   }
+}
+
+std::optional<InterfaceId> Topology::vlan_interface(InterfaceId parent, net::VlanIds ids) const noexcept {
+  for (const Vlan& vlan : vlans_) {
+    if (vlan.ids == ids && vlan.parent == parent) return vlan.interface;
+  }
+  return std::nullopt;
 }
 
 bool Topology::is_own(const net::IpAddress& address) const noexcept { return holds(own_, address); }

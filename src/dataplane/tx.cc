@@ -5,7 +5,10 @@
 namespace sluice::dataplane {
 
 Tx::Tx(std::vector<TxRoute> routes, DropCounters& drops) : out_(routes.size()), drops_(drops) {
-  for (std::size_t i = 0; i < routes.size(); ++i) out_[i].route = routes[i];
+  for (std::size_t i = 0; i < routes.size(); ++i) {
+    out_[i].route = routes[i];
+    if (routes[i].parent) out_[i].room = 0;
+  }
 }
 
 Tx::~Tx() {
@@ -21,9 +24,22 @@ bool Tx::can_queue(const Out& out, rte_mbuf* mbuf) noexcept {
     reason = telemetry::Drop::kTooBig;
   }
   if (reason == telemetry::Drop::kNone) return true;
+  drop(mbuf, reason);
+  return false;
+}
+
+void Tx::queue_tagged(const TxRoute& vlan, rte_mbuf* mbuf) noexcept {
+  const auto bytes = static_cast<std::uint16_t>(vlan.tags.bytes());
+  auto* frame = reinterpret_cast<std::uint8_t*>(rte_pktmbuf_prepend(mbuf, bytes));
+  if (frame == nullptr)
+    return drop(mbuf, telemetry::Drop::kTooBig);  // no headroom: it was used up in front of the packet
+  net::insert_tags({frame, rte_pktmbuf_data_len(mbuf)}, vlan.tags);
+  queue(*vlan.parent, mbuf);
+}
+
+void Tx::drop(rte_mbuf* mbuf, telemetry::Drop reason) noexcept {
   drops_[static_cast<std::size_t>(reason)].add();
   rte_pktmbuf_free(mbuf);
-  return false;
 }
 
 bool Tx::push(Out& out) noexcept {

@@ -4,7 +4,6 @@
 #include <array>
 #include <atomic>
 #include <cstddef>
-#include <cstring>
 #include <optional>
 
 #include <rte_prefetch.h>
@@ -14,6 +13,7 @@
 #include "forward.h"
 #include "neighbor_service.h"
 #include "packet.h"
+#include "vlan.h"
 
 namespace sluice::dataplane {
 
@@ -34,10 +34,9 @@ lb::FlowTable::Secret table_secret(const SipKey& key, RoleId worker) noexcept {
 }
 
 // A tag of VLAN 0 carries a priority and nothing else (IEEE 802.1Q section 6.9): the frame goes on without it.
-void strip_priority_tag(rte_mbuf* mbuf) noexcept {
-  std::uint8_t* frame = frame_of(mbuf).data();
-  std::memmove(frame + sizeof(net::VlanTag), frame, offsetof(net::EthernetHeader, type));
-  rte_pktmbuf_adj(mbuf, sizeof(net::VlanTag));
+void strip_priority_tags(rte_mbuf* mbuf, std::size_t bytes) noexcept {
+  net::remove_tags(frame_of(mbuf), bytes);
+  rte_pktmbuf_adj(mbuf, static_cast<std::uint16_t>(bytes));
 }
 
 // The packets of one burst, as structure of arrays: each stage runs over what it needs.
@@ -141,6 +140,9 @@ bool Worker::Impl::poll(Instant now) noexcept {
 // Headers of all; what is malformed leaves the burst here.
 void Worker::Impl::parse() noexcept {
   for (std::size_t i = 0; i < burst_.count; ++i) rte_prefetch0(rte_pktmbuf_mtod(burst_.mbufs[i], void*));
+  if (parts_.topology.has_vlans()) {
+    for (std::size_t i = 0; i < burst_.count; ++i) enter_vlan(burst_.mbufs[i], parts_.topology);
+  }
   std::size_t kept = 0;
   for (std::size_t i = 0; i < burst_.count; ++i) {
     rte_mbuf* mbuf = burst_.mbufs[i];
@@ -154,12 +156,12 @@ void Worker::Impl::parse() noexcept {
       egress_.drop(mbuf, drop_of(parsed.error));
       continue;
     }
-    if ((mbuf->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) != 0 && (mbuf->vlan_tci & 0xfff) != 0) [[unlikely]] {
+    if (lost_its_tag(mbuf)) [[unlikely]] {
       egress_.drop(mbuf, Drop::kVlanUnknown);
       continue;
     }
     if (parsed.l3_offset != Egress::kLinkRoom && parsed.vlan == 0) [[unlikely]] {
-      strip_priority_tag(mbuf);
+      strip_priority_tags(mbuf, parsed.l3_offset - Egress::kLinkRoom);
       net::parse(frame_of(mbuf), parsed);
     }
     const auto& ethernet = net::header_at<net::EthernetHeader>(frame_of(mbuf), 0);

@@ -6,6 +6,7 @@
 
 #include "ip6_extensions.h"
 #include "sluice/net/checksum.h"
+#include "sluice/net/vlan.h"
 
 namespace sluice::net {
 namespace {
@@ -198,15 +199,10 @@ ParseError parse_arp_frame(Bytes frame, Parsed& out) noexcept {
 ParseError parse_frame(Bytes frame, Parsed& out) noexcept {
   if (frame.size() < sizeof(EthernetHeader)) return ParseError::kEthernetTruncated;
   if (frame.size() > 65535) return ParseError::kIpTotalLength;
-  auto type = static_cast<EtherType>(header_at<EthernetHeader>(frame, 0).type.host());
-  out.l3_offset = sizeof(EthernetHeader);
-  if (type == EtherType::kVlan) [[unlikely]] {
-    if (frame.size() < sizeof(EthernetHeader) + sizeof(VlanTag)) return ParseError::kEthernetTruncated;
-    const auto& tag = header_at<VlanTag>(frame, sizeof(EthernetHeader));
-    type = static_cast<EtherType>(tag.type.host());
-    out.vlan = tag.control.host() & 0xfff;
-    out.l3_offset = sizeof(EthernetHeader) + sizeof(VlanTag);
-  }
+  const FoundTags tags = find_tags(frame);
+  out.vlan = tags.ids.outer;
+  out.l3_offset = static_cast<std::uint16_t>(sizeof(EthernetHeader) + tags.bytes);
+  const auto type = static_cast<EtherType>(header_at<Be16>(frame, out.l3_offset - sizeof(Be16)).host());
   switch (type) {
     case EtherType::kIp4:
       return parse_ip4(frame, out);
@@ -216,6 +212,8 @@ ParseError parse_frame(Bytes frame, Parsed& out) noexcept {
       return parse_arp_frame(frame, out);
     case EtherType::kVlan:
     case EtherType::kVlanService:
+      // A third tag, or one that the frame cuts short.
+      if (frame.size() < out.l3_offset + sizeof(VlanTag)) return ParseError::kEthernetTruncated;
       break;
   }
   return ParseError::kEtherTypeUnknown;

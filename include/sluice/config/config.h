@@ -69,18 +69,29 @@ struct Runtime {
 
 enum class DeviceKind : std::uint8_t { kPci, kVdev };
 
+inline constexpr std::size_t kMaxInterfaces = 128;  // VLANs among them
+
+// The type that the outer one of two VLAN tags is sent with; received, either counts.
+enum class OuterTag : std::uint8_t { k8021ad, k8021q };
+
 struct Interface {
   std::string name;
   std::string device;                      // "0000:3b:00.0", or a vdev string "net_af_xdp0,iface=veth-in"
+  std::string parent;                      // a VLAN: the interface that has the device; `device` is empty then
+  std::uint16_t vlan = 0;                  // 1..4094, of the outer tag where there are two; 0: not a VLAN
+  std::uint16_t inner_vlan = 0;            // 1..4094; 0: one tag
+  OuterTag outer_tag = OuterTag::k8021ad;  // of two tags
   DeviceKind kind = DeviceKind::kVdev;     // which of the two `device` is
   std::vector<net::Prefix> addresses;      // own addresses with the length of their on-link prefix; host bits kept
   std::optional<net::IpAddress> gateway4;  // on-link in one of `addresses`; one per family in the whole file
   std::optional<net::IpAddress> gateway6;  // on-link, or link-local
-  std::uint16_t mtu = 1500;                // bytes of an IP packet
+  std::uint16_t mtu = 1500;                // bytes of an IP packet; a VLAN without the key has its parent's
   std::optional<std::uint16_t> rx_queues;  // without: one per worker, as far as the port can
   std::optional<std::uint16_t> tx_queues;  // without: one per cpu that sends, as far as the port can
   bool announce = true;                    // at start: gratuitous ARP and unsolicited neighbour advertisements
   bool promiscuous = false;
+
+  [[nodiscard]] bool is_vlan() const noexcept { return !parent.empty(); }
 };
 
 struct Neighbor {  // a static entry: never resolved, never ages

@@ -38,7 +38,7 @@ inline constexpr std::uint32_t kRingPackets = 2048;  // of each ring between rol
 struct AssemblyParts {
   const config::Config& config;
   const Topology& topology;
-  std::span<dpdk::Device* const> devices;  // by InterfaceId
+  std::span<dpdk::Device* const> devices;  // by InterfaceId; nullptr for a VLAN
   const dpdk::Mempool& pool;
   const lb::SnapshotSlot& snapshots;
   const lb::PortPlan& ports;

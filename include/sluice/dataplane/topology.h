@@ -12,15 +12,18 @@
 #include "sluice/config/config.h"
 #include "sluice/dataplane/routes.h"
 #include "sluice/net/address.h"
+#include "sluice/net/vlan.h"
 
 namespace sluice::dataplane {
 
-inline constexpr std::size_t kMaxInterfaces = 32;
+using config::kMaxInterfaces;
 
 struct InterfaceInfo {
   std::string name;
   net::MacAddress mac;
   std::uint16_t mtu = 1500;
+  std::optional<InterfaceId> parent;   // of a VLAN: the interface that has the device
+  net::VlanTags tags;                  // of a VLAN
   std::vector<net::Prefix> addresses;  // own, with the length of the on-link prefix
   net::IpAddress link_local;           // fe80::/64 from the MAC (RFC 4291 appendix A)
   bool announce = true;
@@ -35,12 +38,16 @@ struct StaticNeighbor {
 
 class Topology {
  public:
-  // `macs`: of each interface, in the order of config.interfaces.
+  // `macs`: of each interface, in the order of config.interfaces. A VLAN has its parent's, whatever it says.
   Topology(const config::Config& config, std::span<const net::MacAddress> macs);
 
   [[nodiscard]] const std::vector<InterfaceInfo>& interfaces() const noexcept { return interfaces_; }
   [[nodiscard]] const Routes& routes() const noexcept { return routes_; }
   [[nodiscard]] const std::vector<StaticNeighbor>& static_neighbors() const noexcept { return static_neighbors_; }
+
+  // The VLAN of these tags on `parent`; nothing: none is configured.
+  [[nodiscard]] std::optional<InterfaceId> vlan_interface(InterfaceId parent, net::VlanIds ids) const noexcept;
+  [[nodiscard]] bool has_vlans() const noexcept { return !vlans_.empty(); }
 
   // An address that packets from outside may be sent to us at, beside the services': interfaces' own, NAT and upstream
   // sources. Link-local ones count on every interface.
@@ -55,7 +62,14 @@ class Topology {
   [[nodiscard]] std::optional<net::IpAddress> source_for(const net::IpAddress& destination) const noexcept;
 
  private:
+  struct Vlan {
+    InterfaceId parent;
+    net::VlanIds ids;
+    InterfaceId interface;
+  };
+
   std::vector<InterfaceInfo> interfaces_;
+  std::vector<Vlan> vlans_;
   Routes routes_;
   std::vector<StaticNeighbor> static_neighbors_;
   std::vector<net::IpAddress> own_;

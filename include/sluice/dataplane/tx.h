@@ -7,12 +7,14 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "sluice/dataplane/routes.h"
 #include "sluice/dpdk/device.h"
 #include "sluice/dpdk/ring.h"
+#include "sluice/net/vlan.h"
 #include "sluice/telemetry/counters.h"
 
 namespace sluice::dataplane {
@@ -26,6 +28,9 @@ struct TxRoute {
   dpdk::MbufRing* to_owner = nullptr;     // no queue: through this ring
   dpdk::MbufRing* from_others = nullptr;  // a queue, and others send through it: their ring
   bool multi_segment = false;             // the device takes chained mbufs
+  // A VLAN: with these tags through the interface that has the device, and none of the above.
+  std::optional<InterfaceId> parent = {};
+  net::VlanTags tags = {};
 };
 
 class Tx {
@@ -41,7 +46,8 @@ class Tx {
   // Takes a whole frame. It leaves with the next flush(), or before when a burst is full.
   void queue(InterfaceId interface, rte_mbuf* mbuf) noexcept {
     Out& out = out_[interface];
-    if (mbuf->nb_segs > 1 || out.count == kBacklog) [[unlikely]] {
+    if (mbuf->nb_segs > 1 || out.count == out.room) [[unlikely]] {
+      if (out.route.parent) return queue_tagged(out.route, mbuf);
       if (!can_queue(out, mbuf)) return;
     }
     out.mbufs[out.count++] = mbuf;
@@ -55,9 +61,12 @@ class Tx {
   struct Out {
     TxRoute route;
     std::uint32_t count = 0;
+    std::uint32_t room = kBacklog;  // 0 of a VLAN: its frames are queued at the parent
     std::array<rte_mbuf*, kBacklog> mbufs;
   };
   bool push(Out& out) noexcept;
+  void queue_tagged(const TxRoute& vlan, rte_mbuf* mbuf) noexcept;
+  void drop(rte_mbuf* mbuf, telemetry::Drop reason) noexcept;
   // False: the mbuf was freed, and counted.
   [[nodiscard]] bool can_queue(const Out& out, rte_mbuf* mbuf) noexcept;
 

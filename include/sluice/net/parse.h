@@ -19,8 +19,8 @@ namespace sluice::net {
 
 enum class ParseError : std::uint8_t {
   kNone,
-  kEthernetTruncated,   // shorter than its Ethernet header or VLAN tag
-  kEtherTypeUnknown,    // neither IPv4, IPv6 nor ARP, or a second VLAN tag
+  kEthernetTruncated,   // shorter than its Ethernet header or VLAN tags
+  kEtherTypeUnknown,    // neither IPv4, IPv6 nor ARP, or a third VLAN tag
   kArpTruncated,        // shorter than an ARP packet of IPv4 over Ethernet
   kIpTruncated,         // frame shorter than an IP header, or than the length that the header states
   kIpVersion,           // version is not that of the Ethernet type
@@ -58,11 +58,11 @@ struct alignas(64) Parsed {  // one cache line: a burst of 32 is 2 KiB
   std::uint32_t fragment_id = 0;  // valid unless kWhole
   std::uint16_t src_port = 0;     // TCP, UDP; ICMP echo: the identifier, in both ports
   std::uint16_t dst_port = 0;
-  std::uint16_t l3_offset = 0;       // of the IP header or ARP packet: 14, or 18 behind a VLAN tag
+  std::uint16_t l3_offset = 0;       // of the IP header or ARP packet: 14, and 4 for each VLAN tag
   std::uint16_t l4_offset = 0;       // of the layer 4 header, behind options and extension headers
   std::uint16_t payload_offset = 0;  // behind the layer 4 header
   std::uint16_t end = 0;             // of the IP packet: what lies behind it is padding
-  std::uint16_t vlan = 0;            // identifier; 0: no tag
+  std::uint16_t vlan = 0;            // identifier of the outermost tag that has one; 0: none has
   ParseError error = ParseError::kNone;
   Family family = Family::kNone;
   FragmentKind fragment = FragmentKind::kWhole;

@@ -20,8 +20,11 @@ enum class EtherType : std::uint16_t {
   kArp = 0x0806,
   kVlan = 0x8100,
   kIp6 = 0x86dd,
-  kVlanService = 0x88a8,
+  kVlanService = 0x88a8,  // of the outer one of two tags (IEEE 802.1ad)
 };
+[[nodiscard]] constexpr bool is_vlan_type(EtherType type) noexcept {
+  return type == EtherType::kVlan || type == EtherType::kVlanService;
+}
 
 struct EthernetHeader {
   MacAddress dst;
@@ -30,11 +33,12 @@ struct EthernetHeader {
 };
 static_assert(sizeof(EthernetHeader) == 14 && alignof(EthernetHeader) == 1);
 
-struct VlanTag {  // follows an EthernetHeader of type kVlan
+struct VlanTag {  // follows an EthernetHeader of type kVlan or kVlanService
   Be16 control;   // priority 3 bits, drop eligible 1 bit, identifier 12 bits
   Be16 type;
 };
 static_assert(sizeof(VlanTag) == 4 && alignof(VlanTag) == 1);
+inline constexpr std::uint16_t kVlanId = 0x0fff;  // of VlanTag::control
 
 enum class ArpOperation : std::uint16_t { kRequest = 1, kReply = 2 };
 

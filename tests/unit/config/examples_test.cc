@@ -67,7 +67,7 @@ TEST(Reference, SaysWhatItSays) {
   EXPECT_EQ(config.runtime.drain, 30s);
   EXPECT_EQ(config.runtime.stop_when_idle, Duration(1h));
 
-  ASSERT_THAT(config.interfaces, SizeIs(2));
+  ASSERT_THAT(config.interfaces, SizeIs(4));
   const Interface& edge = config.interfaces[0];
   EXPECT_EQ(edge.name, "edge");
   EXPECT_EQ(edge.kind, DeviceKind::kPci);
@@ -84,6 +84,16 @@ TEST(Reference, SaysWhatItSays) {
   EXPECT_EQ(inside.mtu, 1500);
   EXPECT_TRUE(inside.announce);
   EXPECT_FALSE(inside.promiscuous);
+  const Interface& office = config.interfaces[2];
+  EXPECT_EQ(office.parent, "inside");
+  EXPECT_EQ(office.vlan, 100);
+  EXPECT_EQ(office.inner_vlan, 0);
+  EXPECT_EQ(office.mtu, 1500);
+  const Interface& customer = config.interfaces[3];
+  EXPECT_EQ(customer.vlan, 200);
+  EXPECT_EQ(customer.inner_vlan, 7);
+  EXPECT_EQ(customer.outer_tag, OuterTag::k8021ad);
+  EXPECT_EQ(customer.mtu, 1400);
 
   ASSERT_THAT(config.neighbors, SizeIs(1));
   EXPECT_EQ(config.neighbors[0].mac.text(), "00:00:5e:00:53:01");

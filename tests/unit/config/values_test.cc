@@ -149,6 +149,16 @@ TEST(Network, LinkLocalGatewayAndRouteAreAllowed) {
   EXPECT_EQ(config.routes.at(0).interface, "edge");
 }
 
+TEST(Network, AVlanTakesTheMtuOfItsParent) {
+  const Config config = load(Part::kInterfaces,
+                             "interfaces: { v: { parent: edge, vlan: 7 }, edge: { device: net_null0, addresses: "
+                             "198.51.100.2/24, mtu: 9000 } }");
+  ASSERT_THAT(config.interfaces, SizeIs(2));
+  EXPECT_EQ(config.interfaces[0].mtu, 9000);
+  EXPECT_TRUE(config.interfaces[0].is_vlan());
+  EXPECT_FALSE(config.interfaces[1].is_vlan());
+}
+
 TEST(Network, PointToPointPrefixesHaveNoBroadcast) {
   const Config config = load(Part::kInterfaces,
                              "interfaces: { edge: { device: net_null0, addresses: [198.51.100.2/24, 192.0.2.0/31, "

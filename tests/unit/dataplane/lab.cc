@@ -15,7 +15,8 @@ Lab::Lab(const std::string& yaml, const LabOptions& options) {
   std::vector<dpdk::Device*> devices;
   for (std::size_t i = 0; i < config_->interfaces.size(); ++i) {
     macs.push_back({{2, 0, 0, 0, 0, static_cast<std::uint8_t>(i + 1)}});
-    devices_.push_back(std::make_unique<MemoryDevice>(macs.back(), options.queues));
+    const bool vlan = config_->interfaces[i].is_vlan();
+    devices_.push_back(vlan ? nullptr : std::make_unique<MemoryDevice>(macs.back(), options.queues));
     devices.push_back(devices_.back().get());
   }
   topology_.emplace(*config_, macs);

@@ -176,6 +176,32 @@ TEST(ProxySink, GivesNoRoomWhenThePoolIsEmpty) {
   EXPECT_FALSE(lab.assembly().sink(0).reserve(100).empty());
 }
 
+TEST(ProxyRole, AVlanIsAWayInAndOut) {
+  std::string yaml = proxy_config("workers: [0], proxies: [0]");
+  const std::string edge = "  edge: { device: net_null0, ";
+  yaml.replace(yaml.find(edge), edge.size(), "  wire: { device: net_null0 }\n  edge: { parent: wire, vlan: 100, ");
+  Lab lab(yaml);
+  FakeHost host;
+  lab.assembly().attach(0, host);
+  const auto tagged = [](Bytes frame) {
+    const std::uint8_t tag[] = {0x81, 0x00, 0x00, 100};
+    frame.insert(frame.begin() + 12, std::begin(tag), std::end(tag));
+    return frame;
+  };
+  const auto packet = ip4("192.0.2.7", "203.0.113.10").tcp(1234, 80);
+  EXPECT_TRUE(lab.exchange(tagged(from_client(packet))).empty());
+  ASSERT_EQ(host.packets.size(), 1u);
+  EXPECT_EQ(host.packets[0], packet.ip_packet());
+  const Bytes answer = ip4("203.0.113.10", "192.0.2.7").tcp(80, 1234, net::kTcpAck).ip_packet();
+  std::ranges::copy(answer, lab.assembly().sink(0).reserve(1460).begin());
+  lab.assembly().sink(0).commit(answer.size());
+  lab.run();
+  const auto sent = lab.sent();
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_EQ(sent[0],
+            tagged(ip4("203.0.113.10", "192.0.2.7").link(kOurMac, kGatewayMac).tcp(80, 1234, net::kTcpAck).frame()));
+}
+
 TEST(ProxyRole, WithoutAProxyPacketsAreDropped) {
   Lab lab(proxy_config("workers: [0], proxies: [0]"));
   EXPECT_TRUE(lab.exchange(from_client(ip4("192.0.2.7", "203.0.113.10").tcp(1, 80))).empty());

@@ -37,6 +37,12 @@ test::PacketBuilder with_extensions(std::size_t count, std::size_t body) {
   return packet;
 }
 
+Bytes inside_tag(std::uint16_t type, std::uint8_t id, Bytes frame) {
+  const std::uint8_t tag[] = {static_cast<std::uint8_t>(type >> 8), static_cast<std::uint8_t>(type), 0, id};
+  frame.insert(frame.begin() + 12, std::begin(tag), std::end(tag));
+  return frame;
+}
+
 struct ErrorCase {
   const char* name;
   Bytes frame;
@@ -50,8 +56,9 @@ const ErrorCase kErrorCases[] = {
     {"ethernet_cut", Bytes(13), ParseError::kEthernetTruncated},
     {"vlan_cut", udp4().vlan(7).cut(17).frame(), ParseError::kEthernetTruncated},
     {"unknown_type", udp4().ether_type(0x88cc).frame(), ParseError::kEtherTypeUnknown},
-    {"two_tags", udp4().vlan(7).ether_type(0x8100).frame(), ParseError::kEtherTypeUnknown},
-    {"service_tag", udp4().ether_type(0x88a8).frame(), ParseError::kEtherTypeUnknown},
+    {"two_tags", inside_tag(0x88a8, 9, udp4().vlan(7).frame()), ParseError::kNone},
+    {"two_tags_cut", inside_tag(0x88a8, 9, udp4().vlan(7).cut(17).frame()), ParseError::kEthernetTruncated},
+    {"three_tags", inside_tag(0x88a8, 9, inside_tag(0x8100, 8, udp4().vlan(7).frame())), ParseError::kEtherTypeUnknown},
     {"beyond_16_bits", Bytes(65536), ParseError::kIpTotalLength},
     {"arp", arp(42), ParseError::kNone},
     {"arp_padded", arp(60), ParseError::kNone},
