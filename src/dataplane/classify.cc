@@ -42,6 +42,16 @@ std::uint64_t tuple_hash(const SipKey& secret, const net::IpAddress& client, std
   return mix(hash ^ ports, secret[0] ^ 0xbf58476d1ce4e5b9u);
 }
 
+Classified Classifier::classify(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame,
+                                const net::Parsed& packet) const noexcept {
+  if (!has_flow(packet)) return without_flow(snapshot, frame, packet);
+  const lb::Listener* listener = snapshot.find_listener(packet.dst, packet.dst_port, packet.proto);
+  const lb::LocalAddress* local = listener != nullptr ? nullptr : snapshot.find_local(packet.dst);
+  if (listener == nullptr && local == nullptr) return without_flow(snapshot, frame, packet);
+  if (to_group(frame)) return dropped(Drop::kBadEthernet);
+  return listener != nullptr ? service(*listener, packet) : to_port(*local, packet);
+}
+
 Classified Classifier::service_of_many(const lb::Listener& listener, const net::Parsed& packet) const noexcept {
   const std::uint64_t hash = tuple_hash(secret, packet.src, packet.src_port, packet.dst, packet.dst_port, packet.proto);
   if (listener.kind == lb::ServiceKind::kForward) {

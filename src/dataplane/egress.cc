@@ -24,11 +24,6 @@ void Egress::drop(rte_mbuf* mbuf, Drop reason) noexcept {
   rte_pktmbuf_free(mbuf);
 }
 
-void Egress::send_frame(rte_mbuf* mbuf, InterfaceId interface) noexcept {
-  sent_.add(1, rte_pktmbuf_pkt_len(mbuf));
-  tx_.queue(interface, mbuf);
-}
-
 void Egress::send_ip(rte_mbuf* mbuf, const net::IpAddress& destination) noexcept {
   const Route* route = route_to(destination);
   if (route == nullptr) return drop(mbuf, Drop::kNoRoute);
@@ -36,38 +31,38 @@ void Egress::send_ip(rte_mbuf* mbuf, const net::IpAddress& destination) noexcept
 }
 
 void Egress::send_ip(rte_mbuf* mbuf, const net::IpAddress& destination, const Route& route) noexcept {
-  if (rte_pktmbuf_pkt_len(mbuf) > route.mtu + kLinkRoom) [[unlikely]]
-    return drop(mbuf, Drop::kTooBig);
-  const net::IpAddress& next_hop = route.gateway.is_unspecified() ? destination : route.gateway;
-  const auto words = next_hop.words();
-  Kept& kept = kept_[((words[0] ^ words[1]) * 0x9e3779b97f4a7c15u >> 56) % kKept];
-  const bool known =
-      kept.next_hop == next_hop && kept.interface == route.interface && Neighbors::is_current(kept.neighbor);
-  if (!known && !find_neighbor(mbuf, next_hop, route.interface, kept)) [[unlikely]]
-    return;
-  auto* ethernet = rte_pktmbuf_mtod(mbuf, std::uint8_t*);
-  std::memcpy(ethernet, kept.macs.data(), kept.macs.size());
-  write_link_type(mbuf);
+  if (rte_pktmbuf_pkt_len(mbuf) > route.mtu + kLinkRoom) return drop(mbuf, Drop::kTooBig);
+  const Hop* hop = hop_to(destination, route);
+  if (hop == nullptr) return wait(mbuf, route.gateway.is_unspecified() ? destination : route.gateway, route.interface);
+  std::memcpy(rte_pktmbuf_mtod(mbuf, std::uint8_t*), hop->link_header.data(), kLinkRoom);
   send_frame(mbuf, route.interface);
 }
 
-bool Egress::find_neighbor(rte_mbuf* mbuf, const net::IpAddress& next_hop, InterfaceId interface, Kept& kept) noexcept {
-  kept = {.next_hop = next_hop, .interface = interface, .macs = {}, .neighbor = {}};
-  const NeighborView neighbor = neighbors_.find(interface, next_hop, kept.neighbor);
-  if (neighbor.usable()) [[likely]] {
-    const auto& mine = topology_.interfaces()[interface].mac.bytes;
-    std::ranges::copy(neighbor.mac.bytes, kept.macs.begin());
-    std::ranges::copy(mine, kept.macs.begin() + 6);
-    return true;
+const Egress::Hop* Egress::find_hop(Hop& hop, const net::IpAddress& destination, const Route& route) noexcept {
+  const net::IpAddress& next_hop = route.gateway.is_unspecified() ? destination : route.gateway;
+  hop = {};
+  const NeighborView neighbor = neighbors_.find(route.interface, next_hop, hop.neighbor);
+  if (!neighbor.usable()) {
+    hop.neighbor = {};
+    return nullptr;
   }
-  kept.neighbor = {};
-  if (neighbor.state == NeighborState::kFailed) {
-    drop(mbuf, Drop::kNeighborUnreachable);
-    return false;
+  hop.destination = destination;
+  hop.interface = route.interface;
+  hop.mtu = route.mtu;
+  const net::EthernetHeader header{
+      .dst = neighbor.mac,
+      .src = topology_.interfaces()[route.interface].mac,
+      .type = Be16(static_cast<std::uint16_t>(next_hop.is_v4() ? net::EtherType::kIp4 : net::EtherType::kIp6))};
+  std::memcpy(hop.link_header.data(), &header, sizeof(header));
+  return &hop;
+}
+
+void Egress::wait(rte_mbuf* mbuf, const net::IpAddress& next_hop, InterfaceId interface) noexcept {
+  if (neighbors_.find(interface, next_hop).state == NeighborState::kFailed) {
+    return drop(mbuf, Drop::kNeighborUnreachable);
   }
   pending_of(mbuf) = {.address = next_hop, .interface = interface};
   if (resolve_.send({&mbuf, 1}) == 0) drop(mbuf, Drop::kNeighborPending);
-  return false;
 }
 
 void write_link_header(rte_mbuf* mbuf, const net::MacAddress& from, const net::MacAddress& to) noexcept {

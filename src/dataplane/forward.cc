@@ -58,14 +58,6 @@ bool Forward::expire(Ms now) noexcept {
   return flows_.expire(now, budget) != 0;
 }
 
-bool Forward::may_pass(const FlowPacket& packet, const Route* route, Ms now) noexcept {
-  const net::Parsed& parsed = *packet.parsed;
-  if (parsed.ttl > 1 && route != nullptr && parsed.l3_len() <= route->mtu) [[likely]]
-    return true;
-  stop(packet, route, now);
-  return false;
-}
-
 void Forward::stop(const FlowPacket& packet, const Route* route, Ms now) noexcept {
   const net::Parsed& parsed = *packet.parsed;
   if (parsed.ttl <= 1) {  // RFC 1812 section 5.3.1
@@ -80,9 +72,45 @@ void Forward::stop(const FlowPacket& packet, const Route* route, Ms now) noexcep
   egress_.drop(packet.mbuf, Drop::kTooBig);
 }
 
+// Everything but the sending.
+[[gnu::always_inline]] inline void Forward::edit_to_backend(const lb::Snapshot& snapshot, const FlowPacket& packet,
+                                                            lb::Flow& flow, Ms now) noexcept {
+  const net::Parsed& parsed = *packet.parsed;
+  flows_.touch(flow, Direction::kToBackend, parsed.tcp_flags, snapshot.services[flow.service].limits, now);
+  const std::size_t bytes = parsed.l3_len();
+  counters_.services[flow.service].in.add(1, bytes);
+  counters_.backends[flow.backend.index].out.add(1, bytes);
+  trim_padding(packet.mbuf, parsed);
+  switch (packet.listener->mode) {
+    case config::ForwardMode::kNat:
+      return nat_to_backend(frame_of(packet.mbuf), parsed, snapshot, flow);
+    case config::ForwardMode::kDsr:
+      return;
+  }
+}
+
+[[gnu::always_inline]] inline void Forward::forward(const lb::Snapshot& snapshot, const FlowPacket& packet,
+                                                    lb::Flow& flow, Ms now) noexcept {
+  const net::Parsed& parsed = *packet.parsed;
+  const Egress::Hop* hop = egress_.hop_to_backend(flow.backend.index, flow.reply.backend);
+  if (hop == nullptr || parsed.ttl <= 1 || parsed.l3_len() > hop->mtu) [[unlikely]]
+    return forward_checked(snapshot, packet, flow, now);
+  edit_to_backend(snapshot, packet, flow, now);
+  egress_.send_by(*hop, packet.mbuf);
+}
+
+// What does not simply leave: its neighbour is not known, or it must be answered.
+void Forward::forward_checked(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept {
+  const net::IpAddress backend = flow.reply.backend;
+  const Route* route = egress_.route_to(backend);
+  if (!may_pass(packet, route, now)) return;
+  edit_to_backend(snapshot, packet, flow, now);
+  egress_.send_ip(packet.mbuf, backend, *route);
+}
+
 // Known flows first, all of them: opening one may end another, and with it a Flow* that was looked up.
 void Forward::to_backends(const lb::Snapshot& snapshot, std::span<const FlowPacket> packets, Ms now) noexcept {
-  std::array<lb::FlowKey, kMaxBurst> keys;
+  auto& keys = keys_;
   std::array<lb::Flow*, kMaxBurst> flows;
   for (std::size_t i = 0; i < packets.size(); ++i) keys[i] = key_of(packets[i]);
   flows_.find(std::span(keys).first(packets.size()), std::span(flows).first(packets.size()), now);
@@ -107,23 +135,6 @@ void Forward::forward_unknown(const lb::Snapshot& snapshot, const FlowPacket& pa
   }
   if (flow == nullptr) flow = open(snapshot, packet, now);
   if (flow != nullptr) forward(snapshot, packet, *flow, now);
-}
-
-void Forward::forward(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept {
-  const net::Parsed& parsed = *packet.parsed;
-  const Route* route = egress_.route_to(flow.reply.backend);
-  if (!may_pass(packet, route, now)) return;
-  flows_.touch(flow, Direction::kToBackend, parsed.tcp_flags, snapshot.services[flow.service].limits, now);
-  counters_.services[flow.service].in.add(1, parsed.l3_len());
-  counters_.backends[flow.backend.index].out.add(1, parsed.l3_len());
-  trim_padding(packet.mbuf, parsed);
-  switch (packet.listener->mode) {
-    case config::ForwardMode::kNat:
-      nat_to_backend(frame_of(packet.mbuf), parsed, snapshot, flow);
-      return egress_.send_ip(packet.mbuf, flow.reply.backend, *route);
-    case config::ForwardMode::kDsr:
-      return egress_.send_ip(packet.mbuf, flow.reply.backend, *route);
-  }
 }
 
 lb::Flow* Forward::open(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept {
@@ -203,8 +214,42 @@ Drop Forward::take_port(const lb::Snapshot& snapshot, const lb::Service& service
   return made.reply.local_port == 0 ? Drop::kNatPortsExhausted : Drop::kNone;
 }
 
+[[gnu::always_inline]] inline void Forward::edit_to_client(const lb::Snapshot& snapshot, const FlowPacket& packet,
+                                                           const lb::Listener& listener, lb::Flow& flow,
+                                                           Ms now) noexcept {
+  const net::Parsed& parsed = *packet.parsed;
+  flows_.touch(flow, Direction::kToClient, parsed.tcp_flags, snapshot.services[flow.service].limits, now);
+  const std::size_t bytes = parsed.l3_len();
+  counters_.services[flow.service].out.add(1, bytes);
+  counters_.backends[flow.backend.index].in.add(1, bytes);
+  trim_padding(packet.mbuf, parsed);
+  nat_to_client(frame_of(packet.mbuf), parsed, listener, flow);
+}
+
+[[gnu::always_inline]] inline void Forward::reply(const lb::Snapshot& snapshot, const FlowPacket& packet,
+                                                  lb::Flow& flow, Ms now) noexcept {
+  const net::Parsed& parsed = *packet.parsed;
+  const lb::Listener* listener = snapshot.find_listener(flow.key.listener);
+  if (listener == nullptr) [[unlikely]]
+    return egress_.drop(packet.mbuf, Drop::kNatNoReplyFlow);
+  const Egress::Hop* hop = egress_.hop_to(flow.key.client);
+  if (hop == nullptr || parsed.ttl <= 1 || parsed.l3_len() > hop->mtu) [[unlikely]]
+    return reply_checked(snapshot, packet, *listener, flow, now);
+  edit_to_client(snapshot, packet, *listener, flow, now);
+  egress_.send_by(*hop, packet.mbuf);
+}
+
+void Forward::reply_checked(const lb::Snapshot& snapshot, const FlowPacket& packet, const lb::Listener& listener,
+                            lb::Flow& flow, Ms now) noexcept {
+  const net::IpAddress client = flow.key.client;
+  const Route* route = egress_.route_to(client);
+  if (!may_pass(packet, route, now)) return;
+  edit_to_client(snapshot, packet, listener, flow, now);
+  egress_.send_ip(packet.mbuf, client, *route);
+}
+
 void Forward::to_clients(const lb::Snapshot& snapshot, std::span<const FlowPacket> packets, Ms now) noexcept {
-  std::array<lb::ReplyKey, kMaxBurst> keys;
+  auto& keys = reply_keys_;
   std::array<lb::Flow*, kMaxBurst> flows;
   for (std::size_t i = 0; i < packets.size(); ++i) keys[i] = reply_key_of(packets[i]);
   flows_.find_replies(std::span(keys).first(packets.size()), std::span(flows).first(packets.size()), now);
@@ -217,21 +262,6 @@ void Forward::to_clients(const lb::Snapshot& snapshot, std::span<const FlowPacke
       egress_.drop(packets[i].mbuf, Drop::kNatNoReplyFlow);
     }
   }
-}
-
-void Forward::reply(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept {
-  const net::Parsed& parsed = *packet.parsed;
-  const lb::Listener* listener = snapshot.find_listener(flow.key.listener);
-  if (listener == nullptr) [[unlikely]]
-    return egress_.drop(packet.mbuf, Drop::kNatNoReplyFlow);
-  const Route* route = egress_.route_to(flow.key.client);
-  if (!may_pass(packet, route, now)) return;
-  flows_.touch(flow, Direction::kToClient, parsed.tcp_flags, snapshot.services[flow.service].limits, now);
-  counters_.services[flow.service].out.add(1, parsed.l3_len());
-  counters_.backends[flow.backend.index].in.add(1, parsed.l3_len());
-  trim_padding(packet.mbuf, parsed);
-  nat_to_client(frame_of(packet.mbuf), parsed, *listener, flow);
-  egress_.send_ip(packet.mbuf, flow.key.client, *route);
 }
 
 }  // namespace sluice::dataplane

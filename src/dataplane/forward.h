@@ -6,6 +6,7 @@
 // Spec:      RFC 5382 and RFC 4787 (what a NAT owes TCP and UDP), RFC 5508 (ICMP errors), RFC 1812 section 5.3 (TTL).
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 
@@ -53,8 +54,14 @@ class Forward {
 
  private:
   void forward(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
+  void forward_checked(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
+  void edit_to_backend(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   void forward_unknown(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept;
   void reply(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
+  void reply_checked(const lb::Snapshot& snapshot, const FlowPacket& packet, const lb::Listener& listener,
+                     lb::Flow& flow, Ms now) noexcept;
+  void edit_to_client(const lb::Snapshot& snapshot, const FlowPacket& packet, const lb::Listener& listener,
+                      lb::Flow& flow, Ms now) noexcept;
   // The flow of a first packet; the reason why there is none was counted and answered.
   [[nodiscard]] lb::Flow* open(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept;
   [[nodiscard]] telemetry::Drop try_open(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now,
@@ -64,8 +71,18 @@ class Forward {
                                           std::uint64_t hash, Ms now, lb::NewFlow& made) noexcept;
   void pass_error(const FlowPacket& packet, const net::Parsed& quoted, const net::IcmpErrorTuple& to, Ms now) noexcept;
   // Judges what any router judges on the way; false: the packet is gone.
-  [[nodiscard]] bool may_pass(const FlowPacket& packet, const Route* route, Ms now) noexcept;
+  [[nodiscard]] bool may_pass(const FlowPacket& packet, const Route* route, Ms now) noexcept {
+    const net::Parsed& parsed = *packet.parsed;
+    if (parsed.ttl > 1 && route != nullptr && parsed.l3_len() <= route->mtu) [[likely]]
+      return true;
+    stop(packet, route, now);
+    return false;
+  }
   void stop(const FlowPacket& packet, const Route* route, Ms now) noexcept;
+
+  // Of the burst at hand: here and not on the stack, where they would be cleared each time.
+  std::array<lb::FlowKey, kMaxBurst> keys_;
+  std::array<lb::ReplyKey, kMaxBurst> reply_keys_;
 
   lb::NatPorts ports_;
   lb::FlowTable flows_;

@@ -13,14 +13,14 @@
 
 namespace sluice::dataplane {
 
-inline void nat_to_backend(std::span<std::uint8_t> frame, const net::Parsed& packet, const lb::Snapshot& snapshot,
-                           const lb::Flow& flow) noexcept {
+[[gnu::always_inline]] inline void nat_to_backend(std::span<std::uint8_t> frame, const net::Parsed& packet,
+                                                  const lb::Snapshot& snapshot, const lb::Flow& flow) noexcept {
   net::rewrite_flow(frame, packet, snapshot.sources[flow.reply.source], flow.reply.local_port, flow.reply.backend,
                     flow.reply.backend_port);
 }
 
-inline void nat_to_client(std::span<std::uint8_t> frame, const net::Parsed& packet, const lb::Listener& listener,
-                          const lb::Flow& flow) noexcept {
+[[gnu::always_inline]] inline void nat_to_client(std::span<std::uint8_t> frame, const net::Parsed& packet,
+                                                 const lb::Listener& listener, const lb::Flow& flow) noexcept {
   net::rewrite_flow(frame, packet, listener.key.address, listener.key.port, flow.key.client, flow.key.client_port);
 }
 

@@ -13,6 +13,7 @@
 #include "forward.h"
 #include "neighbor_service.h"
 #include "packet.h"
+#include "sluice/net/parse_common.h"
 #include "vlan.h"
 
 namespace sluice::dataplane {
@@ -64,6 +65,9 @@ class Worker::Impl {
                     .secret = parts_.secret,
                     .workers = static_cast<std::uint32_t>(parts_.workers),
                     .proxies = static_cast<std::uint32_t>(parts_.proxies)} {
+    for (std::size_t i = 0; i < parts_.topology.interfaces().size(); ++i) {
+      std::memcpy(&our_macs_[i], parts_.topology.interfaces()[i].mac.bytes.data(), sizeof(net::MacAddress));
+    }
     if (parts_.id == 0) {
       neighbors_.emplace(parts_.topology, parts_.neighbors, parts_.tx, parts_.pool, parts_.resolve, parts_.counters,
                          parts_.announce);
@@ -78,9 +82,13 @@ class Worker::Impl {
   std::atomic<bool> refuse_new_{false};  // control: w, worker: r
 
  private:
-  void run(const lb::Snapshot& snapshot, Instant now) noexcept;
-  void parse() noexcept;
-  void act(const lb::Snapshot& snapshot, std::size_t index, const Classified& what, Instant now) noexcept;
+  // Everything that is in burst_; `from` is where it was received, nullptr if another role gave it. Gives the bytes of all frames.
+  std::uint64_t run(const lb::Snapshot& snapshot, const RxQueue* from, Instant now) noexcept;
+  void classify(const lb::Snapshot& snapshot, std::size_t index, Instant now) noexcept;
+  [[nodiscard]] bool is_common(const rte_mbuf* mbuf, net::Parsed& parsed) const noexcept;
+  [[nodiscard]] bool accept(rte_mbuf* mbuf, net::Parsed& parsed) noexcept;
+  void act(const lb::Snapshot& snapshot, rte_mbuf* mbuf, const net::Parsed& parsed, const Classified& what,
+           Instant now) noexcept;
   void give(RoleId to, rte_mbuf* mbuf) noexcept {
     parts_.counters.handed_over.add();
     if (const std::size_t dropped = parts_.handoff.give(to, mbuf); dropped != 0) {
@@ -88,7 +96,11 @@ class Worker::Impl {
     }
   }
 
+  // The first 8 bytes of a frame: all of the destination's MAC address, and of the source's the bit that marks a group.
+  static constexpr std::uint64_t kMacsMask = 0x0001'ffff'ffff'ffff;
+
   WorkerParts parts_;
+  std::array<std::uint64_t, kMaxInterfaces> our_macs_{};  // as kMacsMask leaves them of a frame from one host to us
   Egress egress_;
   Answers answers_;
   Forward forward_;
@@ -105,18 +117,15 @@ bool Worker::Impl::poll(Instant now) noexcept {
   for (const RxQueue& queue : parts_.queues) {
     burst_.count = queue.device->receive(queue.queue, burst_.mbufs);
     if (burst_.count == 0) continue;
-    for (std::size_t i = 0; i < burst_.count; ++i) rte_prefetch0(burst_.mbufs[i]);
-    std::uint64_t bytes = 0;
-    for (std::size_t i = 0; i < burst_.count; ++i) {
-      burst_.mbufs[i]->port = queue.interface;
-      bytes += rte_pktmbuf_pkt_len(burst_.mbufs[i]);
-    }
-    counters.rx.add(burst_.count, bytes);
     counters.bursts.add();
     worked = true;
     if (snapshot != nullptr) [[likely]] {
-      run(*snapshot, now);
+      const std::uint64_t bytes = run(*snapshot, &queue, now);
+      counters.rx.add(burst_.count, bytes);
     } else {
+      std::uint64_t bytes = 0;
+      for (std::size_t i = 0; i < burst_.count; ++i) bytes += rte_pktmbuf_pkt_len(burst_.mbufs[i]);
+      counters.rx.add(burst_.count, bytes);
       counters.drop(Drop::kShutdown, burst_.count);
       rte_pktmbuf_free_bulk(burst_.mbufs.data(), static_cast<unsigned>(burst_.count));
     }
@@ -126,7 +135,7 @@ bool Worker::Impl::poll(Instant now) noexcept {
     if (taken == 0) break;
     counters.taken_over.add(taken);
     worked = true;
-    run(*snapshot, now);  // there was one when they were handed over, and it is never taken away
+    (void)run(*snapshot, nullptr, now);  // there was one when they were handed over, and it is never taken away
   }
   counters.polls.add();
   if (neighbors_) worked |= neighbors_->poll(now);
@@ -137,60 +146,84 @@ bool Worker::Impl::poll(Instant now) noexcept {
   return worked;
 }
 
-// Headers of all; what is malformed leaves the burst here.
-void Worker::Impl::parse() noexcept {
-  for (std::size_t i = 0; i < burst_.count; ++i) rte_prefetch0(rte_pktmbuf_mtod(burst_.mbufs[i], void*));
-  if (parts_.topology.has_vlans()) {
-    for (std::size_t i = 0; i < burst_.count; ++i) enter_vlan(burst_.mbufs[i], parts_.topology);
-  }
-  std::size_t kept = 0;
-  for (std::size_t i = 0; i < burst_.count; ++i) {
-    rte_mbuf* mbuf = burst_.mbufs[i];
-    if (mbuf->nb_segs > 1 && rte_pktmbuf_linearize(mbuf) != 0) [[unlikely]] {
-      egress_.drop(mbuf, Drop::kTooBig);
-      continue;
-    }
-    net::Parsed& parsed = burst_.parsed[kept];
-    net::parse(frame_of(mbuf), parsed);
-    if (!parsed.ok()) [[unlikely]] {
-      egress_.drop(mbuf, drop_of(parsed.error));
-      continue;
-    }
-    if (lost_its_tag(mbuf)) [[unlikely]] {
-      egress_.drop(mbuf, Drop::kVlanUnknown);
-      continue;
-    }
-    if (parsed.l3_offset != Egress::kLinkRoom && parsed.vlan == 0) [[unlikely]] {
-      strip_priority_tags(mbuf, parsed.l3_offset - Egress::kLinkRoom);
-      net::parse(frame_of(mbuf), parsed);
-    }
-    const auto& ethernet = net::header_at<net::EthernetHeader>(frame_of(mbuf), 0);
-    const bool to_us = ethernet.dst == parts_.topology.interfaces()[interface_of(mbuf)].mac;
-    // No frame comes from a group address; the answer to one that says so would go to all of the group.
-    if (!(to_us || ethernet.dst.is_multicast()) || ethernet.src.is_multicast()) [[unlikely]] {
-      egress_.drop(mbuf, Drop::kBadEthernet);
-      continue;
-    }
-    burst_.mbufs[kept++] = mbuf;
-  }
-  burst_.count = kept;
+// The way of nearly every packet: one segment, of a common shape, from one host to our MAC address.
+[[gnu::always_inline]] inline bool Worker::Impl::is_common(const rte_mbuf* mbuf, net::Parsed& parsed) const noexcept {
+  if (mbuf->nb_segs != 1 || (mbuf->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) != 0) return false;
+  const auto* frame = rte_pktmbuf_mtod(mbuf, const std::uint8_t*);
+  if (!net::parse_common(frame, mbuf->data_len, parsed)) return false;
+  return (net::common::load<std::uint64_t>(frame) & kMacsMask) == our_macs_[interface_of(mbuf)];
 }
 
-void Worker::Impl::run(const lb::Snapshot& snapshot, Instant now) noexcept {
-  parse();
+// Any other packet. False: it is malformed or nothing for us on the link, and was dropped.
+bool Worker::Impl::accept(rte_mbuf* mbuf, net::Parsed& parsed) noexcept {
+  const auto dropped = [&](Drop reason) {
+    egress_.drop(mbuf, reason);
+    return false;
+  };
+  if (parts_.topology.has_vlans()) enter_vlan(mbuf, parts_.topology);
+  if (mbuf->nb_segs > 1 && rte_pktmbuf_linearize(mbuf) != 0) return dropped(Drop::kTooBig);
+  net::parse(frame_of(mbuf), parsed);
+  if (!parsed.ok()) return dropped(drop_of(parsed.error));
+  if (lost_its_tag(mbuf)) return dropped(Drop::kVlanUnknown);
+  if (parsed.l3_offset != Egress::kLinkRoom && parsed.vlan == 0) {
+    strip_priority_tags(mbuf, parsed.l3_offset - Egress::kLinkRoom);
+    net::parse(frame_of(mbuf), parsed);
+  }
+  const auto& ethernet = net::header_at<net::EthernetHeader>(frame_of(mbuf), 0);
+  const bool to_us = ethernet.dst == parts_.topology.interfaces()[interface_of(mbuf)].mac;
+  // No frame comes from a group address; the answer to one that says so would go to all of the group.
+  if (!(to_us || ethernet.dst.is_multicast()) || ethernet.src.is_multicast()) return dropped(Drop::kBadEthernet);
+  return true;
+}
+
+// Headers, and what is to be done. A packet of a flow of this worker is put aside: those are looked up together.
+[[gnu::always_inline]] inline void Worker::Impl::classify(const lb::Snapshot& snapshot, std::size_t index,
+                                                          Instant now) noexcept {
+  rte_mbuf* mbuf = burst_.mbufs[index];
+  net::Parsed& parsed = burst_.parsed[index];
+  Classified what;
+  if (is_common(mbuf, parsed)) [[likely]] {
+    what = classifier_.classify_common(snapshot, frame_of(mbuf), parsed);
+  } else {
+    if (!accept(mbuf, parsed)) return;
+    what = classifier_.classify(snapshot, frame_of(mbuf), parsed);
+  }
+  if (what.action == Action::kToBackend && what.owner == parts_.id) {
+    burst_.to_backends[burst_.n_to_backends++] = {mbuf, &parsed, what.listener, lb::kNoIndex};
+  } else if (what.action == Action::kToClient && what.owner == parts_.id) {
+    burst_.to_clients[burst_.n_to_clients++] = {mbuf, &parsed, nullptr, what.source};
+  } else {
+    act(snapshot, mbuf, parsed, what, now);
+  }
+}
+
+// Neither mbufs nor frames are in the first caches. They are asked for so many packets before their turn that they are there
+// by then, and not all at once: a core waits for some 16 lines at a time.
+std::uint64_t Worker::Impl::run(const lb::Snapshot& snapshot, const RxQueue* from, Instant now) noexcept {
+  constexpr std::size_t kMbufAhead = 8, kFrameAhead = 4;
+  const std::size_t count = burst_.count;
+  std::uint64_t bytes = 0;
+  const auto fetch_mbuf = [&](std::size_t i) {
+    if (i < count) rte_prefetch0(burst_.mbufs[i]);
+  };
+  const auto fetch_frame = [&](std::size_t i) {
+    if (i >= count) return;
+    rte_mbuf* mbuf = burst_.mbufs[i];
+    rte_prefetch0(rte_pktmbuf_mtod(mbuf, void*));
+    if (from != nullptr) mbuf->port = from->interface;
+    bytes += rte_pktmbuf_pkt_len(mbuf);
+  };
+  for (std::size_t i = 0; i < kMbufAhead; ++i) fetch_mbuf(i);
+  for (std::size_t i = 0; i < kFrameAhead; ++i) {
+    fetch_mbuf(i + kMbufAhead);
+    fetch_frame(i);
+  }
   burst_.n_to_backends = 0;
   burst_.n_to_clients = 0;
-  for (std::size_t i = 0; i < burst_.count; ++i) {
-    rte_mbuf* mbuf = burst_.mbufs[i];
-    const net::Parsed& parsed = burst_.parsed[i];
-    const Classified what = classifier_.classify(snapshot, frame_of(mbuf), parsed);
-    if (what.action == Action::kToBackend && what.owner == parts_.id) {
-      burst_.to_backends[burst_.n_to_backends++] = {mbuf, &parsed, what.listener, lb::kNoIndex};
-    } else if (what.action == Action::kToClient && what.owner == parts_.id) {
-      burst_.to_clients[burst_.n_to_clients++] = {mbuf, &parsed, nullptr, what.source};
-    } else {
-      act(snapshot, i, what, now);
-    }
+  for (std::size_t i = 0; i < count; ++i) {
+    fetch_mbuf(i + kMbufAhead + kFrameAhead);
+    fetch_frame(i + kFrameAhead);
+    classify(snapshot, i, now);
   }
   const Ms now_ms = to_ms(now);
   if (burst_.n_to_backends != 0) {
@@ -199,12 +232,12 @@ void Worker::Impl::run(const lb::Snapshot& snapshot, Instant now) noexcept {
   if (burst_.n_to_clients != 0) {
     forward_.to_clients(snapshot, std::span(burst_.to_clients).first(burst_.n_to_clients), now_ms);
   }
+  return bytes;
 }
 
 // What is not simply a packet of a flow of this worker.
-void Worker::Impl::act(const lb::Snapshot& snapshot, std::size_t index, const Classified& what, Instant now) noexcept {
-  rte_mbuf* mbuf = burst_.mbufs[index];
-  const net::Parsed& parsed = burst_.parsed[index];
+void Worker::Impl::act(const lb::Snapshot& snapshot, rte_mbuf* mbuf, const net::Parsed& parsed, const Classified& what,
+                       Instant now) noexcept {
   switch (what.action) {
     case Action::kToBackend:
     case Action::kToClient:

@@ -232,7 +232,8 @@ bool Builder::add_listeners() {
   for (Listener& listener : out_->listeners) listener.present = false;
   out_->listeners.resize(slots.size());
 
-  std::vector<Listener> entries;
+  std::vector<Listener> entries6;
+  std::vector<std::pair<std::uint64_t, std::uint32_t>> entries4;
   std::size_t next = 0;
   for (std::size_t i = 0; i < config().services.size(); ++i) {
     const ServiceIndex service_index = service_slots_[i];
@@ -247,12 +248,17 @@ bool Builder::add_listeners() {
                   .kind = service.kind,
                   .present = true,
                   .mode = service.mode};
-      entries.push_back(listener);
+      if (const net::IpAddress& address = listen.endpoint.address; address.is_v4()) {
+        entries4.emplace_back(WordIndex::word_of(address.v4(), listener.key.port, listener.key.proto), slot.index);
+      } else {
+        entries6.push_back(listener);
+      }
       service.listeners.push_back(slot.index);
       local_[listen.endpoint.address].service = true;
     }
   }
-  out_->listener_index = AddressIndex<Listener>(entries);
+  out_->listener_index4 = WordIndex(entries4);
+  out_->listener_index6 = AddressIndex<Listener>(entries6);
   return true;
 }
 
@@ -310,12 +316,19 @@ void Builder::add_listened_ports() {
 }
 
 void Builder::add_local_addresses() {
-  std::vector<LocalAddress> entries;
+  std::vector<LocalAddress> entries6;
+  std::vector<std::pair<std::uint64_t, std::uint32_t>> entries4;
   for (auto& [address, entry] : local_) {
     entry.key = {address, 0, 0, 1};
-    entries.push_back(entry);
+    if (address.is_v4()) {
+      entries4.emplace_back(WordIndex::word_of(address.v4(), 0, 0), out_->local_addresses.size());
+      out_->local_addresses.push_back(entry);
+    } else {
+      entries6.push_back(entry);
+    }
   }
-  out_->address_index = AddressIndex<LocalAddress>(entries);
+  out_->local_index4 = WordIndex(entries4);
+  out_->local_index6 = AddressIndex<LocalAddress>(entries6);
 }
 
 }  // namespace

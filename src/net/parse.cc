@@ -6,6 +6,7 @@
 
 #include "ip6_extensions.h"
 #include "sluice/net/checksum.h"
+#include "sluice/net/parse_common.h"
 #include "sluice/net/vlan.h"
 
 namespace sluice::net {
@@ -219,131 +220,10 @@ ParseError parse_frame(Bytes frame, Parsed& out) noexcept {
   return ParseError::kEtherTypeUnknown;
 }
 
-// ---- The common shapes, in few instructions ----
-//
-// Nearly every packet is IPv4 without options, or IPv6 without extension headers, whole, and TCP or UDP, between addresses
-// that need no second look. These functions judge just that, and give up (false, `out` untouched) on anything else: an
-// error too is left to parse_frame(), which says which. parse_test.cc holds the two against each other.
-
-template <typename Word>
-Word load(const std::uint8_t* at) noexcept {
-  Word word;
-  std::memcpy(&word, at, sizeof(word));
-  return word;
-}
-
-constexpr std::size_t kEthernet = sizeof(EthernetHeader);
-
-struct CommonL4 {
-  std::uint32_t ports;  // source low, destination high, host order
-  std::uint16_t payload_offset;
-  std::uint8_t tcp_flags;
-};
-
-// At `at`, `len` bytes to the packet's end; the frame holds the fixed TCP header (UDP: behind it may be less).
-inline bool common_l4(const std::uint8_t* frame, std::size_t at, std::size_t len, std::uint8_t proto,
-                      CommonL4& out) noexcept {
-  const std::uint8_t* l4 = frame + at;
-  const auto ports = load<std::uint32_t>(l4);
-  out.ports = std::byteswap(static_cast<std::uint16_t>(ports)) |
-              std::uint32_t{std::byteswap(static_cast<std::uint16_t>(ports >> 16))} << 16;
-  if (proto == static_cast<std::uint8_t>(IpProto::kTcp)) [[likely]] {
-    const std::size_t header = (l4[12] >> 4) * 4u;
-    const std::uint8_t flags = l4[13];
-    if (len < sizeof(TcpHeader) || header < sizeof(TcpHeader) || header > len) return false;
-    if ((flags & 0x3f) == 0 || ((flags & kTcpSyn) != 0 && (flags & (kTcpFin | kTcpRst)) != 0)) return false;
-    out.payload_offset = static_cast<std::uint16_t>(at + header);
-    out.tcp_flags = flags;
-    return true;
-  }
-  if (proto != static_cast<std::uint8_t>(IpProto::kUdp)) return false;
-  const std::size_t stated = std::byteswap(load<std::uint16_t>(l4 + 4));
-  if (stated < sizeof(UdpHeader) || stated > len) return false;
-  out.payload_offset = static_cast<std::uint16_t>(at + sizeof(UdpHeader));
-  out.tcp_flags = 0;
-  return true;
-}
-
-// Everything but the addresses. In words, which is a quarter of the instructions: Parsed's layout is its own.
-inline void fill_common(Parsed& out, Family family, std::size_t l4_offset, std::size_t end, std::uint8_t proto,
-                        std::uint8_t ttl, const CommonL4& l4) noexcept {
-  static_assert(offsetof(Parsed, fragment_id) == 32 && offsetof(Parsed, src_port) == 36 &&
-                offsetof(Parsed, l3_offset) == 40 && offsetof(Parsed, l4_offset) == 42 &&
-                offsetof(Parsed, payload_offset) == 44 && offsetof(Parsed, end) == 46 && offsetof(Parsed, vlan) == 48 &&
-                offsetof(Parsed, error) == 50 && offsetof(Parsed, family) == 51 && offsetof(Parsed, fragment) == 52 &&
-                offsetof(Parsed, proto) == 53 && offsetof(Parsed, ttl) == 54 && offsetof(Parsed, tcp_flags) == 55 &&
-                offsetof(Parsed, icmp_type) == 56);
-  static_assert(static_cast<int>(ParseError::kNone) == 0 && static_cast<int>(FragmentKind::kWhole) == 0);
-  const std::uint64_t words[] = {std::uint64_t{l4.ports} << 32,
-                                 kEthernet | (std::uint64_t{l4_offset} << 16) |
-                                     (std::uint64_t{l4.payload_offset} << 32) | (std::uint64_t{end} << 48),
-                                 (static_cast<std::uint64_t>(family) << 24) | (std::uint64_t{proto} << 40) |
-                                     (std::uint64_t{ttl} << 48) | (std::uint64_t{l4.tcp_flags} << 56),
-                                 0};
-  std::memcpy(reinterpret_cast<std::uint8_t*>(&out) + offsetof(Parsed, fragment_id), words, sizeof(words));
-}
-
-inline bool common_ip4(const std::uint8_t* frame, std::size_t size, Parsed& out) noexcept {
-  const std::uint8_t* ip = frame + kEthernet;
-  const auto first = load<std::uint64_t>(ip);       // version, DSCP, total length, id, fragment
-  const auto second = load<std::uint64_t>(ip + 8);  // TTL, protocol, checksum, source
-  const auto dst = load<std::uint32_t>(ip + 16);
-  constexpr std::uint64_t kFragmentBits = std::uint64_t{0xff3f} << 48;  // all but DF and the reserved bit
-  if ((first & 0xff) != 0x45 || (first & kFragmentBits) != 0) return false;
-  std::uint64_t sum = (first & 0xffffffff) + (first >> 32) + (second & 0xffffffff) + (second >> 32) + dst;
-  sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
-  if ((sum & 0xffff) + (sum >> 16) != 0xffff) return false;
-  const std::size_t total = std::byteswap(static_cast<std::uint16_t>(first >> 16));
-  if (total < sizeof(Ip4Header) + sizeof(UdpHeader) || total > size - kEthernet) return false;
-  const auto src = static_cast<std::uint32_t>(second >> 32);
-  const std::uint32_t src_net = src & 0xff, dst_net = dst & 0xff;
-  if (src_net == 0 || src_net == kIp4Loopback || src_net >= 0xe0 || dst_net == 0 || dst_net == kIp4Loopback ||
-      src == dst) {
-    return false;
-  }
-  const auto proto = static_cast<std::uint8_t>(second >> 8);
-  constexpr std::size_t kL4 = kEthernet + sizeof(Ip4Header);
-  CommonL4 l4;
-  if (!common_l4(frame, kL4, total - sizeof(Ip4Header), proto, l4)) return false;
-  out.src = IpAddress::v4(Be32::from_raw(src));
-  out.dst = IpAddress::v4(Be32::from_raw(dst));
-  fill_common(out, Family::kIp4, kL4, kEthernet + total, proto, static_cast<std::uint8_t>(second), l4);
-  return true;
-}
-
-inline bool common_ip6(const std::uint8_t* frame, std::size_t size, Parsed& out) noexcept {
-  const std::uint8_t* ip = frame + kEthernet;
-  constexpr std::size_t kL4 = kEthernet + sizeof(Ip6Header);
-  if (size < kL4 + sizeof(TcpHeader) || ip[0] >> 4 != 6) return false;
-  const std::size_t len = std::byteswap(load<std::uint16_t>(ip + 4));
-  if (len < sizeof(UdpHeader) || len > size - kL4) return false;
-  const IpAddress src = IpAddress::v6(ip + 8), dst = IpAddress::v6(ip + 24);
-  // Those that mean something special begin with a byte of zeros or, as a group, of ones.
-  if (ip[8] == 0 || ip[8] == 0xff || ip[24] == 0 || src == dst) return false;
-  const std::uint8_t proto = ip[6];
-  CommonL4 l4;
-  if (!common_l4(frame, kL4, len, proto, l4)) return false;
-  out.src = src;
-  out.dst = dst;
-  fill_common(out, Family::kIp6, kL4, kL4 + len, proto, ip[7], l4);
-  return true;
-}
-
-inline bool parse_common(Bytes frame, Parsed& out) noexcept {
-  // The shortest frame of IPv4 and TCP; on the wire a frame has at least 60 bytes, so a small UDP packet passes too.
-  if (frame.size() < kEthernet + sizeof(Ip4Header) + sizeof(TcpHeader) || frame.size() > 65535) return false;
-  const auto type = load<std::uint16_t>(frame.data() + offsetof(EthernetHeader, type));
-  if (type == std::byteswap(static_cast<std::uint16_t>(EtherType::kIp4))) [[likely]]
-    return common_ip4(frame.data(), frame.size(), out);
-  if (type == std::byteswap(static_cast<std::uint16_t>(EtherType::kIp6)))
-    return common_ip6(frame.data(), frame.size(), out);
-  return false;
-}
-
 }  // namespace
 
 void parse(Bytes frame, Parsed& out) noexcept {
-  if (parse_common(frame, out)) [[likely]]
+  if (parse_common(frame.data(), frame.size(), out)) [[likely]]
     return;
   out = Parsed{};
   out.error = parse_frame(frame, out);

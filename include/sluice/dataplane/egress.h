@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 #include <rte_mbuf.h>
@@ -43,8 +44,52 @@ class Egress {
   void send_ip(rte_mbuf* mbuf, const net::IpAddress& destination) noexcept;
   // The same where the route is known already.
   void send_ip(rte_mbuf* mbuf, const net::IpAddress& destination, const Route& route) noexcept;
+  // The way to a destination that was asked for lately, as long as its neighbour stays as it is: a packet costs neither a
+  // search nor a copy of two addresses.
+  struct alignas(64) Hop {
+    net::IpAddress destination;
+    Neighbors::Kept neighbor;
+    InterfaceId interface = 0;
+    std::uint16_t mtu = 0;
+    std::array<std::uint8_t, kLinkRoom> link_header{};
+  };
+  // To a backend, and to any other destination. nullptr: there is no route, or the neighbour is not known (send_ip() says
+  // what becomes of the packet). Valid until the next call.
+  [[nodiscard, gnu::always_inline]] const Hop* hop_to_backend(std::size_t index,
+                                                              const net::IpAddress& address) noexcept {
+    Hop& hop = backend_hops_[index % kBackendHops];
+    if (hop.destination == address && Neighbors::is_current(hop.neighbor)) [[likely]]
+      return &hop;
+    const Route* route = route_to(address);
+    return route == nullptr ? nullptr : find_hop(hop, address, *route);
+  }
+  [[nodiscard, gnu::always_inline]] const Hop* hop_to(const net::IpAddress& destination) noexcept {
+    const Route* route = route_to(destination);
+    if (route == nullptr) [[unlikely]]
+      return nullptr;
+    return hop_to(destination, *route);
+  }
+  [[nodiscard, gnu::always_inline]] const Hop* hop_to(const net::IpAddress& destination, const Route& route) noexcept {
+    const bool on_link = route.gateway.is_unspecified();
+    const net::IpAddress& next_hop = on_link ? destination : route.gateway;
+    const auto words = next_hop.words();
+    Hop& hop = hops_[((words[0] ^ words[1]) * 0x9e3779b97f4a7c15u >> 56) % kHops];
+    if (hop.destination == next_hop && hop.interface == route.interface && Neighbors::is_current(hop.neighbor))
+        [[likely]]
+      return &hop;
+    return find_hop(hop, next_hop, route);
+  }
+  // A packet of one segment that fits.
+  [[gnu::always_inline]] void send_by(const Hop& hop, rte_mbuf* mbuf) noexcept {
+    std::memcpy(rte_pktmbuf_mtod(mbuf, std::uint8_t*), hop.link_header.data(), kLinkRoom);
+    sent_.add(1, mbuf->data_len);
+    tx_.queue_one(hop.interface, mbuf);
+  }
   // A finished frame.
-  void send_frame(rte_mbuf* mbuf, InterfaceId interface) noexcept;
+  void send_frame(rte_mbuf* mbuf, InterfaceId interface) noexcept {
+    sent_.add(1, rte_pktmbuf_pkt_len(mbuf));
+    tx_.queue(interface, mbuf);
+  }
   void drop(rte_mbuf* mbuf, telemetry::Drop reason) noexcept;
 
   [[nodiscard]] const Route* route_to(const net::IpAddress& destination) const noexcept {
@@ -53,18 +98,12 @@ class Egress {
   [[nodiscard]] const Topology& topology() const noexcept { return topology_; }
 
  private:
-  // The link header towards a next hop that was used lately, so that a packet costs neither a search nor two copies.
-  struct alignas(64) Kept {
-    net::IpAddress next_hop;
-    InterfaceId interface = 0;
-    std::array<std::uint8_t, 12> macs{};  // destination, source
-    Neighbors::Kept neighbor;
-  };
-  static constexpr std::size_t kKept = 256;
+  static constexpr std::size_t kHops = 256, kBackendHops = 1024;
 
-  // False: the neighbour is not known; the mbuf was taken.
-  [[nodiscard]] bool find_neighbor(rte_mbuf* mbuf, const net::IpAddress& next_hop, InterfaceId interface,
-                                   Kept& kept) noexcept;
+  // Makes `hop` the way to `destination`; nullptr: its neighbour is not known.
+  [[nodiscard]] const Hop* find_hop(Hop& hop, const net::IpAddress& destination, const Route& route) noexcept;
+  // Of a packet whose neighbour is not known: it waits for it, or is dropped.
+  void wait(rte_mbuf* mbuf, const net::IpAddress& next_hop, InterfaceId interface) noexcept;
 
   const Topology& topology_;
   const Neighbors& neighbors_;
@@ -72,7 +111,8 @@ class Egress {
   dpdk::MbufRing& resolve_;
   DropCounters& drops_;
   telemetry::Traffic& sent_;
-  std::array<Kept, kKept> kept_;  // by the hash of the next hop
+  std::array<Hop, kHops> hops_;                 // by the hash of the next hop
+  std::array<Hop, kBackendHops> backend_hops_;  // by the backend's number
 };
 
 }  // namespace sluice::dataplane

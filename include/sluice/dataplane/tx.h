@@ -53,6 +53,14 @@ class Tx {
     out.mbufs[out.count++] = mbuf;
     if (out.count % kBurst == 0) push(out);
   }
+  // The same for a frame that is one segment.
+  [[gnu::always_inline]] void queue_one(InterfaceId interface, rte_mbuf* mbuf) noexcept {
+    Out& out = out_[interface];
+    if (out.count == out.room) [[unlikely]]
+      return queue(interface, mbuf);
+    out.mbufs[out.count++] = mbuf;
+    if (out.count % kBurst == 0) push(out);
+  }
   // Sends what is queued and what other CPUs gave. True: something moved.
   bool flush() noexcept;
 

@@ -18,6 +18,7 @@
 #include "sluice/lb/ids.h"
 #include "sluice/lb/maglev.h"
 #include "sluice/lb/round_robin.h"
+#include "sluice/lb/word_index.h"
 #include "sluice/net/address.h"
 
 namespace sluice::lb {
@@ -121,17 +122,31 @@ struct Snapshot : std::enable_shared_from_this<Snapshot> {
   std::vector<InterfaceSources> interfaces;
   std::vector<SourceIndex> upstream_sources4, upstream_sources6;  // `upstream.source`; empty: the egress interface's
 
-  AddressIndex<Listener> listener_index;
-  AddressIndex<LocalAddress> address_index;
+  // IPv4 by one word, IPv6 by its address: numbers of `listeners`, and of `local_addresses`.
+  WordIndex listener_index4, local_index4;
+  AddressIndex<Listener> listener_index6;
+  AddressIndex<LocalAddress> local_index6;
+  std::vector<LocalAddress> local_addresses;
 
-  // nullptr: nobody listens there. The Listener lies in the index; its id leads to `listeners`.
+  // nullptr: nobody listens there.
   [[nodiscard]] const Listener* find_listener(const net::IpAddress& address, std::uint16_t port,
                                               net::IpProto proto) const noexcept {
-    return listener_index.find(address, port, static_cast<std::uint8_t>(proto));
+    if (address.is_v4()) return find_listener4(address.v4(), port, proto);
+    return listener_index6.find(address, port, static_cast<std::uint8_t>(proto));
+  }
+  [[nodiscard, gnu::always_inline]] const Listener* find_listener4(Be32 address, std::uint16_t port,
+                                                                   net::IpProto proto) const noexcept {
+    const std::uint32_t found =
+        listener_index4.find(WordIndex::word_of(address, port, static_cast<std::uint8_t>(proto)));
+    return found == WordIndex::kNone ? nullptr : &listeners[found];
   }
   // nullptr: not an address of ours.
   [[nodiscard]] const LocalAddress* find_local(const net::IpAddress& address) const noexcept {
-    return address_index.find(address, 0, 0);
+    return address.is_v4() ? find_local4(address.v4()) : local_index6.find(address, 0, 0);
+  }
+  [[nodiscard, gnu::always_inline]] const LocalAddress* find_local4(Be32 address) const noexcept {
+    const std::uint32_t found = local_index4.find(WordIndex::word_of(address, 0, 0));
+    return found == WordIndex::kNone ? nullptr : &local_addresses[found];
   }
   // nullptr: the slot holds another backend by now.
   [[nodiscard]] const Backend* find_backend(BackendId id) const noexcept {

@@ -61,6 +61,11 @@ class ChecksumDelta {
     sum_ += static_cast<std::uint32_t>(~from.raw());
     sum_ += to.raw();
   }
+  // 8 bytes that begin at an even offset of what the checksum covers, as they lie in memory.
+  constexpr void replace_words(std::uint64_t from, std::uint64_t to) noexcept {
+    sum_ += (~from & 0xffffffff) + (~from >> 32);
+    sum_ += (to & 0xffffffff) + (to >> 32);
+  }
   // Both of one family: 4 bytes or 16.
   void replace(const IpAddress& from, const IpAddress& to) noexcept;
   constexpr void add(const ChecksumDelta& other) noexcept { sum_ += other.sum_; }

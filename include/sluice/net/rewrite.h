@@ -4,7 +4,10 @@
 //            section 4 (ICMP errors).
 #pragma once
 
+#include <bit>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 #include "sluice/net/address.h"
@@ -52,19 +55,53 @@ inline void rewrite_ports(std::span<std::uint8_t> frame, std::size_t l4_offset, 
   ports.dst_port = dst;
 }
 
-// The same, and new ports in the TCP or UDP header behind it. `packet` is whole.
+// Of a TCP or UDP segment at `l4_offset`.
+[[gnu::always_inline]] inline void apply_to_l4(std::span<std::uint8_t> frame, std::size_t l4_offset, IpProto proto,
+                                               const ChecksumDelta& delta) noexcept {
+  if (proto == IpProto::kTcp) [[likely]] {
+    auto& tcp = header_at<TcpHeader>(frame, l4_offset);
+    tcp.checksum = delta.apply(tcp.checksum);
+  } else {
+    auto& udp = header_at<UdpHeader>(frame, l4_offset);
+    udp.checksum = delta.apply_udp(udp.checksum);
+  }
+}
+
+// What rewrite_flow() does with IPv4, in words as they lie in memory: source and destination are neighbours in both
+// headers. An eighth of all that the packet path spends goes here.
+[[gnu::always_inline]] inline void rewrite_flow4(std::span<std::uint8_t> frame, const Parsed& packet, Be32 src,
+                                                 std::uint16_t src_port, Be32 dst, std::uint16_t dst_port) noexcept {
+  std::uint8_t* ip = frame.data() + packet.l3_offset;
+  std::uint8_t* l4 = frame.data() + packet.l4_offset;
+  std::uint64_t old_addresses = 0;
+  std::uint32_t old_ports = 0;
+  std::memcpy(&old_addresses, ip + offsetof(Ip4Header, src), sizeof(old_addresses));
+  std::memcpy(&old_ports, l4, sizeof(old_ports));
+  const std::uint64_t addresses = src.raw() | (std::uint64_t{dst.raw()} << 32);
+  const std::uint32_t ports = std::byteswap(static_cast<std::uint32_t>(dst_port | (std::uint32_t{src_port} << 16)));
+  std::memcpy(ip + offsetof(Ip4Header, src), &addresses, sizeof(addresses));
+  std::memcpy(l4, &ports, sizeof(ports));
+
+  ChecksumDelta delta;
+  delta.replace_words(old_addresses, addresses);
+  ChecksumDelta header = delta;
+  header.replace(Be16::from_raw(1), Be16::from_raw(0));  // the TTL is the low byte of its word as it lies in memory
+  auto& fields = header_at<Ip4Header>(frame, packet.l3_offset);
+  fields.ttl = static_cast<std::uint8_t>(fields.ttl - 1);
+  fields.checksum = header.apply(fields.checksum);
+  delta.replace(Be32::from_raw(old_ports), Be32::from_raw(ports));
+  apply_to_l4(frame, packet.l4_offset, packet.proto, delta);
+}
+
+// Addresses, TTL and ports of a whole TCP or UDP packet. `packet` is the result of parse(frame); all addresses are of its
+// family.
 [[gnu::always_inline]] inline void rewrite_flow(std::span<std::uint8_t> frame, const Parsed& packet,
                                                 const IpAddress& src, std::uint16_t src_port, const IpAddress& dst,
                                                 std::uint16_t dst_port) noexcept {
+  if (packet.family == Family::kIp4) return rewrite_flow4(frame, packet, src.v4(), src_port, dst.v4(), dst_port);
   ChecksumDelta delta = rewrite_ip(frame, packet, src, dst);
   rewrite_ports(frame, packet.l4_offset, src_port, dst_port, delta);
-  if (packet.proto == IpProto::kTcp) [[likely]] {
-    auto& tcp = header_at<TcpHeader>(frame, packet.l4_offset);
-    tcp.checksum = delta.apply(tcp.checksum);
-  } else {
-    auto& udp = header_at<UdpHeader>(frame, packet.l4_offset);
-    udp.checksum = delta.apply_udp(udp.checksum);
-  }
+  apply_to_l4(frame, packet.l4_offset, packet.proto, delta);
 }
 
 struct IcmpErrorTuple {  // all of the error's family

@@ -1,0 +1,153 @@
+// The common shapes of packets, in few instructions. Nearly every packet is IPv4 without options, or IPv6 without extension
+// headers, whole, and TCP or UDP, between addresses that need no second look. parse_common() judges just that, and gives
+// up (false, `out` undefined) on anything else: an error too is left to parse(), which says which. parse_test.cc holds the
+// two against each other.
+// Threading: pure functions.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "sluice/net/parse.h"
+
+namespace sluice::net {
+
+// The shortest frame that parse_common() takes: IPv4 and TCP. On the wire a frame has at least 60 bytes, so a small UDP
+// packet passes too.
+inline constexpr std::size_t kLeastCommonFrame = sizeof(EthernetHeader) + sizeof(Ip4Header) + sizeof(TcpHeader);
+
+namespace common {
+
+template <typename Word>
+[[nodiscard, gnu::always_inline]] inline Word load(const std::uint8_t* at) noexcept {
+  Word word;
+  std::memcpy(&word, at, sizeof(word));
+  return word;
+}
+
+// By the first byte of an IPv4 address: bit 0, no source may begin so (this network, loopback, groups and above); bit 1,
+// no destination (this network, loopback).
+inline constexpr std::array<std::uint8_t, 256> kIp4Special = [] {
+  std::array<std::uint8_t, 256> out{};
+  out[0] = out[127] = 3;
+  for (std::size_t net = 0xe0; net < out.size(); ++net) out[net] = 1;
+  return out;
+}();
+
+// Bit f: TCP flags f (the lower six) never stand on a segment: none at all, or SYN with FIN or RST.
+inline constexpr std::uint64_t kBadTcpFlags = [] {
+  std::uint64_t out = 1;
+  for (unsigned flags = 0; flags < 64; ++flags) {
+    if ((flags & kTcpSyn) != 0 && (flags & (kTcpFin | kTcpRst)) != 0) out |= std::uint64_t{1} << flags;
+  }
+  return out;
+}();
+
+struct L4 {
+  std::uint32_t ports;  // source low, destination high, host order
+  std::uint32_t payload_offset;
+  std::uint32_t tcp_flags;
+};
+
+// `l4` at offset `at` of the frame, `len` bytes to the packet's end; the frame holds a fixed TCP header there (of UDP it may hold less behind it).
+[[nodiscard, gnu::always_inline]] inline bool parse_l4(const std::uint8_t* l4, std::size_t at, std::size_t len,
+                                                       std::uint8_t proto, L4& out) noexcept {
+  out.ports = std::rotl(std::byteswap(load<std::uint32_t>(l4)), 16);
+  if (proto == static_cast<std::uint8_t>(IpProto::kTcp)) [[likely]] {
+    const std::size_t header = (l4[12] >> 4) * 4u;
+    out.tcp_flags = l4[13];
+    out.payload_offset = static_cast<std::uint32_t>(at + header);
+    return header >= sizeof(TcpHeader) && header <= len && (kBadTcpFlags >> (out.tcp_flags & 0x3f) & 1) == 0;
+  }
+  if (proto != static_cast<std::uint8_t>(IpProto::kUdp)) return false;
+  const std::size_t stated = std::byteswap(load<std::uint16_t>(l4 + 4));
+  out.tcp_flags = 0;
+  out.payload_offset = static_cast<std::uint32_t>(at + sizeof(UdpHeader));
+  return stated >= sizeof(UdpHeader) && stated <= len;
+}
+
+// Everything but the addresses. In words, which is a quarter of the instructions: Parsed's layout is its own.
+[[gnu::always_inline]] inline void fill(Parsed& out, Family family, std::size_t l4_offset, std::size_t end,
+                                        std::uint64_t proto, std::uint64_t ttl, const L4& l4) noexcept {
+  static_assert(offsetof(Parsed, fragment_id) == 32 && offsetof(Parsed, src_port) == 36 &&
+                offsetof(Parsed, l3_offset) == 40 && offsetof(Parsed, l4_offset) == 42 &&
+                offsetof(Parsed, payload_offset) == 44 && offsetof(Parsed, end) == 46 && offsetof(Parsed, vlan) == 48 &&
+                offsetof(Parsed, error) == 50 && offsetof(Parsed, family) == 51 && offsetof(Parsed, fragment) == 52 &&
+                offsetof(Parsed, proto) == 53 && offsetof(Parsed, ttl) == 54 && offsetof(Parsed, tcp_flags) == 55 &&
+                offsetof(Parsed, icmp_type) == 56);
+  static_assert(static_cast<int>(ParseError::kNone) == 0 && static_cast<int>(FragmentKind::kWhole) == 0);
+  const std::uint64_t words[] = {
+      std::uint64_t{l4.ports} << 32,
+      (sizeof(EthernetHeader) | (l4_offset << 16)) | (std::uint64_t{l4.payload_offset} << 32) |
+          (std::uint64_t{end} << 48),
+      (static_cast<std::uint64_t>(family) << 24) | (proto << 40) | (ttl << 48) | (std::uint64_t{l4.tcp_flags} << 56),
+      0};
+  std::memcpy(reinterpret_cast<std::uint8_t*>(&out) + offsetof(Parsed, fragment_id), words, sizeof(words));
+}
+
+[[nodiscard, gnu::always_inline]] inline bool parse_ip4(const std::uint8_t* frame, std::size_t size,
+                                                        Parsed& out) noexcept {
+  constexpr std::size_t kL3 = sizeof(EthernetHeader), kL4 = kL3 + sizeof(Ip4Header);
+  const auto first = load<std::uint64_t>(frame + kL3);       // version, DSCP, total length, id, fragment
+  const auto second = load<std::uint64_t>(frame + kL3 + 8);  // TTL, protocol, checksum, source
+  const auto dst = load<std::uint32_t>(frame + kL3 + 16);
+  // Five words of header, and no fragment: all of that word but DF and the reserved bit.
+  if ((first & 0xff3f'0000'0000'00ff) != 0x45) return false;
+  // One's complement addition may be done in words of 64 bits with the carry added at the end (RFC 1071 section 2 (C)).
+  std::uint64_t sum = 0;
+  const bool carry = __builtin_add_overflow(first, second, &sum);
+  const bool carry_again = __builtin_add_overflow(sum, std::uint64_t{dst} + carry, &sum);
+  sum = (sum & 0xffffffff) + (sum >> 32) + carry_again;
+  sum += std::rotl(sum, 32);  // the upper half is the sum of both halves
+  auto half = static_cast<std::uint32_t>(sum >> 32);
+  half += std::rotl(half, 16);
+  if (half >> 16 != 0xffff) return false;
+  const std::size_t total = std::byteswap(static_cast<std::uint16_t>(first >> 16));
+  if (total < sizeof(Ip4Header) + sizeof(UdpHeader) || total > size - kL3) return false;
+  const auto src = static_cast<std::uint32_t>(second >> 32);
+  if (((kIp4Special[src & 0xff] & 1) | (kIp4Special[dst & 0xff] & 2)) != 0 || src == dst) return false;
+  const auto proto = static_cast<std::uint8_t>(second >> 8);
+  L4 l4;
+  if (!parse_l4(frame + kL4, kL4, total - sizeof(Ip4Header), proto, l4)) return false;
+  out.src = IpAddress::v4(Be32::from_raw(src));
+  out.dst = IpAddress::v4(Be32::from_raw(dst));
+  fill(out, Family::kIp4, kL4, kL3 + total, proto, second & 0xff, l4);
+  return true;
+}
+
+[[nodiscard, gnu::always_inline]] inline bool parse_ip6(const std::uint8_t* frame, std::size_t size,
+                                                        Parsed& out) noexcept {
+  constexpr std::size_t kL3 = sizeof(EthernetHeader), kL4 = kL3 + sizeof(Ip6Header);
+  const std::uint8_t* ip = frame + kL3;
+  if (size < kL4 + sizeof(TcpHeader) || ip[0] >> 4 != 6) return false;
+  const std::size_t len = std::byteswap(load<std::uint16_t>(ip + 4));
+  if (len < sizeof(UdpHeader) || len > size - kL4) return false;
+  const IpAddress src = IpAddress::v6(ip + 8), dst = IpAddress::v6(ip + 24);
+  // Those that mean something special begin with a byte of zeros or, as a group, of ones.
+  if (ip[8] == 0 || ip[8] == 0xff || ip[24] == 0 || src == dst) return false;
+  const std::uint8_t proto = ip[6];
+  L4 l4;
+  if (!parse_l4(frame + kL4, kL4, len, proto, l4)) return false;
+  out.src = src;
+  out.dst = dst;
+  fill(out, Family::kIp6, kL4, kL4 + len, proto, ip[7], l4);
+  return true;
+}
+
+}  // namespace common
+
+// `frame` begins with an Ethernet header and has `size` bytes.
+[[nodiscard, gnu::always_inline]] inline bool parse_common(const std::uint8_t* frame, std::size_t size,
+                                                           Parsed& out) noexcept {
+  if (size < kLeastCommonFrame || size > 65535) return false;
+  const auto type = common::load<std::uint16_t>(frame + offsetof(EthernetHeader, type));
+  if (type == std::byteswap(static_cast<std::uint16_t>(EtherType::kIp4))) [[likely]]
+    return common::parse_ip4(frame, size, out);
+  if (type == std::byteswap(static_cast<std::uint16_t>(EtherType::kIp6))) return common::parse_ip6(frame, size, out);
+  return false;
+}
+
+}  // namespace sluice::net
