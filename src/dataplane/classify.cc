@@ -116,32 +116,37 @@ Drop drop_of(net::ParseError error) noexcept {
     case net::ParseError::kNone:
       return Drop::kNone;
     case net::ParseError::kEthernetTruncated:
-      return Drop::kBadEthernet;
+      return Drop::kLinkTruncated;
     case net::ParseError::kEtherTypeUnknown:
       return Drop::kEtherTypeUnknown;
     case net::ParseError::kArpTruncated:
       return Drop::kBadArp;
     case net::ParseError::kIpTruncated:
+    case net::ParseError::kExtensionTruncated:
+      return Drop::kIpTruncated;
     case net::ParseError::kIpVersion:
     case net::ParseError::kIpHeaderLength:
     case net::ParseError::kIpTotalLength:
-    case net::ParseError::kIpChecksum:
       return Drop::kBadIpHeader;
+    case net::ParseError::kIpChecksum:
+      return Drop::kBadIpChecksum;
     case net::ParseError::kIpSource:
     case net::ParseError::kIpDestination:
-    case net::ParseError::kLand:
       return Drop::kBadIpAddress;
-    case net::ParseError::kExtensionTruncated:
+    case net::ParseError::kLand:
+      return Drop::kLand;
     case net::ParseError::kExtensionLimit:
     case net::ParseError::kExtensionUnknown:
       return Drop::kIpOptions;
     case net::ParseError::kFragment:
       return Drop::kFragment;
     case net::ParseError::kL4Truncated:
+      return Drop::kL4Truncated;
     case net::ParseError::kTcpDataOffset:
-    case net::ParseError::kTcpFlags:
     case net::ParseError::kUdpLength:
       return Drop::kBadL4Header;
+    case net::ParseError::kTcpFlags:
+      return Drop::kBadTcpFlags;
   }
   return Drop::kBadIpHeader;
 }

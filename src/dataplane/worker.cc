@@ -40,6 +40,17 @@ void strip_priority_tags(rte_mbuf* mbuf, std::size_t bytes) noexcept {
   rte_pktmbuf_adj(mbuf, static_cast<std::uint16_t>(bytes));
 }
 
+// What a device says about a packet that may end its way here.
+constexpr std::uint64_t kDeviceMarks =
+    RTE_MBUF_F_RX_VLAN_STRIPPED | RTE_MBUF_F_RX_IP_CKSUM_BAD | RTE_MBUF_F_RX_L4_CKSUM_BAD;
+Drop judge_marks(const rte_mbuf& mbuf) noexcept {
+  if (lost_its_tag(&mbuf)) return Drop::kVlanUnknown;
+  // "None" is both bits of a mask, "bad" one of them.
+  if ((mbuf.ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_BAD) return Drop::kBadIpChecksum;
+  if ((mbuf.ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_BAD) return Drop::kBadChecksum;
+  return Drop::kNone;
+}
+
 // The packets of one burst, as structure of arrays: each stage runs over what it needs.
 struct Burst {
   std::size_t count = 0;
@@ -148,7 +159,7 @@ bool Worker::Impl::poll(Instant now) noexcept {
 
 // The way of nearly every packet: one segment, of a common shape, from one host to our MAC address.
 [[gnu::always_inline]] inline bool Worker::Impl::is_common(const rte_mbuf* mbuf, net::Parsed& parsed) const noexcept {
-  if (mbuf->nb_segs != 1 || (mbuf->ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) != 0) return false;
+  if (mbuf->nb_segs != 1 || (mbuf->ol_flags & kDeviceMarks) != 0) return false;
   const auto* frame = rte_pktmbuf_mtod(mbuf, const std::uint8_t*);
   if (!net::parse_common(frame, mbuf->data_len, parsed)) return false;
   return (net::common::load<std::uint64_t>(frame) & kMacsMask) == our_macs_[interface_of(mbuf)];
@@ -164,7 +175,7 @@ bool Worker::Impl::accept(rte_mbuf* mbuf, net::Parsed& parsed) noexcept {
   if (mbuf->nb_segs > 1 && rte_pktmbuf_linearize(mbuf) != 0) return dropped(Drop::kTooBig);
   net::parse(frame_of(mbuf), parsed);
   if (!parsed.ok()) return dropped(drop_of(parsed.error));
-  if (lost_its_tag(mbuf)) return dropped(Drop::kVlanUnknown);
+  if (const Drop reason = judge_marks(*mbuf); reason != Drop::kNone) return dropped(reason);
   if (parsed.l3_offset != Egress::kLinkRoom && parsed.vlan == 0) {
     strip_priority_tags(mbuf, parsed.l3_offset - Egress::kLinkRoom);
     net::parse(frame_of(mbuf), parsed);

@@ -154,7 +154,7 @@ packets = [
 sendp(packets, iface="eth0")
 """)
 
-    expected = {"bad_ip_header": 3, "bad_l4_header": 2, "port_closed": 1, "protocol_unknown": 1,
+    expected = {"bad_ip_header": 1, "ip_truncated": 1, "bad_ip_checksum": 1, "bad_l4_header": 2, "port_closed": 1, "protocol_unknown": 1,
                 "ether_type_unknown": 3}
 
     def counted():

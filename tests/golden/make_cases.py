@@ -486,27 +486,35 @@ def malformed():
         del packet[IP].chksum
         return built(packet)
 
-    bad(Ether(raw(good)[:20]), "bad_ip_header")                   # cut off in the IP header
+    bad(Raw(raw(good)[:13]), "link_truncated")                    # cut off in the Ethernet header
+    bad(Ether(raw(good)[:12] + b"\x81\x00\x00\x07"), "link_truncated")  # and in a VLAN tag
+    bad(Ether(raw(good)[:20]), "ip_truncated")                    # cut off in the IP header
     bad(patched(14, b"\x44"), "bad_ip_header")                    # header length 4 words
     bad(patched(14, b"\x55"), "bad_ip_header")                    # version 5
-    bad(patched(24, b"\x12\x34"), "bad_ip_header")                # header checksum
-    bad(with_ip_checksum(patched(16, b"\xff\xff")), "bad_ip_header")  # longer than the frame
+    bad(patched(24, b"\x12\x34"), "bad_ip_checksum")                # header checksum
+    bad(with_ip_checksum(patched(16, b"\xff\xff")), "ip_truncated")  # longer than the frame
     bad(with_ip_checksum(patched(16, b"\x00\x10")), "bad_ip_header")  # shorter than its header
     bad(patched(46, b"\x40"), "bad_l4_header")                    # TCP data offset 4 words
     bad(patched(46, b"\xf0"), "bad_l4_header")                    # TCP options beyond the segment
-    bad(patched(47, b"\x00"), "bad_l4_header")                    # no TCP flag at all
-    bad(patched(47, b"\x03"), "bad_l4_header")                    # SYN and FIN
+    bad(patched(47, b"\x00"), "bad_tcp_flags")                    # no TCP flag at all
+    bad(patched(47, b"\x03"), "bad_tcp_flags")                    # SYN and FIN
     bad(patched(12, b"\x88\x99"), "ether_type_unknown")
     bad(from_client(UDP(sport=1, dport=53, len=7) / b"x"), "bad_l4_header")
     bad(from_client(UDP(sport=1, dport=53, len=99) / b"x"), "bad_l4_header")
     bad(from_client(TCP(sport=1, dport=80, flags="S"), src="224.0.0.1"), "bad_ip_address")
     bad(from_client(TCP(sport=1, dport=80, flags="S"), src="127.0.0.1"), "bad_ip_address")
-    bad(from_client(TCP(sport=1, dport=80, flags="S"), src=SERVICE), "bad_ip_address")  # land
+    bad(from_client(TCP(sport=1, dport=80, flags="S"), src=SERVICE), "land")
     bad(Ether(src=GATEWAY, dst=BROADCAST) / ARP(op=9, psrc=GW, hwsrc=GATEWAY, pdst=OWN), "bad_arp")
     bad(Ether(src=GATEWAY, dst=EDGE, type=0x806) / Raw(b"\x00\x01\x08\x00"), "bad_arp")
     good6 = from_client(TCP(sport=40000, dport=80, flags="S"), dst=SERVICE6)
     bad(patched(14, b"\x40", good6), "bad_ip_header")
-    bad(patched(18, b"\xff\xff", good6), "bad_ip_header")
+    bad(patched(18, b"\xff\xff", good6), "ip_truncated")
+    bad(from_client(TCP(sport=1, dport=80, flags="S"), src=SERVICE6, dst=SERVICE6), "land")
+    for service in (SERVICE, SERVICE6):  # the packet ends within the layer 4 header
+        for protocol, header in ((6, TCP(sport=40000, dport=80, flags="S")), (17, UDP(sport=5353, dport=53)),
+                                 (1 if service == SERVICE else 58, ICMP())):
+            number = {"proto": protocol} if service == SERVICE else {"nh": protocol}
+            bad(from_client(Raw(raw(header)[:7]), dst=service, **number), "l4_truncated")
     bad(built(Ether(src=GATEWAY, dst=EDGE) / Dot1Q(vlan=7) / IP(src=CLIENT, dst=SERVICE) / TCP(dport=80)), "vlan_unknown")
     ping = from_client(ICMP() / b"damaged", dst=OWN)
     ping[ICMP].chksum ^= 1

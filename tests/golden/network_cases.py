@@ -101,7 +101,7 @@ def vlan_answers_and_strangers():
     c.receive(built(Ether(src=GATEWAY, dst=EDGE) / Dot1Q(vlan=10) / Dot1Q(vlan=20) / Dot1Q(vlan=30) / raw(syn[IP])))
     c.drop("ether_type_unknown")
     c.receive(built(Ether(raw(three)[:20])))  # cut inside of its second tag
-    c.drop("bad_ethernet")
+    c.drop("link_truncated")
     # A tag of identifier 0 says a priority and nothing else.
     c.receive(built(Ether(src=GATEWAY, dst=EDGE) / Dot1Q(vlan=10) / Dot1Q(vlan=0, prio=6) / syn[IP]))
     c.expect(tagged(forwarded(syn, 1, backend=WEB, own=OWN_WEB), 20))

@@ -13,14 +13,20 @@ namespace sluice::telemetry {
 
 // clang-format off
 #define SLUICE_DROP_REASONS(X)                                                                                        \
-  X(kBadEthernet,         "bad_ethernet",          "frame shorter than an Ethernet header, or not for this interface") \
+  X(kLinkTruncated,       "link_truncated",        "frame ends within its Ethernet header or VLAN tag")                \
+  X(kBadEthernet,         "bad_ethernet",          "frame is not for this interface, or says that a group sent it")    \
   X(kVlanUnknown,         "vlan_unknown",          "VLAN tag that no interface is configured for")                     \
   X(kEtherTypeUnknown,    "ether_type_unknown",    "neither IPv4, IPv6 nor ARP")                                       \
-  X(kBadIpHeader,         "bad_ip_header",         "IP header truncated, of a wrong version, length or checksum")      \
-  X(kBadIpAddress,        "bad_ip_address",        "source is multicast, unspecified, loopback, or the destination's own (land)") \
+  X(kIpTruncated,         "ip_truncated",          "frame ends within the IP header, or before the length that it states") \
+  X(kBadIpHeader,         "bad_ip_header",         "IP header of a wrong version or length")                           \
+  X(kBadIpChecksum,       "bad_ip_checksum",       "IPv4 header checksum is wrong")                                    \
+  X(kBadIpAddress,        "bad_ip_address",        "an address that no packet may have on a wire, or our own as source") \
+  X(kLand,                "land",                  "source and destination are one address")                           \
   X(kIpOptions,           "ip_options",            "IPv6 extension headers beyond the bound, or of unknown kind")      \
   X(kFragment,            "fragment",              "fragment to a service")                                            \
-  X(kBadL4Header,         "bad_l4_header",         "TCP, UDP or ICMP header truncated or inconsistent")                \
+  X(kL4Truncated,         "l4_truncated",          "packet ends within its TCP, UDP or ICMP header")                   \
+  X(kBadL4Header,         "bad_l4_header",         "TCP data offset or UDP length that cannot be")                     \
+  X(kBadTcpFlags,         "bad_tcp_flags",         "no TCP flag at all, or SYN with FIN or RST")                       \
   X(kBadChecksum,         "bad_checksum",          "TCP, UDP or ICMP checksum is wrong")                               \
   X(kTtlExpired,          "ttl_expired",           "TTL or hop limit used up on the way through")                      \
   X(kBadArp,              "bad_arp",               "ARP packet malformed")                                             \

@@ -42,10 +42,11 @@ Lab::~Lab() {
   EXPECT_EQ(pool_->in_use(), 0u) << "mbufs were not given back";
 }
 
-void Lab::put(const Bytes& frame, std::size_t interface, std::uint16_t queue) {
+void Lab::put(const Bytes& frame, std::size_t interface, std::uint16_t queue, std::uint64_t marks) {
   rte_mbuf* mbuf = pool_->alloc();
   ASSERT_NE(mbuf, nullptr);
   std::memcpy(rte_pktmbuf_append(mbuf, static_cast<std::uint16_t>(frame.size())), frame.data(), frame.size());
+  mbuf->ol_flags |= marks;
   devices_[interface]->put(mbuf, queue);
 }
 

@@ -40,7 +40,8 @@ class Lab {
   Lab(const Lab&) = delete;
   Lab& operator=(const Lab&) = delete;
 
-  void put(const Bytes& frame, std::size_t interface = 0, std::uint16_t queue = 0);
+  // `marks`: what the device says of the packet (RTE_MBUF_F_RX_*).
+  void put(const Bytes& frame, std::size_t interface = 0, std::uint16_t queue = 0, std::uint64_t marks = 0);
   // Every loop turns until nothing moves any more.
   void run();
   // What a health check found, and the snapshot that follows from it.

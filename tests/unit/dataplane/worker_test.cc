@@ -393,6 +393,29 @@ TEST(Worker, DropsHaveTheirReason) {
   }
 }
 
+struct MarkRow {
+  const char* name;
+  std::uint64_t marks;
+  Drop want;
+};
+const MarkRow kMarkRows[] = {
+    {"nothing_known", 0, Drop::kNone},
+    {"both_good", RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_GOOD, Drop::kNone},
+    {"none_in_the_packet", RTE_MBUF_F_RX_IP_CKSUM_NONE | RTE_MBUF_F_RX_L4_CKSUM_NONE, Drop::kNone},
+    {"bad_in_the_ip_header", RTE_MBUF_F_RX_IP_CKSUM_BAD | RTE_MBUF_F_RX_L4_CKSUM_GOOD, Drop::kBadIpChecksum},
+    {"bad_in_layer_4", RTE_MBUF_F_RX_IP_CKSUM_GOOD | RTE_MBUF_F_RX_L4_CKSUM_BAD, Drop::kBadChecksum},
+};
+TEST(Worker, WhatTheDeviceSaysOfChecksumsIsBelieved) {
+  for (const MarkRow& row : kMarkRows) {
+    Lab lab(simple_config());
+    lab.put(syn(40000), 0, 0, row.marks);
+    lab.run();
+    EXPECT_EQ(lab.sent().size(), row.want == Drop::kNone ? 1u : 0u) << row.name;
+    EXPECT_EQ(lab.drops(row.want), row.want == Drop::kNone ? 0u : 1u) << row.name;
+    EXPECT_EQ(lab.drops(), row.want == Drop::kNone ? 0u : 1u) << row.name;
+  }
+}
+
 // IEEE 802.1Q section 6.9: a tag of VLAN 0 says the priority alone.
 TEST(Worker, PriorityTagsAreTakenOff) {
   Lab lab(simple_config());
