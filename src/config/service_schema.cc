@@ -75,8 +75,9 @@ const Section<ForwardService>& forward_schema() {
   static const Section<ForwardService> table =
       Section<ForwardService>()
           .required("mode", &ForwardService::mode,
-                    one_of<ForwardMode>({{"nat", ForwardMode::kNat}, {"dsr", ForwardMode::kDsr}},
-                                        {"dnat", "ipip", "gre", "gue", "vxlan", "esp", "tunnel"}))
+                    one_of<ForwardMode>(
+                        {{"nat", ForwardMode::kNat}, {"dnat", ForwardMode::kDnat}, {"dsr", ForwardMode::kDsr}},
+                        {"ipip", "gre", "gue", "vxlan", "esp", "tunnel"}))
           .required("pool", &ForwardService::pool, reference())
           .optional("source", &ForwardService::source, list(address(), 1, 64))
           .optional("timeouts", &ForwardService::timeouts, section(flow_timeouts_schema()))

@@ -134,6 +134,9 @@ void check_forward(const Config& config, const Service& service, Reader& reader)
   const ForwardService& forward = *service.forward;
   const std::string base = base_of(service) + ".forward";
   check_sources(config, forward.source, base + ".source", reader);
+  if (forward.mode == ForwardMode::kDnat && !forward.source.empty()) {
+    reader.error_at(base + ".source", "mode 'dnat' keeps the client's address as source; remove 'source'");
+  }
   const Pool* pool = get_pool(config, forward.pool, base + ".pool", reader);
   if (pool == nullptr || !reader.sound("pools." + pool->name)) return;
   check_families(service, *pool, reader);

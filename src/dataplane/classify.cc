@@ -47,12 +47,22 @@ Classified Classifier::classify(const lb::Snapshot& snapshot, std::span<const st
   if (!has_flow(packet)) return without_flow(snapshot, frame, packet);
   const lb::Listener* listener = snapshot.find_listener(packet.dst, packet.dst_port, packet.proto);
   const lb::LocalAddress* local = listener != nullptr ? nullptr : snapshot.find_local(packet.dst);
-  if (listener == nullptr && local == nullptr) return without_flow(snapshot, frame, packet);
+  if (listener == nullptr && local == nullptr) return to_another(snapshot, frame, packet);
   if (to_group(frame)) return dropped(Drop::kBadEthernet);
   return listener != nullptr ? service(*listener, packet) : to_port(*local, packet);
 }
 
+std::uint16_t Classifier::owner_of_client(const net::IpAddress& client, std::uint16_t port,
+                                          net::IpProto proto) const noexcept {
+  const std::uint64_t hash = tuple_hash(secret, client, port, net::IpAddress(), 0, proto);
+  return static_cast<std::uint16_t>(((hash >> 32) * workers) >> 32);
+}
+
 Classified Classifier::service_of_many(const lb::Listener& listener, const net::Parsed& packet) const noexcept {
+  if (listener.kind == lb::ServiceKind::kForward && listener.mode == config::ForwardMode::kDnat) {
+    const std::uint16_t owner = owner_of_client(packet.src, packet.src_port, packet.proto);
+    return {.action = Action::kToBackend, .owner = owner, .listener = &listener};
+  }
   const std::uint64_t hash = tuple_hash(secret, packet.src, packet.src_port, packet.dst, packet.dst_port, packet.proto);
   if (listener.kind == lb::ServiceKind::kForward) {
     const auto owner = static_cast<std::uint16_t>(((hash >> 32) * workers) >> 32);
@@ -60,6 +70,14 @@ Classified Classifier::service_of_many(const lb::Listener& listener, const net::
   }
   if (proxies == 0) return dropped(Drop::kShutdown);
   return {.action = Action::kToProxy, .owner = static_cast<std::uint16_t>(((hash & 0xffffffff) * proxies) >> 32)};
+}
+
+Classified Classifier::to_another(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame,
+                                  const net::Parsed& packet) const noexcept {
+  if (!snapshot.has_dnat || snapshot.dnat_listeners_of(packet.src, packet.src_port, packet.proto).empty())
+    return without_flow(snapshot, frame, packet);
+  if (to_group(frame)) return dropped(Drop::kBadEthernet);
+  return {.action = Action::kDnatToClient, .owner = owner_of_client(packet.dst, packet.dst_port, packet.proto)};
 }
 
 Classified Classifier::icmp(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame,
@@ -84,7 +102,12 @@ Classified Classifier::icmp_error(const lb::Snapshot& snapshot, std::span<const 
   std::swap(answer.src_port, answer.dst_port);
   const lb::Listener* listener = snapshot.find_listener(answer.dst, answer.dst_port, answer.proto);
   const lb::LocalAddress* local = snapshot.find_local(answer.dst);
-  if (listener == nullptr && local == nullptr) return dropped(Drop::kIcmpNoFlow);
+  if (listener == nullptr && local == nullptr) {
+    // About a packet that kept its client's source address on the way to a backend of a `dnat` service.
+    if (snapshot.dnat_listeners_of(answer.src, answer.src_port, answer.proto).empty())
+      return dropped(Drop::kIcmpNoFlow);
+    return {.action = Action::kErrorToClient, .owner = owner_of_client(answer.dst, answer.dst_port, answer.proto)};
+  }
   Classified to = listener != nullptr ? service(*listener, answer) : to_port(*local, answer);
   if (to.action == Action::kToBackend) to.action = Action::kErrorToBackend;
   if (to.action == Action::kToClient) to.action = Action::kErrorToClient;
@@ -104,7 +127,13 @@ Classified Classifier::without_flow(const lb::Snapshot& snapshot, std::span<cons
   const lb::LocalAddress* local = snapshot.find_local(packet.dst);
   // A link-local address of ours has ICMPv6 and nothing else.
   const bool link_local = local == nullptr && packet.dst.is_link_local() && topology.is_own(packet.dst);
-  if (local == nullptr && !link_local) return dropped(Drop::kNotForUs);
+  if (local == nullptr && !link_local) {
+    if (snapshot.has_dnat && whole && reports_failure(packet)) {
+      const Classified error = icmp_error(snapshot, frame, packet);
+      if (error.action == Action::kErrorToClient) return error;
+    }
+    return dropped(Drop::kNotForUs);
+  }
   if (!whole) return dropped(Drop::kFragment);
   if (packet.proto == net::IpProto::kIcmp || packet.proto == net::IpProto::kIcmpv6)
     return icmp(snapshot, frame, packet);

@@ -17,9 +17,10 @@ enum class Action : std::uint8_t {
   kDrop,            // with `drop`
   kToBackend,       // client's packet of a `forward:` service; `owner` is the worker
   kToClient,        // backend's packet to a NAT port; `owner` is the worker
+  kDnatToClient,    // backend's packet of a `dnat` service to a client's own address; `owner` is the worker
   kToProxy,         // `owner` is the proxy
   kErrorToBackend,  // ICMP error about a packet to a client of a `forward:` service; `owner` is the worker
-  kErrorToClient,   // ICMP error about a packet from a NAT port; `owner` is the worker
+  kErrorToClient,   // ICMP error about a packet that we sent to a backend; `owner` is the worker
   kArp,             // for worker 0
   kNeighborDiscovery,
   kEcho,        // answered here
@@ -30,7 +31,7 @@ struct Classified {
   Action action = Action::kDrop;
   telemetry::Drop drop = telemetry::Drop::kNone;
   std::uint16_t owner = 0;
-  lb::SourceIndex source = lb::kNoIndex;   // kToClient, kErrorToClient
+  lb::SourceIndex source = lb::kNoIndex;   // kToClient, kErrorToClient; there kNoIndex: of a `dnat` service
   const lb::Listener* listener = nullptr;  // kToBackend, kErrorToBackend
 };
 static_assert(sizeof(Classified) == 16);  // comes back in registers
@@ -54,7 +55,7 @@ struct Classifier {
     const lb::LocalAddress* local =
         v4 ? snapshot.find_local4(packet.dst.v4()) : snapshot.local_index6.find(packet.dst, 0, 0);
     if (local == nullptr) [[unlikely]] {
-      return without_flow(snapshot, frame, packet);
+      return to_another(snapshot, frame, packet);
     }
     return to_port(*local, packet);
   }
@@ -96,6 +97,12 @@ struct Classifier {
     }
     return {.action = Action::kPortClosed, .drop = telemetry::Drop::kPortClosed};
   }
+  // To an address that is none of ours: a backend of a `dnat` service answers its client so.
+  [[nodiscard]] Classified to_another(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame,
+                                      const net::Parsed& packet) const noexcept;
+  // Of a `dnat` service's flows: both directions know the client's endpoint, and the backend's replies no more than that.
+  [[nodiscard]] std::uint16_t owner_of_client(const net::IpAddress& client, std::uint16_t port,
+                                              net::IpProto proto) const noexcept;
   [[nodiscard]] Classified without_flow(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame,
                                         const net::Parsed& packet) const noexcept;
   [[nodiscard]] Classified icmp(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "mode_dnat.h"
 #include "mode_nat.h"
 #include "packet.h"
 #include "sluice/lb/balance.h"
@@ -84,6 +85,8 @@ void Forward::stop(const FlowPacket& packet, const Route* route, Ms now) noexcep
   switch (packet.listener->mode) {
     case config::ForwardMode::kNat:
       return nat_to_backend(frame_of(packet.mbuf), parsed, snapshot, flow);
+    case config::ForwardMode::kDnat:
+      return dnat_to_backend(frame_of(packet.mbuf), parsed, flow);
     case config::ForwardMode::kDsr:
       return;
   }
@@ -155,8 +158,8 @@ Drop Forward::try_open(const lb::Snapshot& snapshot, const FlowPacket& packet, M
   const bool takes_port = config::takes_port(listener.mode);
   // Where no port of ours is needed, Maglev alone says where the packet of a flow goes that another machine, or this one
   // before a restart, has opened.
-  if (takes_port && parsed.proto == net::IpProto::kTcp && (parsed.tcp_flags & kOpening) != net::kTcpSyn)
-    return Drop::kNoFlow;
+  const bool opens = (parsed.tcp_flags & kOpening) == net::kTcpSyn;
+  if (takes_port && parsed.proto == net::IpProto::kTcp && !opens) return Drop::kNoFlow;
   if (refuse_new_) return Drop::kShutdown;
   if (snapshot.find_local(parsed.src) != nullptr) [[unlikely]]
     return Drop::kBadIpAddress;  // our own, from outside (RFC 1812 section 5.3.8)
@@ -178,9 +181,12 @@ Drop Forward::try_open(const lb::Snapshot& snapshot, const FlowPacket& packet, M
                              .zero = 0},
                    .backend = snapshot.id_of(chosen),
                    .service = listener.service,
-                   .state = parsed.proto != net::IpProto::kTcp ? lb::FlowState::kUdp
-                            : takes_port                       ? lb::FlowState::kSynSent
-                                                               : lb::FlowState::kEstablished};
+                   .state = parsed.proto != net::IpProto::kTcp             ? lb::FlowState::kUdp
+                            : opens && config::sees_replies(listener.mode) ? lb::FlowState::kSynSent
+                                                                           : lb::FlowState::kEstablished};
+  if (listener.mode == config::ForwardMode::kDnat) {
+    if (const Drop reason = check_dnat(snapshot, made, now); reason != Drop::kNone) return reason;
+  }
   if (takes_port) {
     if (flows_.full()) return Drop::kFlowTableFull;
     if (const Drop reason = take_port(snapshot, service, *route, hash, now, made); reason != Drop::kNone) return reason;

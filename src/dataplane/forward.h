@@ -40,9 +40,11 @@ class Forward {
   // At most kMaxBurst each.
   void to_backends(const lb::Snapshot& snapshot, std::span<const FlowPacket> packets, Ms now) noexcept;
   void to_clients(const lb::Snapshot& snapshot, std::span<const FlowPacket> packets, Ms now) noexcept;
+  // From backends of `dnat` services, to clients' own addresses.
+  void dnat_to_clients(const lb::Snapshot& snapshot, std::span<const FlowPacket> packets, Ms now) noexcept;
 
-  // An ICMP error about a packet that we sent to a backend (from `source`), for the client whose flow that was; and one
-  // about a packet to a client (from `listener`), for the backend.
+  // An ICMP error about a packet that we sent to a backend (from `source`; kNoIndex: of a `dnat` service, from the client's
+  // own), for the client whose flow that was; and one about a packet to a client (from `listener`), for the backend.
   void error_to_client(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept;
   void error_to_backend(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept;
 
@@ -57,6 +59,12 @@ class Forward {
   void forward_checked(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   void edit_to_backend(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   void forward_unknown(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept;
+  // Of a `dnat` service, from the backend's endpoint. nullptr: no listener that the backend answers for has such a flow.
+  [[nodiscard]] lb::Flow* find_dnat(const lb::Snapshot& snapshot, const net::Endpoint& backend,
+                                    const net::Endpoint& client, net::IpProto proto, Ms now) noexcept;
+  // Whether the new flow of a `dnat` service could not be told from another by what comes back.
+  [[nodiscard]] telemetry::Drop check_dnat(const lb::Snapshot& snapshot, const lb::NewFlow& made, Ms now) noexcept;
+  void dnat_reply_without_flow(const FlowPacket& packet, const lb::Listener& listener, Ms now) noexcept;
   void reply(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   void reply_checked(const lb::Snapshot& snapshot, const FlowPacket& packet, const lb::Listener& listener,
                      lb::Flow& flow, Ms now) noexcept;

@@ -56,8 +56,8 @@ struct Burst {
   std::size_t count = 0;
   std::array<rte_mbuf*, kMaxBurst> mbufs;
   std::array<net::Parsed, kMaxBurst> parsed;
-  std::array<FlowPacket, kMaxBurst> to_backends, to_clients;
-  std::size_t n_to_backends = 0, n_to_clients = 0;
+  std::array<FlowPacket, kMaxBurst> to_backends, to_clients, dnat_to_clients;
+  std::size_t n_to_backends = 0, n_to_clients = 0, n_dnat_to_clients = 0;
 };
 
 }  // namespace
@@ -231,6 +231,7 @@ std::uint64_t Worker::Impl::run(const lb::Snapshot& snapshot, const RxQueue* fro
   }
   burst_.n_to_backends = 0;
   burst_.n_to_clients = 0;
+  burst_.n_dnat_to_clients = 0;
   for (std::size_t i = 0; i < count; ++i) {
     fetch_mbuf(i + kMbufAhead + kFrameAhead);
     fetch_frame(i + kFrameAhead);
@@ -243,6 +244,9 @@ std::uint64_t Worker::Impl::run(const lb::Snapshot& snapshot, const RxQueue* fro
   if (burst_.n_to_clients != 0) {
     forward_.to_clients(snapshot, std::span(burst_.to_clients).first(burst_.n_to_clients), now_ms);
   }
+  if (burst_.n_dnat_to_clients != 0) [[unlikely]] {
+    forward_.dnat_to_clients(snapshot, std::span(burst_.dnat_to_clients).first(burst_.n_dnat_to_clients), now_ms);
+  }
   return bytes;
 }
 
@@ -253,6 +257,10 @@ void Worker::Impl::act(const lb::Snapshot& snapshot, rte_mbuf* mbuf, const net::
     case Action::kToBackend:
     case Action::kToClient:
       return give(what.owner, mbuf);
+    case Action::kDnatToClient:
+      if (what.owner != parts_.id) return give(what.owner, mbuf);
+      burst_.dnat_to_clients[burst_.n_dnat_to_clients++] = {mbuf, &parsed, nullptr, lb::kNoIndex};
+      return;
     case Action::kErrorToBackend:
       if (what.owner != parts_.id) return give(what.owner, mbuf);
       return forward_.error_to_backend(snapshot, {mbuf, &parsed, what.listener, lb::kNoIndex}, to_ms(now));

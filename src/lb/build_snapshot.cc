@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <string_view>
 #include <tuple>
 #include <unordered_map>
@@ -48,6 +49,7 @@ class Builder {
     for (Pool& pool : out_->pools) {
       if (pool.present) add_tables(pool);
     }
+    add_dnat_backends();
     add_listened_ports();
     add_local_addresses();
     return std::shared_ptr<const Snapshot>(std::move(out_));
@@ -69,6 +71,7 @@ class Builder {
   bool add_services();
   bool add_listeners();
   void add_tables(Pool& pool);
+  void add_dnat_backends();
   void add_listened_ports();
   void add_local_addresses();
 
@@ -211,19 +214,20 @@ bool Builder::add_services() {
 }
 
 bool Builder::add_listeners() {
-  using Key = std::tuple<net::Endpoint, std::uint8_t, ServiceKind>;
+  // The mode too: what a flow holds is for the mode that it was opened in.
+  using Key = std::tuple<net::Endpoint, std::uint8_t, ServiceKind, config::ForwardMode>;
   Slots<Key> slots(kMaxListeners);
   if (previous_ != nullptr) {
     for (const Listener& listener : previous_->listeners) {
-      slots.add_previous({listener.endpoint(), listener.key.proto, listener.kind}, listener.present,
+      slots.add_previous({listener.endpoint(), listener.key.proto, listener.kind, listener.mode}, listener.present,
                          listener.id.generation);
     }
   }
   std::vector<Key> keys;
-  for (const config::Service& service : config().services) {
-    const ServiceKind kind = service.forward ? ServiceKind::kForward : ServiceKind::kProxy;
-    for (const config::Listen& listen : service.listen) {
-      keys.emplace_back(listen.endpoint, static_cast<std::uint8_t>(listen.proto), kind);
+  for (std::size_t i = 0; i < config().services.size(); ++i) {
+    const Service& service = out_->services[service_slots_[i]];
+    for (const config::Listen& listen : config().services[i].listen) {
+      keys.emplace_back(listen.endpoint, static_cast<std::uint8_t>(listen.proto), service.kind, service.mode);
     }
   }
   const auto assigned = slots.assign(keys);
@@ -298,6 +302,38 @@ void Builder::add_tables(Pool& pool) {
     for (const Eligible& one : now) backends.push_back({one.index, one.weight});
     pool.round_robin = std::make_shared<const RoundRobinTable>(backends);
   }
+}
+
+void Builder::add_dnat_backends() {
+  std::map<std::pair<net::Endpoint, std::uint8_t>, std::set<std::uint16_t>> answers;  // by the backend's endpoint
+  for (const Listener& listener : out_->listeners) {
+    if (!listener.present || listener.mode != config::ForwardMode::kDnat) continue;
+    for (const BackendIndex backend : out_->pools[listener.pool].backends) {
+      answers[{out_->backends[backend].endpoint(), listener.key.proto}].insert(listener.id.index);
+    }
+  }
+  // Flows stay with a backend that is gone, or that another pool has now.
+  std::set<net::Endpoint> known;
+  for (const Backend& backend : out_->backends) known.insert(backend.endpoint());
+  if (previous_ != nullptr) {
+    for (const DnatBackend& backend : previous_->dnat_backends) {
+      const net::Endpoint endpoint{backend.key.address, backend.key.port};
+      if (!known.contains(endpoint)) continue;
+      for (const std::uint16_t index : std::span(previous_->dnat_listeners).subspan(backend.first, backend.count)) {
+        const Listener* listener = out_->find_listener(previous_->listeners[index].id);
+        if (listener != nullptr) answers[{endpoint, backend.key.proto}].insert(index);
+      }
+    }
+  }
+  for (const auto& [from, listeners] : answers) {
+    const auto& [endpoint, proto] = from;
+    out_->dnat_backends.push_back({.key = {endpoint.address, endpoint.port, proto, 1},
+                                   .first = static_cast<std::uint32_t>(out_->dnat_listeners.size()),
+                                   .count = static_cast<std::uint16_t>(listeners.size())});
+    out_->dnat_listeners.insert(out_->dnat_listeners.end(), listeners.begin(), listeners.end());
+  }
+  out_->has_dnat = !out_->dnat_backends.empty();
+  out_->dnat_index = AddressIndex<DnatBackend>(out_->dnat_backends);
 }
 
 void Builder::add_listened_ports() {

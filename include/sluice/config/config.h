@@ -169,11 +169,16 @@ struct Listen {
 };
 
 enum class ForwardMode : std::uint8_t {
-  kNat,  // destination and source rewritten; replies come back through us
-  kDsr,  // the backend's MAC address and nothing else: it has the service's address, and answers the client itself
+  kNat,   // destination and source rewritten; replies come back through us
+  kDsr,   // the backend's MAC address and nothing else: it has the service's address, and answers the client itself
+  kDnat,  // destination rewritten; the backend answers the client's address, and its way there leads through us
 };
-// Whether replies come back through us, and lead to the flow by a port of ours.
+// Whether replies lead to the flow by a port of ours.
 [[nodiscard]] constexpr bool takes_port(ForwardMode mode) noexcept { return mode == ForwardMode::kNat; }
+// Whether replies come back through us.
+[[nodiscard]] constexpr bool sees_replies(ForwardMode mode) noexcept {
+  return takes_port(mode) || mode == ForwardMode::kDnat;
+}
 
 struct FlowTimeouts {             // a flow without a packet for so long is forgotten
   Duration established = 124min;  // RFC 5382 section 5: not less than 2 h 4 min

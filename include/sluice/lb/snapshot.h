@@ -51,6 +51,15 @@ struct LocalAddress {
 };
 static_assert(sizeof(LocalAddress) == 32);
 
+// A backend of `dnat` services: what comes from its endpoint may be an answer to the clients of these listeners.
+struct DnatBackend {
+  AddressKey key;
+  std::uint32_t first = 0;  // of Snapshot::dnat_listeners
+  std::uint16_t count = 0;
+  std::uint8_t unused[6] = {};
+};
+static_assert(sizeof(DnatBackend) == 32);
+
 struct Service {
   std::string name;
   ServiceKind kind = ServiceKind::kForward;
@@ -128,6 +137,12 @@ struct Snapshot : std::enable_shared_from_this<Snapshot> {
   AddressIndex<LocalAddress> local_index6;
   std::vector<LocalAddress> local_addresses;
 
+  // Of `dnat` services. A backend that is gone stays here as long as its slot is not taken: its flows live on.
+  bool has_dnat = false;
+  std::vector<DnatBackend> dnat_backends;
+  std::vector<std::uint16_t> dnat_listeners;  // indices of `listeners`; each backend has a run of them
+  AddressIndex<DnatBackend> dnat_index;
+
   // nullptr: nobody listens there.
   [[nodiscard]] const Listener* find_listener(const net::IpAddress& address, std::uint16_t port,
                                               net::IpProto proto) const noexcept {
@@ -147,6 +162,13 @@ struct Snapshot : std::enable_shared_from_this<Snapshot> {
   [[nodiscard, gnu::always_inline]] const LocalAddress* find_local4(Be32 address) const noexcept {
     const std::uint32_t found = local_index4.find(WordIndex::word_of(address, 0, 0));
     return found == WordIndex::kNone ? nullptr : &local_addresses[found];
+  }
+  // The listeners whose clients this endpoint answers; none: it is no backend of a `dnat` service.
+  [[nodiscard]] std::span<const std::uint16_t> dnat_listeners_of(const net::IpAddress& backend, std::uint16_t port,
+                                                                 net::IpProto proto) const noexcept {
+    const DnatBackend* found = dnat_index.find(backend, port, static_cast<std::uint8_t>(proto));
+    if (found == nullptr) return {};
+    return std::span(dnat_listeners).subspan(found->first, found->count);
   }
   // nullptr: the slot holds another backend by now.
   [[nodiscard]] const Backend* find_backend(BackendId id) const noexcept {

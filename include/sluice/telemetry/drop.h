@@ -46,6 +46,7 @@ namespace sluice::telemetry {
   X(kFlowTableFull,       "flow_table_full",       "no room for a new flow (answered: RST or unreachable)")            \
   X(kNatPortsExhausted,   "nat_ports_exhausted",   "no NAT source port towards the backend (answered: RST or unreachable)") \
   X(kNatNoReplyFlow,      "nat_no_reply_flow",     "packet to a NAT source port without a flow")                       \
+  X(kDnatTupleTaken,      "dnat_tuple_taken",      "client's port is in use towards the backend through another service (answered: RST or unreachable)") \
   X(kHandoffFull,         "handoff_full",          "ring to the owning worker or proxy is full")                       \
   X(kTxFull,              "tx_full",               "driver or the ring to the sending CPU took no more")               \
   X(kNoMbuf,              "no_mbuf",               "packet pool is empty")                                             \

@@ -93,7 +93,7 @@ const ErrorCase kNotYet[] = {
     {"ipip",
      Part::kServices,
      R"(services: { web: { listen: "198.51.100.80:80", forward: { mode: ipip, pool: web } } })",
-     {"t.yaml:3:65: services.web.forward.mode: 'ipip' is not supported yet; supported: nat, dsr"}},
+     {"t.yaml:3:65: services.web.forward.mode: 'ipip' is not supported yet; supported: nat, dnat, dsr"}},
     {"least_conn",
      Part::kPools,
      "pools: { web: { backends: { address: 198.51.100.11, port: 80 }, balance: least_conn } }",

@@ -229,6 +229,50 @@ TEST(BuildSnapshot, WhatStaysKeepsItsIndexAndGeneration) {
   EXPECT_EQ(third->sources, first->sources);
 }
 
+std::vector<std::string> dnat_listeners(const Snapshot& snapshot, const char* backend, net::IpProto proto) {
+  std::vector<std::string> out;
+  const net::Endpoint from = endpoint(backend);
+  for (const std::uint16_t index : snapshot.dnat_listeners_of(from.address, from.port, proto))
+    out.push_back(snapshot.listeners[index].endpoint().text());
+  return out;
+}
+
+TEST(BuildSnapshot, ABackendsEndpointLeadsToItsDnatListeners) {
+  using Texts = std::vector<std::string>;
+  HealthBoard board;
+  const auto nat = build(base_config(), board);
+  EXPECT_FALSE(nat->has_dnat);
+  EXPECT_EQ(dnat_listeners(*nat, "192.0.2.53:53", net::IpProto::kUdp), Texts{});
+
+  config::Config config = base_config();
+  config.services[0].forward->mode = config::ForwardMode::kDnat;
+  config.services[0].listen.push_back({endpoint("203.0.113.54:53"), net::IpProto::kUdp});
+  const auto first = build(config, board, nat.get());
+  EXPECT_TRUE(first->has_dnat);
+  EXPECT_EQ(dnat_listeners(*first, "192.0.2.53:53", net::IpProto::kUdp), (Texts{"203.0.113.53:53", "203.0.113.54:53"}));
+  EXPECT_EQ(dnat_listeners(*first, "192.0.2.54:53", net::IpProto::kTcp), Texts{"203.0.113.53:53"});
+  EXPECT_EQ(dnat_listeners(*first, "192.0.2.53:54", net::IpProto::kUdp), Texts{});
+  EXPECT_EQ(dnat_listeners(*first, "192.0.2.11:8080", net::IpProto::kTcp), Texts{});
+
+  // A backend that is gone may still have flows; a listener that is gone has none.
+  config.pools[1].backends.erase(config.pools[1].backends.begin());
+  config.services[0].listen.pop_back();
+  const auto second = build(config, board, first.get());
+  EXPECT_EQ(dnat_listeners(*second, "192.0.2.53:53", net::IpProto::kUdp), Texts{"203.0.113.53:53"});
+}
+
+// What a flow holds is for the mode that it was opened in.
+TEST(BuildSnapshot, AListenerOfAnotherModeIsAnother) {
+  HealthBoard board;
+  config::Config config = base_config();
+  const auto first = build(config, board);
+  const ListenerId nat = first->find_listener(ip("203.0.113.53"), 53, net::IpProto::kUdp)->id;
+  config.services[0].forward->mode = config::ForwardMode::kDnat;
+  const auto second = build(config, board, first.get());
+  EXPECT_EQ(second->find_listener(nat), nullptr);
+  EXPECT_NE(second->find_listener(ip("203.0.113.53"), 53, net::IpProto::kUdp)->id, nat);
+}
+
 TEST(BuildSnapshot, RefusesMoreThanItsLimits) {
   HealthBoard board;
   config::Config config = base_config();

@@ -1,0 +1,84 @@
+// Replies of mode `dnat`. The backend's packet names the backend's endpoint and the client's: the snapshot knows the
+// listeners that the endpoint answers for, nearly always one, and each has a flow of that client or has none. So nothing
+// more is kept of a flow than its client's key.
+// Where there is one listener, the source of the reply follows from the backend alone: what has no flow (after a restart,
+// or because the table is full) goes its way all the same.
+#include <array>
+
+#include "forward.h"
+#include "mode_dnat.h"
+#include "packet.h"
+
+namespace sluice::dataplane {
+
+using telemetry::Drop;
+
+namespace {
+
+bool is_to(const lb::Flow* flow, const net::Endpoint& backend) noexcept {
+  return flow != nullptr && flow->reply.endpoint() == backend;
+}
+
+}  // namespace
+
+lb::Flow* Forward::find_dnat(const lb::Snapshot& snapshot, const net::Endpoint& backend, const net::Endpoint& client,
+                             net::IpProto proto, Ms now) noexcept {
+  for (const std::uint16_t index : snapshot.dnat_listeners_of(backend.address, backend.port, proto)) {
+    const lb::ListenerId listener = snapshot.listeners[index].id;
+    lb::Flow* flow = flows_.find(lb::FlowKey::of(client.address, client.port, listener, proto), now);
+    if (is_to(flow, backend)) return flow;
+  }
+  return nullptr;
+}
+
+Drop Forward::check_dnat(const lb::Snapshot& snapshot, const lb::NewFlow& made, Ms now) noexcept {
+  const net::Endpoint backend = made.reply.endpoint();
+  if (snapshot.dnat_listeners_of(backend.address, backend.port, made.key.proto).size() < 2) return Drop::kNone;
+  if (flows_.full()) return Drop::kFlowTableFull;  // without an entry nothing would say where a reply comes from
+  lb::Flow* other = find_dnat(snapshot, backend, made.key.client_endpoint(), made.key.proto, now);
+  if (other == nullptr) return Drop::kNone;
+  if (!lb::starts_over(other->state, net::kTcpSyn)) return Drop::kDnatTupleTaken;  // that one has not ended
+  flows_.remove(*other, now);
+  return Drop::kNone;
+}
+
+void Forward::dnat_to_clients(const lb::Snapshot& snapshot, std::span<const FlowPacket> packets, Ms now) noexcept {
+  std::array<lb::FlowKey, kMaxBurst> keys;
+  std::array<lb::Flow*, kMaxBurst> flows;
+  std::array<std::span<const std::uint16_t>, kMaxBurst> listeners;
+  for (std::size_t i = 0; i < packets.size(); ++i) {
+    const net::Parsed& parsed = *packets[i].parsed;
+    listeners[i] = snapshot.dnat_listeners_of(parsed.src, parsed.src_port, parsed.proto);
+    keys[i] = lb::FlowKey::of(parsed.dst, parsed.dst_port, snapshot.listeners[listeners[i].front()].id, parsed.proto);
+  }
+  flows_.find(std::span(keys).first(packets.size()), std::span(flows).first(packets.size()), now);
+  for (std::size_t i = 0; i < packets.size(); ++i) {
+    const net::Parsed& parsed = *packets[i].parsed;
+    const net::Endpoint backend{parsed.src, parsed.src_port};
+    lb::Flow* flow = is_to(flows[i], backend) ? flows[i] : nullptr;
+    if (flow == nullptr && listeners[i].size() > 1) {
+      flow = find_dnat(snapshot, backend, {parsed.dst, parsed.dst_port}, parsed.proto, now);
+    }
+    if (flow != nullptr) [[likely]] {
+      const lb::Listener* listener = snapshot.find_listener(flow->key.listener);
+      reply_checked(snapshot, packets[i], *listener, *flow, now);  // the listener that its flow was found by
+    } else if (listeners[i].size() == 1) {
+      dnat_reply_without_flow(packets[i], snapshot.listeners[listeners[i].front()], now);
+    } else {
+      egress_.drop(packets[i].mbuf, Drop::kNatNoReplyFlow);
+    }
+  }
+}
+
+void Forward::dnat_reply_without_flow(const FlowPacket& packet, const lb::Listener& listener, Ms now) noexcept {
+  const net::Parsed& parsed = *packet.parsed;
+  const Route* route = egress_.route_to(parsed.dst);
+  if (!may_pass(packet, route, now)) return;
+  counters_.forwarded_without_flow.add();
+  counters_.services[listener.service].out.add(1, parsed.l3_len());
+  trim_padding(packet.mbuf, parsed);
+  dnat_to_client(frame_of(packet.mbuf), parsed, listener);
+  egress_.send_ip(packet.mbuf, parsed.dst, *route);
+}
+
+}  // namespace sluice::dataplane
