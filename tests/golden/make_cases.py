@@ -16,6 +16,7 @@ from scapy.all import (ARP, ICMP, IP, TCP, UDP, Dot1Q, Ether, ICMPv6DestUnreach,
                        ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6NDOptDstLLAddr, ICMPv6NDOptSrcLLAddr, ICMPv6PacketTooBig,
                        ICMPv6ParamProblem, ICMPv6TimeExceeded, IPv6, IPv6ExtHdrFragment, Raw, raw)
 
+from nat_cases import CASES as NAT_CASES
 from network_cases import CASES as NETWORK_CASES
 from packets import (B1, B2, B3, BACKEND6, BACKENDS, BROADCAST, CLIENT, CLIENT6, Case, EDGE, GATEWAY, GW, GW6, HEALTH,
                      INSIDE, NAT, ONE_ARM, ONE_ARM_NEIGHBORS, ONE_BACKEND, ON_LINK_SERVICE, ON_LINK_SERVICE6, OWN,
@@ -23,7 +24,7 @@ from packets import (B1, B2, B3, BACKEND6, BACKENDS, BROADCAST, CLIENT, CLIENT6,
                      forwarded, from_backend, from_client, icmp_error_of, pool_of, reset_of, returned, rewritten, rfc1624,
                      solicited_node)
 
-CASES = dict(NETWORK_CASES)
+CASES = NETWORK_CASES | NAT_CASES
 
 
 def case(function):
