@@ -133,6 +133,18 @@ PacketBuilder& PacketBuilder::tcp(std::uint16_t src, std::uint16_t dst, std::uin
   return *this;
 }
 
+PacketBuilder& PacketBuilder::tcp_window(std::uint16_t window) {
+  l4_[14] = static_cast<std::uint8_t>(window >> 8);
+  l4_[15] = static_cast<std::uint8_t>(window);
+  return *this;
+}
+
+PacketBuilder& PacketBuilder::tcp_options(Bytes options) {
+  l4_.insert(l4_.begin() + 20, options.begin(), options.end());
+  l4_[12] = static_cast<std::uint8_t>((20 + options.size()) / 4 << 4);
+  return *this;
+}
+
 PacketBuilder& PacketBuilder::udp(std::uint16_t src, std::uint16_t dst, Bytes payload) {
   proto_ = 17;
   l4_.clear();

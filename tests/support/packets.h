@@ -44,6 +44,8 @@ class PacketBuilder {
   // Layer 4; the last of them counts.
   PacketBuilder& tcp(std::uint16_t src, std::uint16_t dst, std::uint8_t flags = net::kTcpSyn,
                      std::uint32_t sequence = 1, std::uint32_t acknowledgment = 0, Bytes payload = {});
+  PacketBuilder& tcp_window(std::uint16_t window);
+  PacketBuilder& tcp_options(Bytes options);  // a multiple of 4 bytes
   PacketBuilder& udp(std::uint16_t src, std::uint16_t dst, Bytes payload = {});
   PacketBuilder& icmp(std::uint8_t type, std::uint8_t code, std::uint32_t rest = 0, Bytes payload = {});
   PacketBuilder& payload(net::IpProto proto, Bytes bytes);  // as it is, without a checksum
