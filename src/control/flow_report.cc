@@ -74,7 +74,7 @@ json flow_row(const lb::Snapshot& snapshot, const lb::FlowQuery::Row& row, std::
               {"protocol", flow.key.proto == net::IpProto::kTcp ? "tcp" : "udp"},
               {"client", flow.key.client_endpoint().text()},
               {"backend_address", flow.reply.endpoint().text()},
-              {"state", lb::text_of(flow.state)},
+              {"state", lb::text_of(flow.state())},
               {"idle_seconds", row.idle_ms / 1000}};
   out["service"] = flow.service < snapshot.services.size() ? json(snapshot.services[flow.service].name) : json();
   out["listen"] = listener != nullptr ? json(listener->endpoint().text()) : json();

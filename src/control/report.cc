@@ -62,6 +62,7 @@ json worker_row(const WorkerView& worker, std::size_t index) {
           {"flow_capacity", c.flow_capacity.read()},
           {"flows_created", c.flows_created.read()},
           {"flows_expired", c.flows_expired.read()},
+          {"resets_implausible", c.resets_implausible.read()},
           {"forwarded_without_flow", c.forwarded_without_flow.read()},
           {"flows_closed", c.flows_closed.read()},
           {"nat_ports_used", c.nat_ports_used.read()},

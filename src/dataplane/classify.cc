@@ -52,10 +52,21 @@ Classified Classifier::classify(const lb::Snapshot& snapshot, std::span<const st
   return listener != nullptr ? service(*listener, packet) : to_port(*local, packet);
 }
 
+namespace {
+
+std::uint16_t owner_of(std::uint64_t hash, std::uint32_t workers) noexcept {
+  return static_cast<std::uint16_t>(((hash >> 32) * workers) >> 32);
+}
+
+}  // namespace
+
 std::uint16_t Classifier::owner_of_client(const net::IpAddress& client, std::uint16_t port,
                                           net::IpProto proto) const noexcept {
-  const std::uint64_t hash = tuple_hash(secret, client, port, net::IpAddress(), 0, proto);
-  return static_cast<std::uint16_t>(((hash >> 32) * workers) >> 32);
+  return owner_of(tuple_hash(secret, client, port, net::IpAddress(), 0, proto), workers);
+}
+
+bool Classifier::owns(const lb::Listener& listener, const net::Parsed& packet, RoleId worker) const noexcept {
+  return service_of_many(listener, packet).owner == worker;
 }
 
 Classified Classifier::service_of_many(const lb::Listener& listener, const net::Parsed& packet) const noexcept {
@@ -65,8 +76,7 @@ Classified Classifier::service_of_many(const lb::Listener& listener, const net::
   }
   const std::uint64_t hash = tuple_hash(secret, packet.src, packet.src_port, packet.dst, packet.dst_port, packet.proto);
   if (listener.kind == lb::ServiceKind::kForward) {
-    const auto owner = static_cast<std::uint16_t>(((hash >> 32) * workers) >> 32);
-    return {.action = Action::kToBackend, .owner = owner, .listener = &listener};
+    return {.action = Action::kToBackend, .owner = owner_of(hash, workers), .listener = &listener};
   }
   if (proxies == 0) return dropped(Drop::kShutdown);
   return {.action = Action::kToProxy, .owner = static_cast<std::uint16_t>(((hash & 0xffffffff) * proxies) >> 32)};

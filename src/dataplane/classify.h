@@ -5,7 +5,9 @@
 #include <cstdint>
 
 #include "sluice/base/siphash.h"
+#include "sluice/dataplane/handoff.h"
 #include "sluice/dataplane/topology.h"
+#include "sluice/lb/flow_limits.h"
 #include "sluice/lb/port_plan.h"
 #include "sluice/lb/snapshot.h"
 #include "sluice/net/parse.h"
@@ -43,21 +45,42 @@ struct Classifier {
   std::uint32_t workers;
   std::uint32_t proxies;
 
-  // A packet that net::parse_common() took, addressed to this host alone on the link: the way of nearly all.
-  [[nodiscard, gnu::always_inline]] Classified classify_common(const lb::Snapshot& snapshot,
-                                                               std::span<const std::uint8_t> frame,
-                                                               const net::Parsed& packet) const noexcept {
-    const bool v4 = packet.family == net::Family::kIp4;
-    const lb::Listener* listener =
-        v4 ? snapshot.find_listener4(packet.dst.v4(), packet.dst_port, packet.proto)
-           : snapshot.listener_index6.find(packet.dst, packet.dst_port, static_cast<std::uint8_t>(packet.proto));
-    if (listener != nullptr) return service(*listener, packet);
-    const lb::LocalAddress* local =
-        v4 ? snapshot.find_local4(packet.dst.v4()) : snapshot.local_index6.find(packet.dst, 0, 0);
-    if (local == nullptr) [[unlikely]] {
-      return to_another(snapshot, frame, packet);
+  // What a packet is that net::parse_common() took, addressed to this host alone on the link: of a flow of this worker, as
+  // nearly all are, or something for classify(). Both directions are looked up without a branch between them, since the
+  // next packet's cannot be predicted.
+  struct Common {
+    bool ours;
+    bool to_client;
+    lb::SourceIndex source;   // to a client
+    lb::ListenerId listener;  // to a backend
+  };
+  [[nodiscard, gnu::always_inline]] Common classify_common(const lb::Snapshot& snapshot, const net::Parsed& packet,
+                                                           RoleId worker) const noexcept {
+    const auto proto = static_cast<std::uint8_t>(packet.proto);
+    lb::ListenerHit listener;
+    lb::LocalHit local;
+    if (packet.family == net::Family::kIp4) [[likely]] {
+      const Be32 address = packet.dst.v4();
+      listener.word = snapshot.listener_index4.find(lb::WordIndex::word_of(address, packet.dst_port, proto));
+      local.word = snapshot.local_index4.find(lb::WordIndex::word_of(address, 0, 0));
+    } else {
+      const lb::Listener* listens = snapshot.listener_index6.find(packet.dst, packet.dst_port, proto);
+      const lb::LocalAddress* is_ours = snapshot.local_index6.find(packet.dst, 0, 0);
+      if (listens != nullptr) listener = lb::ListenerHit::of(listens->id, listens->kind);
+      if (is_ours != nullptr) local = lb::LocalHit::of(0, is_ours->source);
     }
-    return to_port(*local, packet);
+    const lb::PortOwner owner = ports.owner_of(packet.dst_port);
+    const unsigned is_mine = owner.kind == lb::PortOwnerKind::kWorker && owner.index == worker;
+    const unsigned to_client = unsigned{!listener.found()} & unsigned{local.has_source()} & is_mine;
+    unsigned to_backend = listener.forwards();
+    if (workers > 1 && to_backend != 0) {
+      to_backend = owns(snapshot.listeners[listener.id().index], packet, worker);
+    }
+    unsigned ours = to_client | to_backend;
+    __asm__(
+        ""
+        : "+r"(ours));  // or the compiler makes two branches of it, and which one a packet takes cannot be predicted
+    return {.ours = ours != 0, .to_client = to_client != 0, .source = local.source(), .listener = listener.id()};
   }
 
   // Any packet that has been parsed without error.
@@ -75,16 +98,15 @@ struct Classifier {
   [[nodiscard]] static bool to_group(std::span<const std::uint8_t> frame) noexcept {
     return net::header_at<net::EthernetHeader>(frame, 0).dst.is_multicast();
   }
-  [[nodiscard, gnu::always_inline]] Classified service(const lb::Listener& listener,
-                                                       const net::Parsed& packet) const noexcept {
+  [[nodiscard]] Classified service(const lb::Listener& listener, const net::Parsed& packet) const noexcept {
     if (listener.kind == lb::ServiceKind::kForward && workers == 1) {  // there is nothing to choose
       return {.action = Action::kToBackend, .owner = 0, .listener = &listener};
     }
     return service_of_many(listener, packet);
   }
+  [[nodiscard]] bool owns(const lb::Listener& listener, const net::Parsed& packet, RoleId worker) const noexcept;
   [[nodiscard]] Classified service_of_many(const lb::Listener& listener, const net::Parsed& packet) const noexcept;
-  [[nodiscard, gnu::always_inline]] Classified to_port(const lb::LocalAddress& local,
-                                                       const net::Parsed& packet) const noexcept {
+  [[nodiscard]] Classified to_port(const lb::LocalAddress& local, const net::Parsed& packet) const noexcept {
     const lb::PortOwner owner = ports.owner_of(packet.dst_port);
     if (local.source != lb::kNoIndex) [[likely]] {
       if (owner.kind == lb::PortOwnerKind::kWorker) {

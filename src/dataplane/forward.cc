@@ -22,19 +22,25 @@ constexpr std::size_t kScanPerTurn = 256;
 
 lb::FlowKey key_of(const FlowPacket& packet) noexcept {
   const net::Parsed& parsed = *packet.parsed;
-  return lb::FlowKey::of(parsed.src, parsed.src_port, packet.listener->id, parsed.proto);
+  return {.client = parsed.src, .listener = packet.listener->id, .client_port = parsed.src_port, .proto = parsed.proto};
 }
 
-lb::ReplyKey reply_key_of(const FlowPacket& packet) noexcept {
+lb::Segment segment_of(const FlowPacket& packet) noexcept {
   const net::Parsed& parsed = *packet.parsed;
-  return lb::ReplyKey::of(parsed.src, parsed.src_port, packet.source, parsed.dst_port, parsed.proto);
+  if (parsed.proto != net::IpProto::kTcp) return {};
+  const auto& tcp = net::header_at<net::TcpHeader>(frame_of(packet.mbuf), parsed.l4_offset);
+  return {.flags = parsed.tcp_flags,
+          .sequence = tcp.sequence.host(),
+          .data_len = static_cast<std::uint32_t>(parsed.payload_len()),
+          .acknowledgment = tcp.acknowledgment.host()};
 }
 
 // A new connection on the tuple of one that has ended, or a flow that loses nothing by leaving a backend that is down.
 bool begins_again(const lb::Snapshot& snapshot, const lb::Flow& flow, const FlowPacket& packet) noexcept {
-  if (flow.state == lb::FlowState::kEstablished) [[likely]]
+  if (flow.state() == lb::FlowState::kEstablished) [[likely]]
     return false;
-  return lb::starts_over(flow.state, packet.parsed->tcp_flags) || lb::should_move(snapshot, flow);
+  return lb::starts_over(flow.state(), packet.parsed->tcp_flags, flow.is(lb::Flow::kOneWay)) ||
+         lb::should_move(snapshot, flow);
 }
 
 }  // namespace
@@ -77,7 +83,7 @@ void Forward::stop(const FlowPacket& packet, const Route* route, Ms now) noexcep
 [[gnu::always_inline]] inline void Forward::edit_to_backend(const lb::Snapshot& snapshot, const FlowPacket& packet,
                                                             lb::Flow& flow, Ms now) noexcept {
   const net::Parsed& parsed = *packet.parsed;
-  flows_.touch(flow, Direction::kToBackend, parsed.tcp_flags, snapshot.services[flow.service].limits, now);
+  flows_.touch(flow, Direction::kToBackend, segment_of(packet), now);
   const std::size_t bytes = parsed.l3_len();
   counters_.services[flow.service].in.add(1, bytes);
   counters_.backends[flow.backend.index].out.add(1, bytes);
@@ -112,22 +118,41 @@ void Forward::forward_checked(const lb::Snapshot& snapshot, const FlowPacket& pa
 }
 
 // Known flows first, all of them: opening one may end another, and with it a Flow* that was looked up.
-void Forward::to_backends(const lb::Snapshot& snapshot, std::span<const FlowPacket> packets, Ms now) noexcept {
-  auto& keys = keys_;
-  std::array<lb::Flow*, kMaxBurst> flows;
-  for (std::size_t i = 0; i < packets.size(); ++i) keys[i] = key_of(packets[i]);
-  flows_.find(std::span(keys).first(packets.size()), std::span(flows).first(packets.size()), now);
+void Forward::to_backends(const lb::Snapshot& snapshot, Waiting& waiting, Ms now) noexcept {
   std::array<std::uint8_t, kMaxBurst> unknown;
   std::size_t unknowns = 0;
-  for (std::size_t i = 0; i < packets.size(); ++i) {
-    lb::Flow* flow = flows[i];
-    if (flow == nullptr || begins_again(snapshot, *flow, packets[i])) [[unlikely]] {
+  for (std::size_t i = 0; i < waiting.count; ++i) {
+    const FlowPacket& packet = waiting.packets[i];
+    lb::Flow* flow = flows_.finish(waiting.lookups[i], waiting.flows[i], now);
+    if (flow == nullptr || begins_again(snapshot, *flow, packet)) [[unlikely]] {
       unknown[unknowns++] = static_cast<std::uint8_t>(i);
     } else {
-      forward(snapshot, packets[i], *flow, now);
+      forward(snapshot, packet, *flow, now);
     }
   }
-  for (std::size_t i = 0; i < unknowns; ++i) forward_unknown(snapshot, packets[unknown[i]], now);
+  for (std::size_t i = 0; i < unknowns; ++i) forward_unknown(snapshot, waiting.packets[unknown[i]], now);
+}
+
+// What a new snapshot says of flows that are there.
+void Forward::adopt(const lb::Snapshot& snapshot) noexcept {
+  generation_ = snapshot.generation;
+  for (std::size_t i = 0; i < snapshot.services.size(); ++i) {
+    const lb::Service& service = snapshot.services[i];
+    if (service.present) flows_.set_limits(static_cast<lb::ServiceIndex>(i), service.limits);
+  }
+}
+
+void Forward::run(const lb::Snapshot& snapshot, Ms now) noexcept {
+  if (snapshot.generation != generation_) [[unlikely]]
+    adopt(snapshot);
+  auto& [backends, clients] = waiting_;
+  for (std::size_t i = 0; i < backends.count; ++i) backends.flows[i] = flows_.guess(backends.lookups[i]);
+  for (std::size_t i = 0; i < clients.count; ++i) clients.flows[i] = flows_.guess_reply(clients.lookups[i]);
+  if (backends.count != 0) to_backends(snapshot, backends, now);
+  if (clients.count != 0) to_clients(snapshot, clients, now);
+  if (dnat_reply_count_ != 0) [[unlikely]]
+    dnat_to_clients(snapshot, now);
+  backends.count = clients.count = 0;
 }
 
 void Forward::forward_unknown(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept {
@@ -181,9 +206,8 @@ Drop Forward::try_open(const lb::Snapshot& snapshot, const FlowPacket& packet, M
                              .zero = 0},
                    .backend = snapshot.id_of(chosen),
                    .service = listener.service,
-                   .state = parsed.proto != net::IpProto::kTcp             ? lb::FlowState::kUdp
-                            : opens && config::sees_replies(listener.mode) ? lb::FlowState::kSynSent
-                                                                           : lb::FlowState::kEstablished};
+                   .state = parsed.proto == net::IpProto::kTcp ? lb::FlowState::kSynSent : lb::FlowState::kUdp,
+                   .one_way = !config::sees_replies(listener.mode)};
   if (listener.mode == config::ForwardMode::kDnat) {
     if (const Drop reason = check_dnat(snapshot, made, now); reason != Drop::kNone) return reason;
   }
@@ -191,7 +215,7 @@ Drop Forward::try_open(const lb::Snapshot& snapshot, const FlowPacket& packet, M
     if (flows_.full()) return Drop::kFlowTableFull;
     if (const Drop reason = take_port(snapshot, service, *route, hash, now, made); reason != Drop::kNone) return reason;
   }
-  flow = flows_.insert(made, service.limits, now);
+  flow = flows_.insert(made, now);
   if (flow != nullptr) [[likely]]
     return Drop::kNone;
   if (takes_port) {
@@ -199,12 +223,9 @@ Drop Forward::try_open(const lb::Snapshot& snapshot, const FlowPacket& packet, M
     return Drop::kFlowTableFull;
   }
   // Without an entry the next packet is sent the same way, as long as the backends stay as they are.
-  without_entry_ = {.key = made.key,
-                    .reply = made.reply,
-                    .backend = made.backend,
-                    .last_seen = now,
-                    .service = made.service,
-                    .state = lb::FlowState::kUdp};
+  without_entry_ = {
+      .key = made.key, .reply = {backend.address, backend.port}, .service = made.service, .backend = made.backend};
+  without_entry_.set_state(lb::FlowState::kUdp);
   flow = &without_entry_;
   counters_.forwarded_without_flow.add();
   return Drop::kNone;
@@ -220,11 +241,10 @@ Drop Forward::take_port(const lb::Snapshot& snapshot, const lb::Service& service
   return made.reply.local_port == 0 ? Drop::kNatPortsExhausted : Drop::kNone;
 }
 
-[[gnu::always_inline]] inline void Forward::edit_to_client(const lb::Snapshot& snapshot, const FlowPacket& packet,
-                                                           const lb::Listener& listener, lb::Flow& flow,
-                                                           Ms now) noexcept {
+[[gnu::always_inline]] inline void Forward::edit_to_client(const FlowPacket& packet, const lb::Listener& listener,
+                                                           lb::Flow& flow, Ms now) noexcept {
   const net::Parsed& parsed = *packet.parsed;
-  flows_.touch(flow, Direction::kToClient, parsed.tcp_flags, snapshot.services[flow.service].limits, now);
+  flows_.touch(flow, Direction::kToClient, segment_of(packet), now);
   const std::size_t bytes = parsed.l3_len();
   counters_.services[flow.service].out.add(1, bytes);
   counters_.backends[flow.backend.index].in.add(1, bytes);
@@ -240,32 +260,29 @@ Drop Forward::take_port(const lb::Snapshot& snapshot, const lb::Service& service
     return egress_.drop(packet.mbuf, Drop::kNatNoReplyFlow);
   const Egress::Hop* hop = egress_.hop_to(flow.key.client);
   if (hop == nullptr || parsed.ttl <= 1 || parsed.l3_len() > hop->mtu) [[unlikely]]
-    return reply_checked(snapshot, packet, *listener, flow, now);
-  edit_to_client(snapshot, packet, *listener, flow, now);
+    return reply_checked(packet, *listener, flow, now);
+  edit_to_client(packet, *listener, flow, now);
   egress_.send_by(*hop, packet.mbuf);
 }
 
-void Forward::reply_checked(const lb::Snapshot& snapshot, const FlowPacket& packet, const lb::Listener& listener,
-                            lb::Flow& flow, Ms now) noexcept {
+void Forward::reply_checked(const FlowPacket& packet, const lb::Listener& listener, lb::Flow& flow, Ms now) noexcept {
   const net::IpAddress client = flow.key.client;
   const Route* route = egress_.route_to(client);
   if (!may_pass(packet, route, now)) return;
-  edit_to_client(snapshot, packet, listener, flow, now);
+  edit_to_client(packet, listener, flow, now);
   egress_.send_ip(packet.mbuf, client, *route);
 }
 
-void Forward::to_clients(const lb::Snapshot& snapshot, std::span<const FlowPacket> packets, Ms now) noexcept {
-  auto& keys = reply_keys_;
-  std::array<lb::Flow*, kMaxBurst> flows;
-  for (std::size_t i = 0; i < packets.size(); ++i) keys[i] = reply_key_of(packets[i]);
-  flows_.find_replies(std::span(keys).first(packets.size()), std::span(flows).first(packets.size()), now);
-  for (std::size_t i = 0; i < packets.size(); ++i) {
-    if (flows[i] != nullptr) [[likely]] {
-      reply(snapshot, packets[i], *flows[i], now);
+void Forward::to_clients(const lb::Snapshot& snapshot, Waiting& waiting, Ms now) noexcept {
+  for (std::size_t i = 0; i < waiting.count; ++i) {
+    const FlowPacket& packet = waiting.packets[i];
+    lb::Flow* flow = flows_.finish_reply(waiting.lookups[i], waiting.flows[i], now);
+    if (flow != nullptr) [[likely]] {
+      reply(snapshot, packet, *flow, now);
     } else {
       // What the backend still holds is over for us (a restart, an idle flow): a reset lets it know.
-      if (packets[i].parsed->proto == net::IpProto::kTcp) answers_.reset(packets[i].mbuf, *packets[i].parsed);
-      egress_.drop(packets[i].mbuf, Drop::kNatNoReplyFlow);
+      if (packet.parsed->proto == net::IpProto::kTcp) answers_.reset(packet.mbuf, *packet.parsed);
+      egress_.drop(packet.mbuf, Drop::kNatNoReplyFlow);
     }
   }
 }

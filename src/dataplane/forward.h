@@ -37,11 +37,23 @@ class Forward {
   Forward(std::size_t flows, const lb::FlowTable::Secret& secret, lb::PortBlock ports, std::size_t nat_sets,
           std::uint64_t seed, Egress& egress, Answers& answers, telemetry::WorkerCounters& counters);
 
-  // At most kMaxBurst each.
-  void to_backends(const lb::Snapshot& snapshot, std::span<const FlowPacket> packets, Ms now) noexcept;
-  void to_clients(const lb::Snapshot& snapshot, std::span<const FlowPacket> packets, Ms now) noexcept;
-  // From backends of `dnat` services, to clients' own addresses.
-  void dnat_to_clients(const lb::Snapshot& snapshot, std::span<const FlowPacket> packets, Ms now) noexcept;
+  // A packet of a flow of this worker: it is put aside, and its flow's lookup begun. At most kMaxBurst until run().
+  // `listener` is that of a client's packet.
+  [[gnu::always_inline]] void add(const FlowPacket& packet, lb::ListenerId listener, bool to_client) noexcept {
+    const net::Parsed& parsed = *packet.parsed;
+    const std::uint64_t reply = lb::ReplyKey::tail(parsed.src_port, packet.source, parsed.dst_port, parsed.proto);
+    const std::uint64_t request = lb::FlowKey::tail(parsed.src_port, listener, parsed.proto);
+    // Not a branch: which way the next packet goes cannot be predicted.
+    const std::uint64_t mask = ~(std::uint64_t{to_client} - 1);
+    Waiting& waiting = waiting_[to_client];
+    waiting.packets[waiting.count] = packet;
+    waiting.lookups[waiting.count] = flows_.begin(parsed.src.words(), (reply & mask) | (request & ~mask), to_client);
+    ++waiting.count;
+  }
+  // A packet from a backend of a `dnat` service, to a client's own address: the same.
+  void add_dnat_reply(const FlowPacket& packet) noexcept { dnat_replies_[dnat_reply_count_++] = packet; }
+  // All that was put aside goes its way.
+  void run(const lb::Snapshot& snapshot, Ms now) noexcept;
 
   // An ICMP error about a packet that we sent to a backend (from `source`; kNoIndex: of a `dnat` service, from the client's
   // own), for the client whose flow that was; and one about a packet to a client (from `listener`), for the backend.
@@ -55,6 +67,18 @@ class Forward {
   [[nodiscard]] const lb::FlowTable& flows() const noexcept { return flows_; }
 
  private:
+  // The packets of the burst at hand in one direction, as structure of arrays: each stage runs over what it needs.
+  struct Waiting {
+    std::size_t count = 0;
+    std::array<FlowPacket, kMaxBurst> packets;
+    std::array<lb::FlowTable::Lookup, kMaxBurst> lookups;
+    std::array<lb::Flow*, kMaxBurst> flows;
+  };
+
+  void to_backends(const lb::Snapshot& snapshot, Waiting& waiting, Ms now) noexcept;
+  void to_clients(const lb::Snapshot& snapshot, Waiting& waiting, Ms now) noexcept;
+  void dnat_to_clients(const lb::Snapshot& snapshot, Ms now) noexcept;
+  void adopt(const lb::Snapshot& snapshot) noexcept;
   void forward(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   void forward_checked(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   void edit_to_backend(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
@@ -66,10 +90,8 @@ class Forward {
   [[nodiscard]] telemetry::Drop check_dnat(const lb::Snapshot& snapshot, const lb::NewFlow& made, Ms now) noexcept;
   void dnat_reply_without_flow(const FlowPacket& packet, const lb::Listener& listener, Ms now) noexcept;
   void reply(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
-  void reply_checked(const lb::Snapshot& snapshot, const FlowPacket& packet, const lb::Listener& listener,
-                     lb::Flow& flow, Ms now) noexcept;
-  void edit_to_client(const lb::Snapshot& snapshot, const FlowPacket& packet, const lb::Listener& listener,
-                      lb::Flow& flow, Ms now) noexcept;
+  void reply_checked(const FlowPacket& packet, const lb::Listener& listener, lb::Flow& flow, Ms now) noexcept;
+  void edit_to_client(const FlowPacket& packet, const lb::Listener& listener, lb::Flow& flow, Ms now) noexcept;
   // The flow of a first packet; the reason why there is none was counted and answered.
   [[nodiscard]] lb::Flow* open(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept;
   [[nodiscard]] telemetry::Drop try_open(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now,
@@ -88,9 +110,9 @@ class Forward {
   }
   void stop(const FlowPacket& packet, const Route* route, Ms now) noexcept;
 
-  // Of the burst at hand: here and not on the stack, where they would be cleared each time.
-  std::array<lb::FlowKey, kMaxBurst> keys_;
-  std::array<lb::ReplyKey, kMaxBurst> reply_keys_;
+  std::array<Waiting, 2> waiting_;  // to backends, to clients
+  std::array<FlowPacket, kMaxBurst> dnat_replies_;
+  std::size_t dnat_reply_count_ = 0;
 
   lb::NatPorts ports_;
   lb::FlowTable flows_;
@@ -98,7 +120,8 @@ class Forward {
   Egress& egress_;
   Answers& answers_;
   telemetry::WorkerCounters& counters_;
-  lb::Flow without_entry_;  // what try_open() gives where the table is full and the mode needs no entry
+  lb::Flow without_entry_;        // what try_open() gives where the table is full and the mode needs no entry
+  std::uint64_t generation_ = 0;  // of the last snapshot that was seen
   bool refuse_new_ = false;
   Ms last_scan_{};             // of expire()
   std::size_t scan_owed_ = 0;  // places that its pace demands and that were not looked at yet

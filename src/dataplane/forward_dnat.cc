@@ -25,7 +25,8 @@ lb::Flow* Forward::find_dnat(const lb::Snapshot& snapshot, const net::Endpoint& 
                              net::IpProto proto, Ms now) noexcept {
   for (const std::uint16_t index : snapshot.dnat_listeners_of(backend.address, backend.port, proto)) {
     const lb::ListenerId listener = snapshot.listeners[index].id;
-    lb::Flow* flow = flows_.find(lb::FlowKey::of(client.address, client.port, listener, proto), now);
+    lb::Flow* flow =
+        flows_.find({.client = client.address, .listener = listener, .client_port = client.port, .proto = proto}, now);
     if (is_to(flow, backend)) return flow;
   }
   return nullptr;
@@ -37,37 +38,41 @@ Drop Forward::check_dnat(const lb::Snapshot& snapshot, const lb::NewFlow& made, 
   if (flows_.full()) return Drop::kFlowTableFull;  // without an entry nothing would say where a reply comes from
   lb::Flow* other = find_dnat(snapshot, backend, made.key.client_endpoint(), made.key.proto, now);
   if (other == nullptr) return Drop::kNone;
-  if (!lb::starts_over(other->state, net::kTcpSyn)) return Drop::kDnatTupleTaken;  // that one has not ended
+  if (!lb::starts_over(other->state(), net::kTcpSyn)) return Drop::kDnatTupleTaken;  // that one has not ended
   flows_.remove(*other, now);
   return Drop::kNone;
 }
 
-void Forward::dnat_to_clients(const lb::Snapshot& snapshot, std::span<const FlowPacket> packets, Ms now) noexcept {
-  std::array<lb::FlowKey, kMaxBurst> keys;
+void Forward::dnat_to_clients(const lb::Snapshot& snapshot, Ms now) noexcept {
+  const std::span<const FlowPacket> packets(dnat_replies_.data(), dnat_reply_count_);
+  std::array<lb::FlowTable::Lookup, kMaxBurst> lookups;
   std::array<lb::Flow*, kMaxBurst> flows;
   std::array<std::span<const std::uint16_t>, kMaxBurst> listeners;
   for (std::size_t i = 0; i < packets.size(); ++i) {
     const net::Parsed& parsed = *packets[i].parsed;
     listeners[i] = snapshot.dnat_listeners_of(parsed.src, parsed.src_port, parsed.proto);
-    keys[i] = lb::FlowKey::of(parsed.dst, parsed.dst_port, snapshot.listeners[listeners[i].front()].id, parsed.proto);
+    const lb::ListenerId first = snapshot.listeners[listeners[i].front()].id;
+    lookups[i] = flows_.begin(parsed.dst.words(), lb::FlowKey::tail(parsed.dst_port, first, parsed.proto), false);
   }
-  flows_.find(std::span(keys).first(packets.size()), std::span(flows).first(packets.size()), now);
+  for (std::size_t i = 0; i < packets.size(); ++i) flows[i] = flows_.guess(lookups[i]);
   for (std::size_t i = 0; i < packets.size(); ++i) {
     const net::Parsed& parsed = *packets[i].parsed;
     const net::Endpoint backend{parsed.src, parsed.src_port};
-    lb::Flow* flow = is_to(flows[i], backend) ? flows[i] : nullptr;
+    lb::Flow* flow = flows_.finish(lookups[i], flows[i], now);
+    if (!is_to(flow, backend)) flow = nullptr;
     if (flow == nullptr && listeners[i].size() > 1) {
       flow = find_dnat(snapshot, backend, {parsed.dst, parsed.dst_port}, parsed.proto, now);
     }
     if (flow != nullptr) [[likely]] {
       const lb::Listener* listener = snapshot.find_listener(flow->key.listener);
-      reply_checked(snapshot, packets[i], *listener, *flow, now);  // the listener that its flow was found by
+      reply_checked(packets[i], *listener, *flow, now);  // the listener that its flow was found by
     } else if (listeners[i].size() == 1) {
       dnat_reply_without_flow(packets[i], snapshot.listeners[listeners[i].front()], now);
     } else {
       egress_.drop(packets[i].mbuf, Drop::kNatNoReplyFlow);
     }
   }
+  dnat_reply_count_ = 0;
 }
 
 void Forward::dnat_reply_without_flow(const FlowPacket& packet, const lb::Listener& listener, Ms now) noexcept {

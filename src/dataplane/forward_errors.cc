@@ -15,11 +15,15 @@ using telemetry::Drop;
 
 void Forward::error_to_client(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept {
   const net::Parsed quoted = net::parse_quoted(frame_of(packet.mbuf), *packet.parsed);
-  const lb::Flow* flow =
-      packet.source == lb::kNoIndex
-          ? find_dnat(snapshot, {quoted.dst, quoted.dst_port}, {quoted.src, quoted.src_port}, quoted.proto, now)
-          : flows_.find_reply(
-                lb::ReplyKey::of(quoted.dst, quoted.dst_port, packet.source, quoted.src_port, quoted.proto), now);
+  const lb::Flow* flow = packet.source == lb::kNoIndex ? find_dnat(snapshot, {quoted.dst, quoted.dst_port},
+                                                                   {quoted.src, quoted.src_port}, quoted.proto, now)
+                                                       : flows_.find_reply({.backend = quoted.dst,
+                                                                            .backend_port = quoted.dst_port,
+                                                                            .local_port = quoted.src_port,
+                                                                            .source = packet.source,
+                                                                            .proto = quoted.proto,
+                                                                            .zero = 0},
+                                                                           now);
   const lb::Listener* listener = flow == nullptr ? nullptr : snapshot.find_listener(flow->key.listener);
   if (listener == nullptr) return egress_.drop(packet.mbuf, Drop::kIcmpNoFlow);
   pass_error(packet, quoted,
@@ -32,12 +36,9 @@ void Forward::error_to_client(const lb::Snapshot& snapshot, const FlowPacket& pa
 
 void Forward::error_to_backend(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept {
   const net::Parsed quoted = net::parse_quoted(frame_of(packet.mbuf), *packet.parsed);
-  const lb::Flow* flow = flows_.find({.client = quoted.dst,
-                                      .listener = packet.listener->id,
-                                      .client_port = quoted.dst_port,
-                                      .proto = quoted.proto,
-                                      .zero = 0},
-                                     now);
+  const lb::Flow* flow = flows_.find(
+      {.client = quoted.dst, .listener = packet.listener->id, .client_port = quoted.dst_port, .proto = quoted.proto},
+      now);
   if (flow == nullptr) return egress_.drop(packet.mbuf, Drop::kIcmpNoFlow);
   // In mode `dnat` the backend knows its clients, and has a way to them: the error keeps its source.
   const bool dnat = packet.listener->mode == config::ForwardMode::kDnat;

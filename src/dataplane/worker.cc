@@ -56,8 +56,6 @@ struct Burst {
   std::size_t count = 0;
   std::array<rte_mbuf*, kMaxBurst> mbufs;
   std::array<net::Parsed, kMaxBurst> parsed;
-  std::array<FlowPacket, kMaxBurst> to_backends, to_clients, dnat_to_clients;
-  std::size_t n_to_backends = 0, n_to_clients = 0, n_dnat_to_clients = 0;
 };
 
 }  // namespace
@@ -192,20 +190,15 @@ bool Worker::Impl::accept(rte_mbuf* mbuf, net::Parsed& parsed) noexcept {
                                                           Instant now) noexcept {
   rte_mbuf* mbuf = burst_.mbufs[index];
   net::Parsed& parsed = burst_.parsed[index];
-  Classified what;
   if (is_common(mbuf, parsed)) [[likely]] {
-    what = classifier_.classify_common(snapshot, frame_of(mbuf), parsed);
-  } else {
-    if (!accept(mbuf, parsed)) return;
-    what = classifier_.classify(snapshot, frame_of(mbuf), parsed);
+    const Classifier::Common what = classifier_.classify_common(snapshot, parsed, parts_.id);
+    if (what.ours) [[likely]]
+      return forward_.add({mbuf, &parsed, snapshot.listeners.data() + what.listener.index, what.source}, what.listener,
+                          what.to_client);
+  } else if (!accept(mbuf, parsed)) {
+    return;
   }
-  if (what.action == Action::kToBackend && what.owner == parts_.id) {
-    burst_.to_backends[burst_.n_to_backends++] = {mbuf, &parsed, what.listener, lb::kNoIndex};
-  } else if (what.action == Action::kToClient && what.owner == parts_.id) {
-    burst_.to_clients[burst_.n_to_clients++] = {mbuf, &parsed, nullptr, what.source};
-  } else {
-    act(snapshot, mbuf, parsed, what, now);
-  }
+  act(snapshot, mbuf, parsed, classifier_.classify(snapshot, frame_of(mbuf), parsed), now);
 }
 
 // Neither mbufs nor frames are in the first caches. They are asked for so many packets before their turn that they are there
@@ -229,38 +222,28 @@ std::uint64_t Worker::Impl::run(const lb::Snapshot& snapshot, const RxQueue* fro
     fetch_mbuf(i + kMbufAhead);
     fetch_frame(i);
   }
-  burst_.n_to_backends = 0;
-  burst_.n_to_clients = 0;
-  burst_.n_dnat_to_clients = 0;
   for (std::size_t i = 0; i < count; ++i) {
     fetch_mbuf(i + kMbufAhead + kFrameAhead);
     fetch_frame(i + kFrameAhead);
     classify(snapshot, i, now);
   }
-  const Ms now_ms = to_ms(now);
-  if (burst_.n_to_backends != 0) {
-    forward_.to_backends(snapshot, std::span(burst_.to_backends).first(burst_.n_to_backends), now_ms);
-  }
-  if (burst_.n_to_clients != 0) {
-    forward_.to_clients(snapshot, std::span(burst_.to_clients).first(burst_.n_to_clients), now_ms);
-  }
-  if (burst_.n_dnat_to_clients != 0) [[unlikely]] {
-    forward_.dnat_to_clients(snapshot, std::span(burst_.dnat_to_clients).first(burst_.n_dnat_to_clients), now_ms);
-  }
+  forward_.run(snapshot, to_ms(now));
   return bytes;
 }
 
-// What is not simply a packet of a flow of this worker.
+// What is not a common packet of a flow of this worker.
 void Worker::Impl::act(const lb::Snapshot& snapshot, rte_mbuf* mbuf, const net::Parsed& parsed, const Classified& what,
                        Instant now) noexcept {
   switch (what.action) {
     case Action::kToBackend:
+      if (what.owner != parts_.id) return give(what.owner, mbuf);
+      return forward_.add({mbuf, &parsed, what.listener, lb::kNoIndex}, what.listener->id, false);
     case Action::kToClient:
-      return give(what.owner, mbuf);
+      if (what.owner != parts_.id) return give(what.owner, mbuf);
+      return forward_.add({mbuf, &parsed, nullptr, what.source}, {}, true);
     case Action::kDnatToClient:
       if (what.owner != parts_.id) return give(what.owner, mbuf);
-      burst_.dnat_to_clients[burst_.n_dnat_to_clients++] = {mbuf, &parsed, nullptr, lb::kNoIndex};
-      return;
+      return forward_.add_dnat_reply({mbuf, &parsed, nullptr, lb::kNoIndex});
     case Action::kErrorToBackend:
       if (what.owner != parts_.id) return give(what.owner, mbuf);
       return forward_.error_to_backend(snapshot, {mbuf, &parsed, what.listener, lb::kNoIndex}, to_ms(now));

@@ -29,7 +29,7 @@ BackendIndex choose_other(const Snapshot& snapshot, PoolIndex pool, std::uint64_
 }
 
 bool should_move(const Snapshot& snapshot, const Flow& flow) noexcept {
-  if (flow.state != FlowState::kUdp && flow.state != FlowState::kSynSent) return false;
+  if (flow.state() != FlowState::kUdp && flow.state() != FlowState::kSynSent) return false;
   const Backend* backend = snapshot.find_backend(flow.backend);
   return backend == nullptr || !backend->present || backend->state != BackendState::kUp;
 }

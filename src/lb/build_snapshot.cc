@@ -237,7 +237,7 @@ bool Builder::add_listeners() {
   out_->listeners.resize(slots.size());
 
   std::vector<Listener> entries6;
-  std::vector<std::pair<std::uint64_t, std::uint32_t>> entries4;
+  std::vector<WordIndex::Entry> entries4;
   std::size_t next = 0;
   for (std::size_t i = 0; i < config().services.size(); ++i) {
     const ServiceIndex service_index = service_slots_[i];
@@ -253,7 +253,8 @@ bool Builder::add_listeners() {
                   .present = true,
                   .mode = service.mode};
       if (const net::IpAddress& address = listen.endpoint.address; address.is_v4()) {
-        entries4.emplace_back(WordIndex::word_of(address.v4(), listener.key.port, listener.key.proto), slot.index);
+        entries4.emplace_back(WordIndex::word_of(address.v4(), listener.key.port, listener.key.proto),
+                              ListenerHit::of(listener.id, listener.kind).word);
       } else {
         entries6.push_back(listener);
       }
@@ -353,11 +354,12 @@ void Builder::add_listened_ports() {
 
 void Builder::add_local_addresses() {
   std::vector<LocalAddress> entries6;
-  std::vector<std::pair<std::uint64_t, std::uint32_t>> entries4;
+  std::vector<WordIndex::Entry> entries4;
   for (auto& [address, entry] : local_) {
     entry.key = {address, 0, 0, 1};
     if (address.is_v4()) {
-      entries4.emplace_back(WordIndex::word_of(address.v4(), 0, 0), out_->local_addresses.size());
+      entries4.emplace_back(WordIndex::word_of(address.v4(), 0, 0),
+                            LocalHit::of(out_->local_addresses.size(), entry.source).word);
       out_->local_addresses.push_back(entry);
     } else {
       entries6.push_back(entry);

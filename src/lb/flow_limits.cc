@@ -27,15 +27,16 @@ FlowLimits FlowLimits::from(const config::FlowTimeouts& timeouts) noexcept {
           .udp_ms = to_limit(timeouts.udp)};
 }
 
-std::uint32_t FlowLimits::of(FlowState state) const noexcept {
+std::uint32_t FlowLimits::of(FlowState state, bool one_way) const noexcept {
   switch (state) {
     case FlowState::kUdp:
       return udp_ms;
     case FlowState::kSynSent:
     case FlowState::kSynReceived:
       return opening_ms;
-    case FlowState::kEstablished:
     case FlowState::kFinClient:  // half closed: the other direction may flow for long (RFC 5382 section 5)
+      return one_way ? closing_ms : established_ms;
+    case FlowState::kEstablished:
     case FlowState::kFinBackend:
       return established_ms;
     case FlowState::kClosed:
@@ -47,7 +48,7 @@ std::uint32_t FlowLimits::of(FlowState state) const noexcept {
   return opening_ms;
 }
 
-FlowState next_state(FlowState state, std::uint8_t tcp_flags, Direction direction) noexcept {
+FlowState next_state(FlowState state, std::uint8_t tcp_flags, Direction direction, bool one_way) noexcept {
   if (state == FlowState::kUdp || state == FlowState::kClosed) return state;
   const bool to_backend = direction == Direction::kToBackend;
   if ((tcp_flags & net::kTcpRst) != 0) {
@@ -61,7 +62,10 @@ FlowState next_state(FlowState state, std::uint8_t tcp_flags, Direction directio
   }
   const bool ack = (tcp_flags & net::kTcpAck) != 0;
   const bool syn = (tcp_flags & net::kTcpSyn) != 0;
-  if (state == FlowState::kSynSent) return !to_backend && syn && ack ? FlowState::kSynReceived : state;
+  if (state == FlowState::kSynSent) {
+    if (one_way) return ack ? FlowState::kSynReceived : state;
+    return !to_backend && ack ? FlowState::kSynReceived : state;
+  }
   if (state == FlowState::kSynReceived && to_backend && ack && !syn) state = FlowState::kEstablished;
   if ((tcp_flags & net::kTcpFin) == 0) return state;
   switch (state) {
@@ -77,9 +81,9 @@ FlowState next_state(FlowState state, std::uint8_t tcp_flags, Direction directio
   }
 }
 
-bool starts_over(FlowState state, std::uint8_t tcp_flags) noexcept {
+bool starts_over(FlowState state, std::uint8_t tcp_flags, bool one_way) noexcept {
   const bool opens = (tcp_flags & (net::kTcpSyn | net::kTcpAck | net::kTcpRst)) == net::kTcpSyn;
-  return opens && (state == FlowState::kClosed || is_reset(state));
+  return opens && (state == FlowState::kClosed || is_reset(state) || (one_way && state == FlowState::kFinClient));
 }
 
 const char* text_of(FlowState state) noexcept {

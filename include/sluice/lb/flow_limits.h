@@ -14,7 +14,7 @@ namespace sluice::lb {
 enum class FlowState : std::uint8_t {
   kUdp,
   kSynSent,        // SYN of the client seen
-  kSynReceived,    // SYN, ACK of the backend seen
+  kSynReceived,    // SYN, ACK of the backend seen (or any ACK of it, of a flow that we saw begin amid)
   kEstablished,    // the client has acknowledged it
   kFinClient,      // the client has sent FIN first
   kFinBackend,     // the backend has sent FIN first
@@ -37,19 +37,36 @@ struct FlowLimits {
   std::uint32_t udp_ms = 120 * 1000;
 
   [[nodiscard]] static FlowLimits from(const config::FlowTimeouts& timeouts) noexcept;
-  [[nodiscard]] std::uint32_t of(FlowState state) const noexcept;
+  // `one_way`: only the client's packets are seen, so that a FIN of the client is all that we see of the end; what the
+  // backend still sends is acknowledged, and keeps the flow.
+  [[nodiscard]] std::uint32_t of(FlowState state, bool one_way = false) const noexcept;
 };
 
 // A reset flow is forgotten after so long, or after FlowLimits::closing_ms if that is shorter.
 inline constexpr std::uint32_t kResetMs = 10 * 1000;
 
+// The states in which nearly all packets find their flow: they stay until a segment that changes_state().
+[[nodiscard]] constexpr bool is_steady(FlowState state) noexcept {
+  return state == FlowState::kEstablished || state == FlowState::kUdp;
+}
 // Whether a segment with these flags may move an established flow to another state.
 [[nodiscard]] constexpr bool changes_state(std::uint8_t tcp_flags) noexcept {
   return (tcp_flags & (net::kTcpFin | net::kTcpRst)) != 0;
 }
-[[nodiscard]] FlowState next_state(FlowState state, std::uint8_t tcp_flags, Direction direction) noexcept;
+// `one_way`: only the client's packets are seen. Its first ACK then says that the handshake is over, its second that the
+// backend has something to acknowledge: one packet with a forged source gets a flow no further than "opening".
+[[nodiscard]] FlowState next_state(FlowState state, std::uint8_t tcp_flags, Direction direction,
+                                   bool one_way = false) noexcept;
+
+// Whether the sequence number of a reset is one that its sender may have: near `expected`, which is what the other end waits
+// for as far as we saw. A forger who does not see the flow would have to try thousands (RFC 5961 section 3; the exact window
+// is the ends' to judge).
+[[nodiscard]] constexpr bool plausible_reset(std::uint32_t sequence, std::uint32_t expected) noexcept {
+  constexpr std::uint32_t kBehind = 1u << 16, kAhead = 1u << 22;  // retransmissions; data on the way in a large window
+  return sequence - expected + kBehind <= kBehind + kAhead;
+}
 
 // A SYN of the client that begins a new connection on the tuple of one that has ended: remove the flow, then insert.
-[[nodiscard]] bool starts_over(FlowState state, std::uint8_t tcp_flags) noexcept;
+[[nodiscard]] bool starts_over(FlowState state, std::uint8_t tcp_flags, bool one_way = false) noexcept;
 
 }  // namespace sluice::lb

@@ -16,7 +16,8 @@ class ReplyIndex {
 
   explicit ReplyIndex(std::size_t capacity) : entries_(capacity * 2 + 2) {}
 
-  void prefetch(std::uint32_t hash) const noexcept { __builtin_prefetch(&entries_[home(hash)]); }
+  // Where a search begins.
+  [[nodiscard]] const void* line(std::uint32_t hash) const noexcept { return &entries_[home(hash)]; }
 
   // The first place with this hash, from `at` on, for which is_it(place) says yes; kNone: there is none.
   template <typename IsIt>

@@ -19,14 +19,14 @@ struct ReplyKey {
   net::IpProto proto{};
   std::uint8_t zero = 0;  // so that no byte is undefined: keys are hashed and compared as bytes
 
-  // In whole words, as FlowKey::of().
-  [[nodiscard]] static ReplyKey of(const net::IpAddress& backend, std::uint16_t backend_port, SourceIndex source,
-                                   std::uint16_t local_port, net::IpProto proto) noexcept {
-    const auto address = backend.words();
-    return std::bit_cast<ReplyKey>(std::array<std::uint64_t, 3>{address[0], address[1],
-                                                                backend_port | (std::uint64_t{local_port} << 16) |
-                                                                    (std::uint64_t{source} << 32) |
-                                                                    (static_cast<std::uint64_t>(proto) << 48)});
+  // All behind the address, as it lies in memory.
+  [[nodiscard]] static constexpr std::uint64_t tail(std::uint16_t backend_port, SourceIndex source,
+                                                    std::uint16_t local_port, net::IpProto proto) noexcept {
+    return backend_port | (std::uint64_t{local_port} << 16) | (std::uint64_t{source} << 32) |
+           (static_cast<std::uint64_t>(proto) << 48);
+  }
+  [[nodiscard]] std::array<std::uint64_t, 3> words() const noexcept {
+    return std::bit_cast<std::array<std::uint64_t, 3>>(*this);
   }
   [[nodiscard]] net::Endpoint endpoint() const noexcept { return {backend, backend_port}; }
   bool operator==(const ReplyKey&) const noexcept = default;

@@ -60,6 +60,34 @@ struct DnatBackend {
 };
 static_assert(sizeof(DnatBackend) == 32);
 
+// What the packet path asks first about a packet's destination, in one word: whether somebody listens there, and whether it is
+// an address of ours. 0: no.
+struct ListenerHit {
+  std::uint64_t word = 0;
+
+  [[nodiscard]] static constexpr ListenerHit of(ListenerId id, ServiceKind kind) noexcept {
+    return {id.index | (std::uint64_t{id.generation} << 16) | (std::uint64_t{kind == ServiceKind::kForward} << 32) |
+            (std::uint64_t{1} << 63)};
+  }
+  [[nodiscard]] constexpr bool found() const noexcept { return word != 0; }
+  [[nodiscard]] constexpr ListenerId id() const noexcept {
+    return {static_cast<std::uint16_t>(word), static_cast<std::uint16_t>(word >> 16)};
+  }
+  [[nodiscard]] constexpr bool forwards() const noexcept { return (word >> 32 & 1) != 0; }
+};
+struct LocalHit {
+  std::uint64_t word = 0;
+
+  [[nodiscard]] static constexpr LocalHit of(std::size_t index, SourceIndex source) noexcept {
+    return {index | (std::uint64_t{source} << 32) | (std::uint64_t{source != kNoIndex} << 62) |
+            (std::uint64_t{1} << 63)};
+  }
+  [[nodiscard]] constexpr bool found() const noexcept { return word != 0; }
+  [[nodiscard]] constexpr std::size_t index() const noexcept { return word & 0xffffffff; }
+  [[nodiscard]] constexpr SourceIndex source() const noexcept { return static_cast<SourceIndex>(word >> 32); }
+  [[nodiscard]] constexpr bool has_source() const noexcept { return (word >> 62 & 1) != 0; }
+};
+
 struct Service {
   std::string name;
   ServiceKind kind = ServiceKind::kForward;
@@ -131,11 +159,11 @@ struct Snapshot : std::enable_shared_from_this<Snapshot> {
   std::vector<InterfaceSources> interfaces;
   std::vector<SourceIndex> upstream_sources4, upstream_sources6;  // `upstream.source`; empty: the egress interface's
 
-  // IPv4 by one word, IPv6 by its address: numbers of `listeners`, and of `local_addresses`.
+  // IPv4 by one word (the values are those of ListenerHit and LocalHit), IPv6 by its address.
   WordIndex listener_index4, local_index4;
   AddressIndex<Listener> listener_index6;
   AddressIndex<LocalAddress> local_index6;
-  std::vector<LocalAddress> local_addresses;
+  std::vector<LocalAddress> local_addresses;  // IPv4
 
   // Of `dnat` services. A backend that is gone stays here as long as its slot is not taken: its flows live on.
   bool has_dnat = false;
@@ -146,22 +174,16 @@ struct Snapshot : std::enable_shared_from_this<Snapshot> {
   // nullptr: nobody listens there.
   [[nodiscard]] const Listener* find_listener(const net::IpAddress& address, std::uint16_t port,
                                               net::IpProto proto) const noexcept {
-    if (address.is_v4()) return find_listener4(address.v4(), port, proto);
-    return listener_index6.find(address, port, static_cast<std::uint8_t>(proto));
-  }
-  [[nodiscard, gnu::always_inline]] const Listener* find_listener4(Be32 address, std::uint16_t port,
-                                                                   net::IpProto proto) const noexcept {
-    const std::uint32_t found =
-        listener_index4.find(WordIndex::word_of(address, port, static_cast<std::uint8_t>(proto)));
-    return found == WordIndex::kNone ? nullptr : &listeners[found];
+    if (!address.is_v4()) return listener_index6.find(address, port, static_cast<std::uint8_t>(proto));
+    const ListenerHit hit{
+        listener_index4.find(WordIndex::word_of(address.v4(), port, static_cast<std::uint8_t>(proto)))};
+    return hit.found() ? &listeners[hit.id().index] : nullptr;
   }
   // nullptr: not an address of ours.
   [[nodiscard]] const LocalAddress* find_local(const net::IpAddress& address) const noexcept {
-    return address.is_v4() ? find_local4(address.v4()) : local_index6.find(address, 0, 0);
-  }
-  [[nodiscard, gnu::always_inline]] const LocalAddress* find_local4(Be32 address) const noexcept {
-    const std::uint32_t found = local_index4.find(WordIndex::word_of(address, 0, 0));
-    return found == WordIndex::kNone ? nullptr : &local_addresses[found];
+    if (!address.is_v4()) return local_index6.find(address, 0, 0);
+    const LocalHit hit{local_index4.find(WordIndex::word_of(address.v4(), 0, 0))};
+    return hit.found() ? &local_addresses[hit.index()] : nullptr;
   }
   // The listeners whose clients this endpoint answers; none: it is no backend of a `dnat` service.
   [[nodiscard]] std::span<const std::uint16_t> dnat_listeners_of(const net::IpAddress& backend, std::uint16_t port,

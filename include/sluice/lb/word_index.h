@@ -1,9 +1,9 @@
-// A read-only hash table from a 64-bit word to a number: built by control, probed by every IPv4 packet. At most a quarter of
-// the slots is used, so nearly every probe, found or not, ends at the slot that it began at.
+// A read-only hash table from a 64-bit word to another one: built by control, probed by every IPv4 packet. At most an eighth
+// of the slots is used, and of several ways to hash the one that collides least, so nearly every probe, found or not, ends
+// at the slot that it began at.
 // Threading: immutable once built.
 #pragma once
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -15,24 +15,18 @@ namespace sluice::lb {
 
 class WordIndex {
  public:
-  static constexpr std::uint32_t kNone = ~std::uint32_t{0};
+  using Entry = std::pair<std::uint64_t, std::uint64_t>;  // word, value
 
-  WordIndex() : WordIndex(std::vector<std::pair<std::uint64_t, std::uint32_t>>{}) {}
-  // Words are unique, none is 0, and no number is kNone.
-  explicit WordIndex(const std::vector<std::pair<std::uint64_t, std::uint32_t>>& entries)
-      : slots_(std::bit_ceil(entries.size() * 4 + 4)), shift_(64 - std::countr_zero(slots_.size())) {
-    for (const auto& [word, number] : entries) {
-      std::size_t at = home(word);
-      while (slots_[at].word != 0) at = next(at);
-      slots_[at] = {word, number};
-    }
-  }
+  WordIndex() : WordIndex(std::vector<Entry>{}) {}
+  explicit WordIndex(const std::vector<Entry>& entries);  // words are unique; neither words nor values are 0
 
-  [[nodiscard, gnu::always_inline]] std::uint32_t find(std::uint64_t word) const noexcept {
+  // 0: not found.
+  [[nodiscard, gnu::always_inline]] std::uint64_t find(std::uint64_t word) const noexcept {
     for (std::size_t at = home(word);; at = next(at)) {
       const Slot& slot = slots_[at];
-      if (slot.word == word) return slot.number;
-      if (slot.word == 0) return kNone;
+      // One branch, for a collision: whether the word is found cannot be predicted, and is in the value.
+      if (slot.word == word || slot.word == 0) [[likely]]
+        return slot.value;
     }
   }
 
@@ -44,14 +38,16 @@ class WordIndex {
  private:
   struct Slot {
     std::uint64_t word = 0;  // 0: free
-    std::uint32_t number = 0;
+    std::uint64_t value = 0;
   };
   // The operator chooses the words, so this hash need not resist an enemy.
-  [[nodiscard]] std::size_t home(std::uint64_t word) const noexcept { return (word * 0x9e3779b97f4a7c15u) >> shift_; }
+  [[nodiscard]] std::size_t home(std::uint64_t word) const noexcept { return (word * multiplier_) >> shift_; }
   [[nodiscard]] std::size_t next(std::size_t at) const noexcept { return (at + 1) & (slots_.size() - 1); }
+  std::size_t fill(const std::vector<Entry>& entries);  // gives the number of those that are not where they begin
 
   std::vector<Slot> slots_;
-  int shift_ = 0;
+  std::uint64_t multiplier_;
+  int shift_;
 };
 
 }  // namespace sluice::lb

@@ -66,6 +66,7 @@ struct alignas(64) WorkerCounters {
   Counter icmp_errors_passed;  // about flows, to the client or the backend
   Counter rst_sent, unreachable_sent, time_exceeded_sent;
   Counter flows_created, flows_expired, flows_closed;
+  Counter resets_implausible;      // forwarded, but the flow stays: their sequence number is not near its own
   Counter forwarded_without_flow;  // the flow table was full, and the mode needs no entry
   Gauge flows;                     // entries in this worker's table
   Gauge tcp_flows_open;            // of those, TCP flows that have not ended: what a drain waits for

@@ -138,7 +138,7 @@ TEST_F(ReportTest, InterfacesCarryTheirNames) { EXPECT_EQ(interfaces_report(view
 
 TEST_F(ReportTest, FlowsAreListedByTheWorker) {
   for (std::uint16_t port = 1; port <= 100; ++port) {
-    ASSERT_NE(table_.insert(flow(port, port % 2), {}, Ms{0}), nullptr);
+    ASSERT_NE(table_.insert(flow(port, port % 2), Ms{0}), nullptr);
   }
   const auto all = ask({});
   ASSERT_TRUE(all.has_value()) << all.error().message;
@@ -160,7 +160,7 @@ struct FilterCase {
 
 TEST_F(ReportTest, FiltersNarrowTheFlows) {
   for (std::uint16_t port = 1; port <= 99; ++port) {
-    ASSERT_NE(table_.insert(flow(port, port % 2), {}, Ms{0}), nullptr);
+    ASSERT_NE(table_.insert(flow(port, port % 2), Ms{0}), nullptr);
   }
   const FilterCase cases[] = {
       {"backend", {{"backend", "web2"}}, 50, false},

@@ -348,7 +348,7 @@ TEST(ShouldMove, OnlyWhatLosesNothing) {
     const auto first = build(base_config(), board);
     Flow flow;
     flow.backend = first->id_of(index_of(*first, "web1"));
-    flow.state = row.state;
+    flow.set_state(row.state);
     board.report(flow.backend, {row.health, HealthReason::kNone});
     const auto snapshot = build(base_config(), board, first.get());
     EXPECT_EQ(should_move(*snapshot, flow), row.want) << row.name;
