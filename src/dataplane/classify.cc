@@ -65,8 +65,9 @@ std::uint16_t Classifier::owner_of_client(const net::IpAddress& client, std::uin
   return owner_of(tuple_hash(secret, client, port, net::IpAddress(), 0, proto), workers);
 }
 
-bool Classifier::owns(const lb::Listener& listener, const net::Parsed& packet, RoleId worker) const noexcept {
-  return service_of_many(listener, packet).owner == worker;
+bool Classifier::owns(const lb::Snapshot& snapshot, lb::ListenerHit listener, const net::Parsed& packet,
+                      RoleId worker) const noexcept {
+  return listener.found() && service_of_many(snapshot.listeners[listener.id().index], packet).owner == worker;
 }
 
 Classified Classifier::service_of_many(const lb::Listener& listener, const net::Parsed& packet) const noexcept {

@@ -73,13 +73,10 @@ struct Classifier {
     const unsigned is_mine = owner.kind == lb::PortOwnerKind::kWorker && owner.index == worker;
     const unsigned to_client = unsigned{!listener.found()} & unsigned{local.has_source()} & is_mine;
     unsigned to_backend = listener.forwards();
-    if (workers > 1 && to_backend != 0) {
-      to_backend = owns(snapshot.listeners[listener.id().index], packet, worker);
-    }
+    if (workers > 1) to_backend &= unsigned{owns(snapshot, listener, packet, worker)};
     unsigned ours = to_client | to_backend;
-    __asm__(
-        ""
-        : "+r"(ours));  // or the compiler makes two branches of it, and which one a packet takes cannot be predicted
+    // Or the compiler makes two branches of it, and which one a packet takes cannot be predicted.
+    __asm__("" : "+r"(ours));
     return {.ours = ours != 0, .to_client = to_client != 0, .source = local.source(), .listener = listener.id()};
   }
 
@@ -104,7 +101,8 @@ struct Classifier {
     }
     return service_of_many(listener, packet);
   }
-  [[nodiscard]] bool owns(const lb::Listener& listener, const net::Parsed& packet, RoleId worker) const noexcept;
+  [[nodiscard]] bool owns(const lb::Snapshot& snapshot, lb::ListenerHit listener, const net::Parsed& packet,
+                          RoleId worker) const noexcept;
   [[nodiscard]] Classified service_of_many(const lb::Listener& listener, const net::Parsed& packet) const noexcept;
   [[nodiscard]] Classified to_port(const lb::LocalAddress& local, const net::Parsed& packet) const noexcept {
     const lb::PortOwner owner = ports.owner_of(packet.dst_port);
