@@ -4,7 +4,10 @@
 
 namespace sluice::config {
 
-std::string Listen::text() const { return endpoint.text() + (proto == net::IpProto::kUdp ? "/udp" : "/tcp"); }
+std::string Listen::text() const {
+  const char* word = proto == net::IpProto::kUdp ? "/udp" : proto == net::IpProto::kSctp ? "/sctp" : "/tcp";
+  return endpoint.text() + word;
+}
 
 const Pool* find_pool(const Config& config, std::string_view name) noexcept {
   const auto found = std::ranges::find(config.pools, name, &Pool::name);

@@ -11,7 +11,8 @@ namespace {
 
 constexpr std::size_t kMaxListen = 256;
 
-constexpr std::string_view kListenShape = "'address:port' or 'address:port/udp', an IPv6 address in brackets";
+constexpr std::string_view kListenShape =
+    "'address:port', 'address:port/udp' or 'address:port/sctp', an IPv6 address in brackets";
 
 bool is_port(std::string_view text) noexcept {
   unsigned value = 0;
@@ -44,12 +45,14 @@ Codec<Listen> listen() {
     net::IpProto proto = net::IpProto::kTcp;
     if (const std::size_t slash = text.find('/'); slash != text.npos) {
       const std::string_view word = text.substr(slash + 1);
-      if (word == "quic" || word == "sctp" || word == "icmp") {
-        return reader.error(node, fmt::format("protocol '{}' is not supported yet; supported: tcp, udp", word));
+      if (word == "quic") {
+        return reader.error(node, fmt::format("protocol '{}' is not supported yet; supported: tcp, udp, sctp", word));
       }
-      if (word != "tcp" && word != "udp")
-        return reader.error(node, fmt::format("protocol {} is not one of tcp, udp", quote(word)));
+      if (word == "icmp") return reader.error(node, "ICMP has no ports; echo is 'icmp' of a service with 'forward'");
+      if (word != "tcp" && word != "udp" && word != "sctp")
+        return reader.error(node, fmt::format("protocol {} is not one of tcp, udp, sctp", quote(word)));
       if (word == "udp") proto = net::IpProto::kUdp;
+      if (word == "sctp") proto = net::IpProto::kSctp;
       text = text.substr(0, slash);
     }
     const auto endpoint = net::Endpoint::parse(text);
@@ -67,7 +70,8 @@ const Section<FlowTimeouts>& flow_timeouts_schema() {
           .optional("established", &FlowTimeouts::established, duration(1s, 24h * 30))
           .optional("opening", &FlowTimeouts::opening, duration(1s, 1h))
           .optional("closing", &FlowTimeouts::closing, duration(1s, 1h))
-          .optional("udp", &FlowTimeouts::udp, duration(1s, 24h));
+          .optional("udp", &FlowTimeouts::udp, duration(1s, 24h))
+          .optional("sctp", &FlowTimeouts::sctp, duration(1s, 24h * 30));
   return table;
 }
 

@@ -66,12 +66,27 @@ Result<void> read_parameter(const lb::Snapshot& snapshot, const std::string& nam
   return {};
 }
 
+const char* protocol_of(net::IpProto proto) noexcept {
+  switch (proto) {
+    case net::IpProto::kTcp:
+      return "tcp";
+    case net::IpProto::kUdp:
+      return "udp";
+    case net::IpProto::kSctp:
+      return "sctp";
+    case net::IpProto::kIcmp:
+    case net::IpProto::kIcmpv6:
+      return "icmp";
+  }
+  return "unknown";
+}
+
 json flow_row(const lb::Snapshot& snapshot, const lb::FlowQuery::Row& row, std::size_t worker) {
   const lb::Flow& flow = row.flow;
   const lb::Listener* listener = snapshot.find_listener(flow.key.listener);
   const bool known_backend = snapshot.find_backend(flow.backend) != nullptr;
   json out = {{"worker", worker},
-              {"protocol", flow.key.proto == net::IpProto::kTcp ? "tcp" : "udp"},
+              {"protocol", protocol_of(flow.key.proto)},
               {"client", flow.key.client_endpoint().text()},
               {"backend_address", flow.reply.endpoint().text()},
               {"state", lb::text_of(flow.state())},

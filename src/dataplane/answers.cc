@@ -46,7 +46,8 @@ void Answers::echo(rte_mbuf* mbuf, const net::Parsed& parsed, Ms now) noexcept {
 }
 
 void Answers::reset(const rte_mbuf* mbuf, const net::Parsed& parsed) noexcept {
-  if (send_built(interface_of(mbuf), [&](auto room) { return net::build_tcp_reset(room, frame_of(mbuf), parsed); })) {
+  const auto build = parsed.proto == net::IpProto::kSctp ? net::build_sctp_abort : net::build_tcp_reset;
+  if (send_built(interface_of(mbuf), [&](auto room) { return build(room, frame_of(mbuf), parsed); })) {
     counters_.rst_sent.add();
   }
 }
@@ -74,7 +75,7 @@ void Answers::packet_too_big(const rte_mbuf* mbuf, const net::Parsed& parsed, st
 }
 
 void Answers::refuse(const rte_mbuf* mbuf, const net::Parsed& parsed, Ms now) noexcept {
-  if (parsed.proto == net::IpProto::kTcp) {
+  if (net::has_handshake(parsed.proto)) {
     reset(mbuf, parsed);
   } else {
     port_unreachable(mbuf, parsed, now);

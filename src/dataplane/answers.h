@@ -1,4 +1,4 @@
-// What a worker answers by itself: echo, ICMP errors, TCP resets. Answers go back the way the packet came.
+// What a worker answers by itself: echo, ICMP errors, resets of TCP and aborts of SCTP. Answers go back the way the packet came.
 // Threading: one per worker.
 // Ownership: echo() takes the mbuf; the others leave the packet to the caller, who drops it with its reason.
 // Limits:    ICMP of both kinds under a token bucket each (RFC 1812 section 4.3.2.8, RFC 4443 section 2.4 (f)).
@@ -37,12 +37,13 @@ class Answers {
       : pool_(pool), egress_(egress), counters_(counters) {}
 
   void echo(rte_mbuf* mbuf, const net::Parsed& parsed, Ms now) noexcept;
+  // TCP's RST, SCTP's ABORT.
   void reset(const rte_mbuf* mbuf, const net::Parsed& parsed) noexcept;
   // From the packet's destination: it is the host that the client means which answers.
   void port_unreachable(const rte_mbuf* mbuf, const net::Parsed& parsed, Ms now) noexcept;
   void time_exceeded(const rte_mbuf* mbuf, const net::Parsed& parsed, Ms now) noexcept;
   void packet_too_big(const rte_mbuf* mbuf, const net::Parsed& parsed, std::uint16_t mtu, Ms now) noexcept;
-  // The refusal that the protocol has: a reset for TCP, port unreachable for UDP.
+  // The refusal that the protocol has: a reset for TCP and SCTP, port unreachable for the rest.
   void refuse(const rte_mbuf* mbuf, const net::Parsed& parsed, Ms now) noexcept;
 
  private:

@@ -27,7 +27,8 @@ std::size_t nat_sets_of(const config::Config& config) noexcept {
     const auto has = [&](net::IpProto proto) {
       return std::ranges::any_of(service.listen, [proto](const config::Listen& at) { return at.proto == proto; });
     };
-    const std::size_t protocols = std::size_t{has(net::IpProto::kTcp)} + std::size_t{has(net::IpProto::kUdp)};
+    const std::size_t protocols = std::size_t{has(net::IpProto::kTcp)} + std::size_t{has(net::IpProto::kUdp)} +
+                                  std::size_t{has(net::IpProto::kSctp)};
     sets += pool->backends.size() * std::max<std::size_t>(service.forward->source.size(), 1) * protocols;
   }
   return std::clamp(sets, lb::NatPorts::kDefaultSets, kMaxNatSets);

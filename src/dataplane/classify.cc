@@ -14,8 +14,6 @@ namespace {
 
 Classified dropped(Drop reason) noexcept { return {.action = Action::kDrop, .drop = reason}; }
 
-bool has_ports(net::IpProto proto) noexcept { return proto == net::IpProto::kTcp || proto == net::IpProto::kUdp; }
-
 // An error that says what became of a packet: unreachable, too big, time exceeded, parameter problem. Redirects are for
 // hosts, and we have configured routes (RFC 1812 section 5.2.7.2); source quench is of the past (RFC 6633).
 bool reports_failure(const net::Parsed& packet) noexcept {
@@ -107,7 +105,7 @@ Classified Classifier::icmp_error(const lb::Snapshot& snapshot, std::span<const 
   if (to_group(frame)) return dropped(Drop::kBadEthernet);
   if (!net::l4_checksum_ok(frame, packet)) return dropped(Drop::kBadChecksum);  // RFC 5508 REQ-3
   net::Parsed answer = net::parse_quoted(frame, packet);
-  if (!answer.ok() || !has_ports(answer.proto)) return dropped(Drop::kIcmpUnhandled);
+  if (!answer.ok() || !net::has_ports(answer.proto)) return dropped(Drop::kIcmpUnhandled);
   if (answer.src != packet.dst || answer.fragment == net::FragmentKind::kLater) return dropped(Drop::kIcmpNoFlow);
   std::swap(answer.src, answer.dst);
   std::swap(answer.src_port, answer.dst_port);
@@ -184,6 +182,7 @@ Drop drop_of(net::ParseError error) noexcept {
       return Drop::kL4Truncated;
     case net::ParseError::kTcpDataOffset:
     case net::ParseError::kUdpLength:
+    case net::ParseError::kSctpChunk:
       return Drop::kBadL4Header;
     case net::ParseError::kTcpFlags:
       return Drop::kBadTcpFlags;

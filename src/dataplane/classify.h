@@ -85,10 +85,10 @@ struct Classifier {
                                     const net::Parsed& packet) const noexcept;
 
  private:
-  // A whole TCP or UDP packet, by which a flow can be known.
+  // A whole TCP, UDP or SCTP packet, by which a flow can be known.
   [[nodiscard]] static bool has_flow(const net::Parsed& packet) noexcept {
-    return (packet.proto == net::IpProto::kTcp || packet.proto == net::IpProto::kUdp) &&
-           packet.fragment == net::FragmentKind::kWhole && packet.vlan == 0 && packet.family != net::Family::kArp;
+    return net::has_ports(packet.proto) && packet.fragment == net::FragmentKind::kWhole && packet.vlan == 0 &&
+           packet.family != net::Family::kArp;
   }
   // A packet for one host that came as a broadcast: not forwarded and not answered (RFC 1812 section 5.3.4, RFC 1122
   // section 3.3.6), or each of those that hear it would do so.

@@ -27,7 +27,7 @@ lb::FlowKey key_of(const FlowPacket& packet) noexcept {
 
 lb::Segment segment_of(const FlowPacket& packet) noexcept {
   const net::Parsed& parsed = *packet.parsed;
-  if (parsed.proto != net::IpProto::kTcp) return {};
+  if (parsed.proto != net::IpProto::kTcp) return {.flags = parsed.tcp_flags};
   const auto& tcp = net::header_at<net::TcpHeader>(frame_of(packet.mbuf), parsed.l4_offset);
   return {.flags = parsed.tcp_flags,
           .sequence = tcp.sequence.host(),
@@ -184,7 +184,7 @@ Drop Forward::try_open(const lb::Snapshot& snapshot, const FlowPacket& packet, M
   // Where no port of ours is needed, Maglev alone says where the packet of a flow goes that another machine, or this one
   // before a restart, has opened.
   const bool opens = (parsed.tcp_flags & kOpening) == net::kTcpSyn;
-  if (takes_port && parsed.proto == net::IpProto::kTcp && !opens) return Drop::kNoFlow;
+  if (takes_port && net::has_handshake(parsed.proto) && !opens) return Drop::kNoFlow;
   if (refuse_new_) return Drop::kShutdown;
   if (snapshot.find_local(parsed.src) != nullptr) [[unlikely]]
     return Drop::kBadIpAddress;  // our own, from outside (RFC 1812 section 5.3.8)
@@ -206,7 +206,7 @@ Drop Forward::try_open(const lb::Snapshot& snapshot, const FlowPacket& packet, M
                              .zero = 0},
                    .backend = snapshot.id_of(chosen),
                    .service = listener.service,
-                   .state = parsed.proto == net::IpProto::kTcp ? lb::FlowState::kSynSent : lb::FlowState::kUdp,
+                   .state = net::has_handshake(parsed.proto) ? lb::FlowState::kSynSent : lb::FlowState::kUdp,
                    .one_way = !config::sees_replies(listener.mode)};
   if (listener.mode == config::ForwardMode::kDnat) {
     if (const Drop reason = check_dnat(snapshot, made, now); reason != Drop::kNone) return reason;
@@ -281,7 +281,7 @@ void Forward::to_clients(const lb::Snapshot& snapshot, Waiting& waiting, Ms now)
       reply(snapshot, packet, *flow, now);
     } else {
       // What the backend still holds is over for us (a restart, an idle flow): a reset lets it know.
-      if (packet.parsed->proto == net::IpProto::kTcp) answers_.reset(packet.mbuf, *packet.parsed);
+      if (net::has_handshake(packet.parsed->proto)) answers_.reset(packet.mbuf, *packet.parsed);
       egress_.drop(packet.mbuf, Drop::kNatNoReplyFlow);
     }
   }

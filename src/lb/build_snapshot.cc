@@ -344,11 +344,15 @@ void Builder::add_listened_ports() {
     const SourceIndex source = local_.at(listener.key.address).source;
     if (source == kNoIndex) continue;
     ListenedPorts& ports = out_->listened[source];
-    (listener.proto() == net::IpProto::kTcp ? ports.tcp : ports.udp).push_back(listener.key.port);
+    (listener.proto() == net::IpProto::kTcp    ? ports.tcp
+     : listener.proto() == net::IpProto::kSctp ? ports.sctp
+                                               : ports.udp)
+        .push_back(listener.key.port);
   }
   for (ListenedPorts& ports : out_->listened) {
     std::ranges::sort(ports.tcp);
     std::ranges::sort(ports.udp);
+    std::ranges::sort(ports.sctp);
   }
 }
 

@@ -24,10 +24,11 @@ FlowLimits FlowLimits::from(const config::FlowTimeouts& timeouts) noexcept {
   return {.established_ms = to_limit(timeouts.established),
           .opening_ms = to_limit(timeouts.opening),
           .closing_ms = to_limit(timeouts.closing),
-          .udp_ms = to_limit(timeouts.udp)};
+          .udp_ms = to_limit(timeouts.udp),
+          .sctp_ms = to_limit(timeouts.sctp)};
 }
 
-std::uint32_t FlowLimits::of(FlowState state, bool one_way) const noexcept {
+std::uint32_t FlowLimits::of(FlowState state, bool one_way, bool sctp) const noexcept {
   switch (state) {
     case FlowState::kUdp:
       return udp_ms;
@@ -35,10 +36,11 @@ std::uint32_t FlowLimits::of(FlowState state, bool one_way) const noexcept {
     case FlowState::kSynReceived:
       return opening_ms;
     case FlowState::kFinClient:  // half closed: the other direction may flow for long (RFC 5382 section 5)
-      return one_way ? closing_ms : established_ms;
+      if (one_way) return closing_ms;
+      [[fallthrough]];
     case FlowState::kEstablished:
     case FlowState::kFinBackend:
-      return established_ms;
+      return sctp ? sctp_ms : established_ms;
     case FlowState::kClosed:
       return closing_ms;
     case FlowState::kResetByClient:

@@ -36,7 +36,7 @@ FlowTable::FlowTable(std::size_t capacity, const Secret& secret, NatPorts& ports
 void FlowTable::set_limits(ServiceIndex service, const FlowLimits& limits) noexcept {
   for (std::size_t mark = 0; mark < kIdleClasses; ++mark) {
     const auto state = static_cast<FlowState>(mark & Flow::kStateBits);
-    idle_ms_[service * kIdleClasses + mark] = limits.of(state, (mark & Flow::kOneWay) != 0);
+    idle_ms_[service * kIdleClasses + mark] = limits.of(state, (mark & Flow::kOneWay) != 0, (mark & Flow::kSctp) != 0);
   }
 }
 
@@ -119,6 +119,7 @@ Flow* FlowTable::insert(const NewFlow& flow, Ms now) noexcept {
            .last_seen = now};
   entry.set_state(flow.state);
   if (flow.one_way) entry.set(Flow::kOneWay);
+  if (flow.key.proto == net::IpProto::kSctp) entry.set(Flow::kSctp);
   if (translated) replies_.insert(reply_hash(replies_hash), place);
   ++size_;
   count(entry, 1);
@@ -165,6 +166,7 @@ namespace {
 
 // Whether a reset of this flow may come from its sender. What we do not know yet counts as right.
 bool plausible(const Flow& flow, Direction direction, const Segment& segment) noexcept {
+  if (flow.key.proto != net::IpProto::kTcp) return true;
   if (flow.state() == FlowState::kSynSent && direction == Direction::kToClient) {
     return (segment.flags & net::kTcpAck) != 0 &&
            segment.acknowledgment == flow.client_next;  // RFC 9293 section 3.10.7.3

@@ -1,10 +1,11 @@
-// Answers to a packet: echo replies, ICMP errors and TCP resets of build.h.
+// Answers to a packet: echo replies, ICMP errors, TCP resets and SCTP aborts of build.h.
 #include <algorithm>
 #include <cstring>
 #include <utility>
 
 #include "sluice/net/build.h"
 #include "sluice/net/checksum.h"
+#include "sluice/net/sctp.h"
 
 namespace sluice::net {
 namespace {
@@ -197,6 +198,32 @@ std::size_t build_tcp_reset(Out out, Bytes frame, const Parsed& packet) noexcept
     tcp.flags = kTcpRst | kTcpAck;
   }
   tcp.checksum = l4_checksum(packet.dst, packet.src, IpProto::kTcp, out.subspan(l4_offset, sizeof(TcpHeader)));
+  return total;
+}
+
+std::size_t build_sctp_abort(Out out, Bytes frame, const Parsed& packet) noexcept {
+  if (!is_unicast(frame, packet) || packet.fragment != FragmentKind::kWhole || packet.proto != IpProto::kSctp) return 0;
+  if ((packet.tcp_flags & kTcpRst) != 0) return 0;  // ABORT or SHUTDOWN COMPLETE
+  const std::size_t l4_offset = packet.l3_offset + ip_header_len(packet);
+  const std::size_t total = l4_offset + sizeof(SctpHeader) + sizeof(SctpChunk);
+  if (out.size() < total) return 0;
+  const auto& received = header_at<SctpHeader>(frame, packet.l4_offset);
+  // An INIT says in its first field which tag its sender expects; of all else the tag comes back, and is said to.
+  constexpr std::size_t kInitiateTagBytes = sizeof(Be32);
+  const std::size_t behind_chunk = packet.payload_offset + sizeof(SctpChunk);
+  const bool init = packet.tcp_flags == kTcpSyn;
+  if (init && packet.end < behind_chunk + kInitiateTagBytes) return 0;
+
+  put_link_answer(out, frame, packet);
+  put_ip(out, packet, packet.dst, IpProto::kSctp, sizeof(SctpHeader) + sizeof(SctpChunk), 0);
+  auto& sctp = header_at<SctpHeader>(out, l4_offset);
+  sctp.src_port = packet.dst_port;
+  sctp.dst_port = packet.src_port;
+  sctp.tag = init ? header_at<Be32>(frame, behind_chunk) : received.tag;
+  header_at<SctpChunk>(out, l4_offset + sizeof(SctpHeader)) = {.type = static_cast<std::uint8_t>(SctpChunkType::kAbort),
+                                                               .flags = init ? std::uint8_t{0} : kSctpTagReflected,
+                                                               .len = Be16(sizeof(SctpChunk))};
+  set_sctp_checksum(out.subspan(l4_offset, sizeof(SctpHeader) + sizeof(SctpChunk)));
   return total;
 }
 

@@ -7,6 +7,7 @@
 #include "ip6_extensions.h"
 #include "sluice/net/checksum.h"
 #include "sluice/net/parse_common.h"
+#include "sluice/net/sctp.h"
 #include "sluice/net/vlan.h"
 
 namespace sluice::net {
@@ -70,6 +71,19 @@ ParseError parse_udp(Bytes frame, Parsed& out) noexcept {
   return ParseError::kNone;
 }
 
+ParseError parse_sctp(Bytes frame, Parsed& out) noexcept {
+  if (out.l4_len() < sizeof(SctpHeader)) return ParseError::kL4Truncated;
+  out.payload_offset = static_cast<std::uint16_t>(out.l4_offset + sizeof(SctpHeader));
+  const auto& sctp = header_at<SctpHeader>(frame, out.l4_offset);
+  out.src_port = sctp.src_port.host();
+  out.dst_port = sctp.dst_port.host();
+  if (out.fragment != FragmentKind::kWhole) return ParseError::kNone;
+  const auto flags = sctp_flags(frame.subspan(out.payload_offset, out.payload_len()));
+  if (!flags) return ParseError::kSctpChunk;
+  out.tcp_flags = *flags;
+  return ParseError::kNone;
+}
+
 bool is_echo(Family family, std::uint8_t type) noexcept {
   if (family == Family::kIp4) {
     return type == static_cast<std::uint8_t>(IcmpType::kEchoRequest) ||
@@ -99,6 +113,8 @@ ParseError parse_l4(Bytes frame, Parsed& out) noexcept {
       return parse_tcp(frame, out);
     case IpProto::kUdp:
       return parse_udp(frame, out);
+    case IpProto::kSctp:
+      return parse_sctp(frame, out);
     case IpProto::kIcmp:
       return out.family == Family::kIp4 ? parse_icmp(frame, out) : ParseError::kNone;
     case IpProto::kIcmpv6:
@@ -263,6 +279,8 @@ bool l4_checksum_ok(Bytes frame, const Parsed& packet) noexcept {
       l4 = l4.first(udp.len.host());
       break;
     }
+    case IpProto::kSctp:
+      return sctp_checksum_ok(l4);
     case IpProto::kIcmp:
       return packet.family != Family::kIp4 || checksum(l4).raw() == 0;
     case IpProto::kIcmpv6:
@@ -316,6 +334,8 @@ const char* text_of(ParseError error) noexcept {
       return "tcp_flags";
     case ParseError::kUdpLength:
       return "udp_length";
+    case ParseError::kSctpChunk:
+      return "sctp_chunk";
   }
   return "unknown";
 }

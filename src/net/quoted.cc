@@ -15,8 +15,9 @@ ParseError parse_ports(Bytes frame, Parsed& out) noexcept {
   if (frame.size() < out.l4_offset + kQuotedL4Bytes) return ParseError::kL4Truncated;
   switch (out.proto) {
     case IpProto::kTcp:
-    case IpProto::kUdp: {
-      const auto& ports = header_at<UdpHeader>(frame, out.l4_offset);  // the ports lie alike in TCP
+    case IpProto::kUdp:
+    case IpProto::kSctp: {
+      const auto& ports = header_at<UdpHeader>(frame, out.l4_offset);  // the ports lie alike in all three
       out.src_port = ports.src_port.host();
       out.dst_port = ports.dst_port.host();
       break;

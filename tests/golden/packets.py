@@ -3,7 +3,7 @@
 import json
 import pathlib
 
-from scapy.all import ARP, IP, TCP, UDP, Ether, IPv6, Raw, raw, wrpcap
+from scapy.all import (ARP, ICMP, IP, SCTP, TCP, UDP, Ether, ICMPv6EchoReply, ICMPv6EchoRequest, IPv6, Raw, raw, wrpcap)
 
 HERE = pathlib.Path(__file__).parent
 START = 1_700_000_000
@@ -77,10 +77,20 @@ def from_client(inner, src=CLIENT, dst=SERVICE, mac=GATEWAY, to=EDGE, **ip):
 def with_checksums(packet):
     """The packet with its checksums computed anew: what a correct rewrite of a correct packet gives."""
     packet = packet.copy()
-    for layer in (IP, TCP, UDP):
+    for layer in (IP, TCP, UDP, SCTP, ICMP):
         if packet.haslayer(layer):
             del packet[layer].chksum
+    for layer in (ICMPv6EchoRequest, ICMPv6EchoReply):
+        if packet.haslayer(layer):
+            del packet[layer].cksum
     return built(packet)
+
+
+def l4_of(packet):
+    for layer in (TCP, UDP, SCTP):
+        if packet.haslayer(layer):
+            return packet[layer]
+    raise ValueError(packet.summary())
 
 
 def rewritten(packet, *, src, sport, dst, dport, mac_src, mac_dst):
@@ -93,7 +103,7 @@ def rewritten(packet, *, src, sport, dst, dport, mac_src, mac_dst):
         ip.ttl -= 1
     else:
         ip.hlim -= 1
-    l4 = out[TCP] if out.haslayer(TCP) else out[UDP]
+    l4 = l4_of(out)
     l4.sport, l4.dport = sport, dport
     return with_checksums(out)
 

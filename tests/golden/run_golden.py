@@ -17,11 +17,12 @@ import subprocess
 import sys
 import tempfile
 
-from scapy.all import TCP, UDP, hexdump, raw, rdpcap, wrpcap
+from scapy.all import (ICMP, SCTP, TCP, UDP, ICMPv6EchoReply, ICMPv6EchoRequest, hexdump, raw, rdpcap, wrpcap)
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PLACEHOLDERS = range(1, 22)        # no case uses these as real ports
+ECHO_PLACEHOLDERS = range(65001, 65022)  # nor these as real identifiers of an echo
 NAT_PORTS = range(1024, 65536)     # what sluice may choose from
 STAMP_TOLERANCE = 0.02             # seconds: timers are looked at every 10 ms
 
@@ -57,8 +58,31 @@ def replay(folder: pathlib.Path, inputs: dict, facts: dict, scratch: pathlib.Pat
     return {name: read(scratch / f"out_{name}.pcap") for name in inputs}, drops
 
 
+ECHOES = (ICMPv6EchoRequest, ICMPv6EchoReply)
+
+
 def l4_of(packet):
-    return packet[TCP] if packet.haslayer(TCP) else packet[UDP] if packet.haslayer(UDP) else None
+    for layer in (TCP, UDP, SCTP, *ECHOES):
+        if packet.haslayer(layer):
+            return packet[layer]
+    if packet.haslayer(ICMP) and packet[ICMP].type in (0, 8):
+        return packet[ICMP]
+    return None
+
+
+def name_of(l4, field: str) -> str:
+    """An echo has an identifier where others have ports."""
+    return "id" if isinstance(l4, (ICMP, *ECHOES)) else field
+
+
+def checksum_name(l4) -> str:
+    return "cksum" if isinstance(l4, ECHOES) else "chksum"
+
+
+def correct_sctp(packet) -> int:
+    packet = packet.copy()
+    del packet[SCTP].chksum
+    return packet.__class__(raw(packet))[SCTP].chksum
 
 
 def updated(checksum: int, old: int, new: int) -> int:
@@ -72,8 +96,15 @@ def updated(checksum: int, old: int, new: int) -> int:
 def with_port(packet, field: str, port: int):
     out = packet.copy()
     l4 = l4_of(out)
+    field, checksum = name_of(l4, field), checksum_name(l4)
+    if isinstance(l4, SCTP):  # a CRC: what is wrong with it stays, and the rest is made anew
+        wrong = l4.chksum ^ correct_sctp(out)
+        setattr(l4, field, port)
+        l4.chksum = correct_sctp(out) ^ wrong
+        return out
     if not (isinstance(l4, UDP) and l4.chksum == 0):
-        l4.chksum = updated(l4.chksum, getattr(l4, field), port) or (0xFFFF if isinstance(l4, UDP) else 0)
+        before = getattr(l4, checksum)
+        setattr(l4, checksum, updated(before, getattr(l4, field), port) or (0xFFFF if isinstance(l4, UDP) else 0))
     setattr(l4, field, port)
     return out
 
@@ -121,20 +152,17 @@ def placeholder_in(packet, field: str) -> int | None:
     l4 = l4_of(packet)
     if l4 is None:
         return None
-    port = getattr(l4, field)
-    return port if port in PLACEHOLDERS else None
+    port = getattr(l4, name_of(l4, field))
+    return port if port in (ECHO_PLACEHOLDERS if name_of(l4, field) == "id" else PLACEHOLDERS) else None
 
 
 def shape(packet) -> bytes:
     """The packet without source port and checksum: what is known of it before the port is."""
-    return raw(with_fields(packet, sport=0, chksum=0))
-
-
-def with_fields(packet, **fields):
     out = packet.copy()
-    for name, value in fields.items():
-        setattr(l4_of(out), name, value)
-    return out
+    l4 = l4_of(out)
+    setattr(l4, name_of(l4, "sport"), 0)
+    setattr(l4, checksum_name(l4), 0)
+    return raw(out)
 
 
 def learn_ports(expected: dict, actual: dict) -> dict[int, int]:
@@ -150,7 +178,7 @@ def learn_ports(expected: dict, actual: dict) -> dict[int, int]:
             wanted = shape(packet)
             for at, candidate in enumerate(candidates):
                 if shapes[at] == wanted:
-                    port = l4_of(candidate).sport
+                    port = getattr(l4_of(candidate), name_of(l4_of(candidate), "sport"))
                     if port not in NAT_PORTS:
                         raise Mismatch(f"NAT port {port} is outside {NAT_PORTS}")
                     learnt[placeholder] = port

@@ -56,6 +56,23 @@ std::uint16_t naive_checksum(const Bytes& bytes, std::uint32_t start) {
   return static_cast<std::uint16_t>(~sum);
 }
 
+std::uint32_t naive_crc32c(const Bytes& bytes) {
+  std::uint32_t crc = 0xffffffff;
+  for (const std::uint8_t byte : bytes) {
+    crc ^= byte;
+    for (int bit = 0; bit < 8; ++bit) crc = (crc & 1) != 0 ? crc >> 1 ^ 0x82f63b78 : crc >> 1;
+  }
+  return ~crc;
+}
+
+Bytes sctp_chunk(std::uint8_t type, std::uint8_t flags, Bytes value) {
+  Bytes out{type, flags};
+  put16(out, static_cast<std::uint32_t>(4 + value.size()));
+  put(out, value);
+  while (out.size() % 4 != 0) out.push_back(0);
+  return out;
+}
+
 PacketBuilder::PacketBuilder(const char* src, const char* dst)
     : src_(*net::IpAddress::parse(src)), dst_(*net::IpAddress::parse(dst)) {
   assert(src_.is_v4() == dst_.is_v4());
@@ -167,6 +184,19 @@ PacketBuilder& PacketBuilder::icmp(std::uint8_t type, std::uint8_t code, std::ui
   return *this;
 }
 
+PacketBuilder& PacketBuilder::sctp(std::uint16_t src, std::uint16_t dst, std::uint32_t tag, Bytes chunks) {
+  proto_ = 132;
+  l4_.clear();
+  put16(l4_, src);
+  put16(l4_, dst);
+  put32(l4_, tag);
+  put32(l4_, 0);
+  put(l4_, chunks);
+  checksum_at_ = 8;
+  crc32c_ = true;
+  return *this;
+}
+
 PacketBuilder& PacketBuilder::payload(net::IpProto proto, Bytes bytes) {
   proto_ = static_cast<std::uint8_t>(proto);
   l4_ = std::move(bytes);
@@ -193,6 +223,11 @@ Bytes PacketBuilder::finished_l4() const {
   Bytes out = l4_;
   for (const auto& [offset, value] : l4_patches_) out.at(offset) = value;
   if (checksum_at_ == 0) return out;
+  if (crc32c_) {
+    const std::uint32_t crc = naive_crc32c(out);
+    for (std::size_t i = 0; i < 4; ++i) out.at(checksum_at_ + i) = static_cast<std::uint8_t>(crc >> 8 * i);
+    return out;
+  }
   Bytes pseudo;
   if (pseudo_header_) {
     put_address(pseudo, src_);

@@ -22,6 +22,9 @@ using Bytes = std::vector<std::uint8_t>;
 
 // Two bytes at a time, as RFC 1071 section 1 words it: slow and plain.
 [[nodiscard]] std::uint16_t naive_checksum(const Bytes& bytes, std::uint32_t start = 0);
+// Bit by bit, as RFC 9260 appendix A words it.
+[[nodiscard]] std::uint32_t naive_crc32c(const Bytes& bytes);
+[[nodiscard]] Bytes sctp_chunk(std::uint8_t type, std::uint8_t flags = 0, Bytes value = {});  // padded
 
 class PacketBuilder {
  public:
@@ -48,6 +51,7 @@ class PacketBuilder {
   PacketBuilder& tcp_options(Bytes options);  // a multiple of 4 bytes
   PacketBuilder& udp(std::uint16_t src, std::uint16_t dst, Bytes payload = {});
   PacketBuilder& icmp(std::uint8_t type, std::uint8_t code, std::uint32_t rest = 0, Bytes payload = {});
+  PacketBuilder& sctp(std::uint16_t src, std::uint16_t dst, std::uint32_t tag, Bytes chunks);
   PacketBuilder& payload(net::IpProto proto, Bytes bytes);  // as it is, without a checksum
   PacketBuilder& set_l4(std::size_t offset, std::uint8_t value);
   PacketBuilder& no_checksum();  // layer 4's stays 0
@@ -76,6 +80,7 @@ class PacketBuilder {
   Bytes l4_;
   std::size_t checksum_at_ = 0;  // 0: none
   bool pseudo_header_ = true;
+  bool crc32c_ = false;  // SCTP's checksum rather than the Internet's
   std::vector<Patch> ip_patches_, l4_patches_, patches_;
 };
 

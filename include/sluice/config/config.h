@@ -163,7 +163,7 @@ struct Pool {
 
 struct Listen {
   net::Endpoint endpoint;                   // a unicast address and port 1..65535
-  net::IpProto proto = net::IpProto::kTcp;  // kTcp | kUdp
+  net::IpProto proto = net::IpProto::kTcp;  // kTcp | kUdp | kSctp
   auto operator<=>(const Listen&) const = default;
   [[nodiscard]] std::string text() const;  // 192.0.2.1:80/tcp
 };
@@ -182,9 +182,10 @@ enum class ForwardMode : std::uint8_t {
 
 struct FlowTimeouts {             // a flow without a packet for so long is forgotten
   Duration established = 124min;  // RFC 5382 section 5: not less than 2 h 4 min
-  Duration opening = 60s;         // SYN seen, handshake not complete
-  Duration closing = 120s;        // FIN both ways or RST seen
+  Duration opening = 60s;         // SYN or INIT seen, handshake not complete
+  Duration closing = 120s;        // FIN or SHUTDOWN both ways, RST or ABORT seen
   Duration udp = 120s;            // RFC 4787 section 4.3: not less than 2 min
+  Duration sctp = 124min;         // an association that is established: as TCP's
 };
 
 struct ForwardService {  // layer 4

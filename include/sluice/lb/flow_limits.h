@@ -1,4 +1,5 @@
-// How long a flow may be idle in each of its states, and how packets move a TCP flow from state to state.
+// How long a flow may be idle in each of its states, and how packets move a flow of TCP or SCTP from state to state. An
+// association has a connection's states: its chunks are said in TCP's flags (net/sctp.h).
 // Threading: pure functions and values.
 // Units:     milliseconds.
 // Spec:      RFC 5382 section 5 (TCP through a NAT), RFC 4787 section 4.3 (UDP), RFC 9293 section 3.3.2 (states).
@@ -23,7 +24,7 @@ enum class FlowState : std::uint8_t {
   kResetByBackend,
 };
 [[nodiscard]] const char* text_of(FlowState state) noexcept;
-// A TCP flow that has not ended.
+// A flow of TCP or SCTP that has not ended.
 [[nodiscard]] constexpr bool is_open(FlowState state) noexcept {
   return state >= FlowState::kSynSent && state < FlowState::kClosed;
 }
@@ -35,11 +36,12 @@ struct FlowLimits {
   std::uint32_t opening_ms = 60 * 1000;
   std::uint32_t closing_ms = 120 * 1000;
   std::uint32_t udp_ms = 120 * 1000;
+  std::uint32_t sctp_ms = 124 * 60 * 1000;  // an association that is established
 
   [[nodiscard]] static FlowLimits from(const config::FlowTimeouts& timeouts) noexcept;
   // `one_way`: only the client's packets are seen, so that a FIN of the client is all that we see of the end; what the
-  // backend still sends is acknowledged, and keeps the flow.
-  [[nodiscard]] std::uint32_t of(FlowState state, bool one_way = false) const noexcept;
+  // backend still sends is acknowledged, and keeps the flow. `sctp`: the flow is an association.
+  [[nodiscard]] std::uint32_t of(FlowState state, bool one_way = false, bool sctp = false) const noexcept;
 };
 
 // A reset flow is forgotten after so long, or after FlowLimits::closing_ms if that is shorter.

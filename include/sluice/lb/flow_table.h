@@ -83,8 +83,9 @@ struct alignas(64) Flow {           // one cache line: a hit touches nothing els
 
   static constexpr std::uint8_t kStateBits = 0x0f;
   static constexpr std::uint8_t kOneWay = 0x10;  // only the client's packets come by here (tunnels, dsr)
+  static constexpr std::uint8_t kSctp = 0x20;    // its limits are an association's
   static constexpr std::uint8_t kPortRests =
-      0x20;  // closed: the NAT port was given back already, and the flow ends when another takes it
+      0x40;  // closed: the NAT port was given back already, and the flow ends when another takes it
 
   [[nodiscard]] FlowState state() const noexcept { return static_cast<FlowState>(key.mark & kStateBits); }
   void set_state(FlowState state) noexcept {
@@ -126,7 +127,7 @@ struct NewFlow {
 
 // What a flow is told of a packet that passes; of UDP all is 0.
 struct Segment {
-  std::uint8_t flags = 0;  // of TCP
+  std::uint8_t flags = 0;  // of TCP; of SCTP these alone, as net/sctp.h has them
   std::uint32_t sequence = 0;
   std::uint32_t data_len = 0;
   std::uint32_t acknowledgment = 0;
@@ -239,7 +240,7 @@ class FlowTable {
   };
   static_assert(sizeof(Chunk) == 16);
   static constexpr std::uint32_t kTagMask = (1u << kChunkFlows) - 1;
-  static constexpr std::size_t kIdleClasses = 32;  // states, two-way and one-way
+  static constexpr std::size_t kIdleClasses = 64;  // states, two-way and one-way, of SCTP and others
 
   // Bit i: the tag at place i of the chunk is `tag`.
   [[nodiscard]] static std::uint32_t match(const Chunk& chunk, std::uint8_t tag) noexcept {
@@ -294,7 +295,7 @@ class FlowTable {
   HugeArray<Chunk> chunks_;
   HugeArray<Flow> flows_;
   ReplyIndex replies_;
-  HugeArray<std::uint32_t> idle_ms_;  // by service, and state with Flow::kOneWay
+  HugeArray<std::uint32_t> idle_ms_;  // by service, and state with Flow::kOneWay and kSctp
   std::size_t size_ = 0;
   std::size_t cursor_ = 0;  // of expire()
 };

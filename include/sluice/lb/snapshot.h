@@ -136,7 +136,10 @@ struct Pool {
 // The ports of one source address on which services listen, sorted. No connection of ours may begin there: what comes
 // back would be taken for a client's packet.
 struct ListenedPorts {
-  std::vector<std::uint16_t> tcp, udp;
+  std::vector<std::uint16_t> tcp, udp, sctp;
+  [[nodiscard]] const std::vector<std::uint16_t>& of(net::IpProto proto) const noexcept {
+    return proto == net::IpProto::kTcp ? tcp : proto == net::IpProto::kSctp ? sctp : udp;
+  }
 };
 
 struct InterfaceSources {  // by index of Config::interfaces: the first address of each family
@@ -204,7 +207,7 @@ struct Snapshot : std::enable_shared_from_this<Snapshot> {
   [[nodiscard]] BackendId id_of(BackendIndex index) const noexcept { return {index, backends[index].generation}; }
 
   [[nodiscard]] std::span<const std::uint16_t> listened_ports(SourceIndex source, net::IpProto proto) const noexcept {
-    return proto == net::IpProto::kTcp ? listened[source].tcp : listened[source].udp;
+    return listened[source].of(proto);
   }
 
   // The source address of a new connection that leaves by `interface`: one of `named` by the hash, else the interface's

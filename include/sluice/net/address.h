@@ -99,6 +99,14 @@ struct Prefix {
 };
 
 // IANA protocol numbers that sluice acts on.
-enum class IpProto : std::uint8_t { kIcmp = 1, kTcp = 6, kUdp = 17, kIcmpv6 = 58 };
+enum class IpProto : std::uint8_t { kIcmp = 1, kTcp = 6, kUdp = 17, kIcmpv6 = 58, kSctp = 132 };
+// Whether its header begins with a source and a destination port.
+[[nodiscard]] constexpr bool has_ports(IpProto proto) noexcept {
+  return proto == IpProto::kTcp || proto == IpProto::kUdp || proto == IpProto::kSctp;
+}
+// Whether a handshake opens its flows, so that a packet amid an unknown flow can be told from a first one.
+[[nodiscard]] constexpr bool has_handshake(IpProto proto) noexcept {
+  return proto == IpProto::kTcp || proto == IpProto::kSctp;
+}
 
 }  // namespace sluice::net

@@ -1,10 +1,10 @@
-// Frames that sluice makes itself: ARP, neighbour discovery, ICMP answers and TCP resets.
+// Frames that sluice makes itself: ARP, neighbour discovery, ICMP answers, TCP resets and SCTP aborts.
 // Every builder writes a whole frame without padding into the caller's bytes and gives its length; 0 means that nothing
 // was written: no room, or the packet must not be answered so (each builder says when).
 // Answers go back the way the packet came: link-layer addresses swapped, VLAN tag kept.
 // Threading: pure functions.
 // Spec:      RFC 826, RFC 5227 section 3, RFC 4861, RFC 792, RFC 1122 section 3.2.2, RFC 1812 section 4.3.2, RFC 4443,
-//            RFC 9293 section 3.10.7.1.
+//            RFC 9293 section 3.10.7.1, RFC 9260 section 8.4.
 #pragma once
 
 #include <cstddef>
@@ -80,5 +80,12 @@ std::size_t build_icmp_error(std::span<std::uint8_t> out, std::span<const std::u
 // 0: the packet is a reset itself, a fragment, not TCP, or to or from a group.
 std::size_t build_tcp_reset(std::span<std::uint8_t> out, std::span<const std::uint8_t> frame,
                             const Parsed& packet) noexcept;
+
+// ---- SCTP ----
+
+// The ABORT with which a host refuses a packet of no association of its own (RFC 9260 section 8.4), from the packet's
+// destination to its source. 0: the packet is an ABORT or ends a shutdown, a fragment, not SCTP, or to or from a group.
+std::size_t build_sctp_abort(std::span<std::uint8_t> out, std::span<const std::uint8_t> frame,
+                             const Parsed& packet) noexcept;
 
 }  // namespace sluice::net

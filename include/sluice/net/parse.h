@@ -1,11 +1,11 @@
 // From the bytes of a frame to what the packet path asks about it: one pass, no copy of the packet, no allocation. What
 // is judged here once need not be judged again: with error kNone, all offsets and lengths lie inside the frame, the
-// IPv4 header's checksum is right, and the fixed header of TCP, UDP, ICMP and ICMPv6 is there (fragments: see below).
+// IPv4 header's checksum is right, and the fixed header of TCP, UDP, SCTP, ICMP and ICMPv6 is there (fragments: see below).
 // TTL and layer 4 checksums are not judged: forwarding keeps a wrong checksum wrong, ends verify (l4_checksum_ok()).
 // Threading: pure functions.
 // Units:     offsets are bytes from the start of the frame; ports, lengths and ids are in host order.
 // Spec:      RFC 791, RFC 1122 section 3.2.1, RFC 1858 section 3 (tiny and overlapping fragments), RFC 8200 section 4,
-//            RFC 5095 (routing type 0), RFC 9293, RFC 768.
+//            RFC 5095 (routing type 0), RFC 9293, RFC 768, RFC 9260.
 #pragma once
 
 #include <cstddef>
@@ -34,10 +34,11 @@ enum class ParseError : std::uint8_t {
   kExtensionLimit,      // more than kMaxExtensions headers or kMaxExtensionBytes bytes of them
   kExtensionUnknown,    // routing type 0 (RFC 5095), or hop-by-hop that is not first
   kFragment,            // first of TCP too small for its header, offset 1 of TCP, or beyond 65,535 bytes
-  kL4Truncated,         // TCP, UDP or ICMP header beyond the packet
+  kL4Truncated,         // TCP, UDP, SCTP or ICMP header beyond the packet
   kTcpDataOffset,       // below 5 or beyond the segment
   kTcpFlags,            // none at all, SYN with FIN or RST
   kUdpLength,           // below 8 or beyond the packet
+  kSctpChunk,           // none, shorter than its header or beyond the packet, or beside one that stands alone
 };
 [[nodiscard]] const char* text_of(ParseError error) noexcept;
 
@@ -56,7 +57,7 @@ struct alignas(64) Parsed {  // one cache line: a burst of 32 is 2 KiB
   IpAddress src;             // of IP; for ARP unset
   IpAddress dst;
   std::uint32_t fragment_id = 0;  // valid unless kWhole
-  std::uint16_t src_port = 0;     // TCP, UDP; ICMP echo: the identifier, in both ports
+  std::uint16_t src_port = 0;     // TCP, UDP, SCTP; ICMP echo: the identifier, in both ports
   std::uint16_t dst_port = 0;
   std::uint16_t l3_offset = 0;       // of the IP header or ARP packet: 14, and 4 for each VLAN tag
   std::uint16_t l4_offset = 0;       // of the layer 4 header, behind options and extension headers
@@ -68,7 +69,7 @@ struct alignas(64) Parsed {  // one cache line: a burst of 32 is 2 KiB
   FragmentKind fragment = FragmentKind::kWhole;
   IpProto proto{};             // any protocol number, not only the named ones
   std::uint8_t ttl = 0;        // or hop limit
-  std::uint8_t tcp_flags = 0;  // TCP
+  std::uint8_t tcp_flags = 0;  // TCP; SCTP: what its chunks mean (sctp.h)
   std::uint8_t icmp_type = 0;  // ICMP, ICMPv6
   std::uint8_t icmp_code = 0;
 
@@ -93,7 +94,7 @@ void parse(std::span<const std::uint8_t> frame, Parsed& out) noexcept;
 [[nodiscard]] Parsed parse_quoted(std::span<const std::uint8_t> frame, const Parsed& outer) noexcept;
 [[nodiscard]] bool is_icmp_error(const Parsed& packet) noexcept;  // a type that quotes a packet
 
-// Whether the TCP, UDP, ICMP or ICMPv6 checksum is right; an IPv4 UDP checksum of 0 is (RFC 768), an IPv6 one is not
+// Whether the TCP, UDP, SCTP, ICMP or ICMPv6 checksum is right; an IPv4 UDP checksum of 0 is (RFC 768), an IPv6 one is not
 // (RFC 8200 section 8.1). Fragments and other protocols: true, nothing can be said.
 [[nodiscard]] bool l4_checksum_ok(std::span<const std::uint8_t> frame, const Parsed& packet) noexcept;
 

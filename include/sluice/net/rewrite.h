@@ -1,7 +1,7 @@
 // What a NAT changes in the packets that pass through it: addresses, TTL, ports, and the checksums over them.
 // Threading: pure functions.
 // Spec:      RFC 1624 (a checksum that was wrong stays wrong: its end judges it), RFC 1812 section 5.3.1 (TTL), RFC 5508
-//            section 4 (ICMP errors).
+//            section 4 (ICMP errors) and 3 (echo), RFC 9260 section 6.8.
 #pragma once
 
 #include <bit>
@@ -93,23 +93,29 @@ inline void rewrite_ports(std::span<std::uint8_t> frame, std::size_t l4_offset, 
   apply_to_l4(frame, packet.l4_offset, packet.proto, delta);
 }
 
-// Addresses, TTL and ports of a whole TCP or UDP packet. `packet` is the result of parse(frame); all addresses are of its
-// family.
+// What rewrite_flow() does with SCTP, whose checksum covers the ports alone, and with ICMP echo.
+void rewrite_flow_other(std::span<std::uint8_t> frame, const Parsed& packet, const IpAddress& src,
+                        std::uint16_t src_port, const IpAddress& dst, std::uint16_t dst_port) noexcept;
+
+// Addresses, TTL and ports of a whole TCP, UDP or SCTP packet; of an ICMP or ICMPv6 echo, `dst_port` is the new identifier.
+// `packet` is the result of parse(frame); all addresses are of its family.
 [[gnu::always_inline]] inline void rewrite_flow(std::span<std::uint8_t> frame, const Parsed& packet,
                                                 const IpAddress& src, std::uint16_t src_port, const IpAddress& dst,
                                                 std::uint16_t dst_port) noexcept {
+  if (packet.proto != IpProto::kTcp && packet.proto != IpProto::kUdp) [[unlikely]]
+    return rewrite_flow_other(frame, packet, src, src_port, dst, dst_port);
   if (packet.family == Family::kIp4) return rewrite_flow4(frame, packet, src.v4(), src_port, dst.v4(), dst_port);
   ChecksumDelta delta = rewrite_ip(frame, packet, src, dst);
   rewrite_ports(frame, packet.l4_offset, src_port, dst_port, delta);
   apply_to_l4(frame, packet.l4_offset, packet.proto, delta);
 }
 
-struct IcmpErrorTuple {  // all of the error's family
-  IpAddress src, dst;    // of the error
-  Endpoint quoted_src, quoted_dst;
+struct IcmpErrorTuple {             // all of the error's family
+  IpAddress src, dst;               // of the error
+  Endpoint quoted_src, quoted_dst;  // of an echo, quoted_src.port is the identifier
 };
 
-// An ICMP or ICMPv6 error that quotes a TCP or UDP packet, for the side that knows that packet by other addresses and
+// An ICMP or ICMPv6 error that quotes a TCP, UDP or SCTP packet or an echo, for the side that knows that packet by other addresses and
 // ports. Type, code, and what else the error says stay (RFC 5508 REQ-4 (b), REQ-5 (b)). The frame ends with its packet,
 // `error` is the result of parse(frame), `quoted` of parse_quoted(frame, error), and the error's own checksum is right: it
 // is made anew.

@@ -118,7 +118,7 @@ const ErrorCase kNotYet[] = {
     {"quic_listener",
      Part::kServices,
      R"(services: { web: { listen: "198.51.100.80:443/quic", forward: { mode: nat, pool: web } } })",
-     {"t.yaml:3:28: services.web.listen: protocol 'quic' is not supported yet; supported: tcp, udp"}},
+     {"t.yaml:3:28: services.web.listen: protocol 'quic' is not supported yet; supported: tcp, udp, sctp"}},
     {"any_address",
      Part::kServices,
      R"(services: { web: { listen: "0.0.0.0:80", forward: { mode: nat, pool: web } } })",

@@ -33,7 +33,7 @@ const ErrorCase kServices[] = {
     {"listen_protocol",
      Part::kServices,
      R"(services: { web: { listen: "198.51.100.80:80/tpc", forward: { mode: nat, pool: web } } })",
-     {"t.yaml:3:28: services.web.listen: protocol 'tpc' is not one of tcp, udp"}},
+     {"t.yaml:3:28: services.web.listen: protocol 'tpc' is not one of tcp, udp, sctp"}},
     {"listen_on_multicast",
      Part::kServices,
      R"(services: { web: { listen: "224.0.0.1:80", forward: { mode: nat, pool: web } } })",

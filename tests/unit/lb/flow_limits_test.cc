@@ -111,5 +111,15 @@ TEST(FlowLimits, ComeFromTheConfigurationInMilliseconds) {
   EXPECT_EQ(limits.of(kFinClient), limits.established_ms);
 }
 
+TEST(FlowLimits, AnEstablishedAssociationHasItsOwn) {
+  const FlowLimits limits{.established_ms = 1000, .opening_ms = 100, .closing_ms = 50, .udp_ms = 300, .sctp_ms = 700};
+  EXPECT_EQ(limits.of(kEstablished, false, true), 700u);
+  EXPECT_EQ(limits.of(kFinBackend, false, true), 700u);
+  EXPECT_EQ(limits.of(kFinClient, true, true), 50u);
+  EXPECT_EQ(limits.of(kSynSent, false, true), 100u);
+  EXPECT_EQ(limits.of(kClosed, false, true), 50u);
+  EXPECT_EQ(limits.of(kEstablished, false, false), 1000u);
+}
+
 }  // namespace
 }  // namespace sluice::lb

@@ -156,7 +156,7 @@ const ErrorCase kErrorCases[] = {
     {"all_flags", tcp4(0x3f).frame(), ParseError::kTcpFlags},
     {"ecn_setup_syn", tcp4(0xc2).frame(), ParseError::kNone},
     {"fin_push_urgent", tcp4(kTcpFin | kTcpPsh | kTcpUrg).frame(), ParseError::kNone},
-    {"unknown_protocol", ip4("192.0.2.1", "198.51.100.7").payload(IpProto{132}, Bytes(1)).frame(), ParseError::kNone},
+    {"unknown_protocol", ip4("192.0.2.1", "198.51.100.7").payload(IpProto{89}, Bytes(1)).frame(), ParseError::kNone},
     {"icmp_in_ip6_is_unknown", ip6("2001:db8::1", "2001:db8::2").payload(IpProto::kIcmp, Bytes(1)).frame(),
      ParseError::kNone},
 };
@@ -270,7 +270,7 @@ const ChecksumCase kChecksumCases[] = {
     {"icmpv6", ip6("2001:db8::1", "2001:db8::2").icmp(128, 0, 5, {1}).frame(), true},
     {"icmpv6_broken", ip6("2001:db8::1", "2001:db8::2").icmp(128, 0, 5, {1}).set(14 + 40 + 8, 9).frame(), false},
     {"fragment", ip4("192.0.2.1", "198.51.100.7").udp(1, 2, Bytes(16)).fragment(0, true).set(14 + 28, 9).frame(), true},
-    {"other_protocol", ip4("192.0.2.1", "198.51.100.7").payload(IpProto{132}, Bytes(4)).frame(), true},
+    {"other_protocol", ip4("192.0.2.1", "198.51.100.7").payload(IpProto{89}, Bytes(4)).frame(), true},
 };
 
 TEST(L4ChecksumOk, KnowsEachProtocol) {
