@@ -89,6 +89,28 @@ const Section<ForwardService>& forward_schema() {
   return table;
 }
 
+const Section<SynProxy>& syn_proxy_section() {
+  static const Section<SynProxy> table =
+      Section<SynProxy>()
+          .required("above", &SynProxy::above, count(0u, 1'000'000'000u))
+          .optional("mss", &SynProxy::mss, number<std::uint16_t>(536, 9560))
+          .optional("window_scale", &SynProxy::window_scale, number<std::uint8_t>(0, 14))
+          .optional("sack", &SynProxy::sack, boolean())
+          .optional("timestamps", &SynProxy::timestamps, boolean());
+  return table;
+}
+
+// `always`, or a mapping.
+Codec<SynProxy> syn_proxy() {
+  const Codec<SynProxy> mapping = section(syn_proxy_section());
+  return {[mapping](Reader& reader, const Node& node, SynProxy& out) {
+            if (node.is_scalar() && node.scalar == "always") return;
+            if (node.is_scalar()) return reader.mismatch(node, "always, or a mapping with the key above");
+            mapping.read(reader, node, out);
+          },
+          mapping.list_keys};
+}
+
 }  // namespace
 
 const Section<Service>& service_schema() {
@@ -96,10 +118,11 @@ const Section<Service>& service_schema() {
       Section<Service>()
           .required("listen", &Service::listen, list(listen(), 1, kMaxListen))
           .optional("announce", &Service::announce, list(reference(), 1, 64))
+          .optional("syn_proxy", &Service::syn_proxy, syn_proxy())
           .optional("forward", &Service::forward, section(forward_schema()))
           .optional("proxy", &Service::proxy, section(proxy_schema()))
           .exactly_one({"forward", "proxy"})
-          .not_yet({"acl", "allow", "deny", "rate_limit", "syn_proxy", "on_no_backend", "proxy_protocol"});
+          .not_yet({"acl", "allow", "deny", "rate_limit", "on_no_backend", "proxy_protocol"});
   return table;
 }
 

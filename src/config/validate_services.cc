@@ -229,12 +229,26 @@ void warn_connection_memory(const Config& config, Reader& reader) {
                   size_text(connection_bytes_for(runtime.connections))));
 }
 
+// Between two halves of a connection stands a flow of ours: nat has one in both directions.
+void check_syn_proxy(const Service& service, Reader& reader) {
+  const std::string path = base_of(service) + ".syn_proxy";
+  if (!reader.sound(path)) return;
+  if (service.proxy) return reader.error_at(path, "is for 'forward' services: a proxy ends TCP itself");
+  if (!service.forward || !reader.sound(base_of(service) + ".forward")) return;
+  if (service.forward->mode != ForwardMode::kNat)
+    return reader.error_at(path,
+                           "needs mode nat: in other modes sluice does not see both directions, or not as one end");
+  if (std::ranges::none_of(service.listen, [](const Listen& at) { return at.proto == net::IpProto::kTcp; }))
+    reader.error_at(path, "no 'listen' of this service is tcp");
+}
+
 }  // namespace
 
 void validate_services(Config& config, Reader& reader) {
   check_backends(config, check_listens(config, reader), reader);
   for (const Service& service : config.services) {
     check_announce(config, service, reader);
+    if (service.syn_proxy) check_syn_proxy(service, reader);
     if (service.forward) check_forward(config, service, reader);
     if (service.proxy) check_proxy(config, service, reader);
   }

@@ -19,13 +19,16 @@ bool TokenBucket::take(Ms now) noexcept {
   return true;
 }
 
+rte_mbuf* Answers::blank() noexcept {
+  rte_mbuf* mbuf = pool_.alloc();
+  if (mbuf == nullptr) counters_.drop(Drop::kNoMbuf);
+  return mbuf;
+}
+
 template <typename Build>
 bool Answers::send_built(InterfaceId interface, Build&& build) noexcept {
-  rte_mbuf* mbuf = pool_.alloc();
-  if (mbuf == nullptr) {
-    counters_.drop(Drop::kNoMbuf);
-    return false;
-  }
+  rte_mbuf* mbuf = blank();
+  if (mbuf == nullptr) return false;
   const std::size_t bytes = build(std::span(rte_pktmbuf_mtod(mbuf, std::uint8_t*), pool_.room()));
   if (bytes == 0) {
     rte_pktmbuf_free(mbuf);

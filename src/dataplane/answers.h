@@ -36,6 +36,8 @@ class Answers {
   Answers(const dpdk::Mempool& pool, Egress& egress, telemetry::WorkerCounters& counters) noexcept
       : pool_(pool), egress_(egress), counters_(counters) {}
 
+  // An empty one for a packet of ours; nullptr: there is none, which was counted.
+  [[nodiscard]] rte_mbuf* blank() noexcept;
   void echo(rte_mbuf* mbuf, const net::Parsed& parsed, Ms now) noexcept;
   // TCP's RST, SCTP's ABORT.
   void reset(const rte_mbuf* mbuf, const net::Parsed& parsed) noexcept;

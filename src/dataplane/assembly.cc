@@ -34,6 +34,10 @@ std::size_t nat_sets_of(const config::Config& config) noexcept {
   return std::clamp(sets, lb::NatPorts::kDefaultSets, kMaxNatSets);
 }
 
+bool has_syn_proxy(const config::Config& config) noexcept {
+  return std::ranges::any_of(config.services, [](const config::Service& one) { return one.syn_proxy.has_value(); });
+}
+
 }  // namespace
 
 class Assembly::Impl {
@@ -175,6 +179,7 @@ void Assembly::Impl::build_workers() {
                                                             .nat_sets = nat_sets_of(parts_.config),
                                                             .secret = parts_.secret,
                                                             .seed = parts_.seed,
+                                                            .syn_proxy = has_syn_proxy(parts_.config),
                                                             .announce = parts_.announce,
                                                             .topology = parts_.topology,
                                                             .neighbors = neighbors_,

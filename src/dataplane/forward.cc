@@ -46,9 +46,11 @@ bool begins_again(const lb::Snapshot& snapshot, const lb::Flow& flow, const Flow
 }  // namespace
 
 Forward::Forward(std::size_t flows, const lb::FlowTable::Secret& secret, lb::PortBlock ports, std::size_t nat_sets,
-                 std::uint64_t seed, Egress& egress, Answers& answers, telemetry::WorkerCounters& counters)
+                 std::uint64_t seed, Egress& egress, Answers& answers, telemetry::WorkerCounters& counters,
+                 const SynProxyParts& syn_proxy)
     : ports_(ports, Random(seed), nat_sets),
       flows_(flows, secret, ports_, counters),
+      syn_proxy_(syn_proxy.secret, syn_proxy.wanted ? flows_.places() : 0, syn_proxy.workers, counters),
       turns_(Random(seed + 1)),
       egress_(egress),
       answers_(answers),
@@ -90,6 +92,9 @@ void Forward::stop(const FlowPacket& packet, const Route* route, Ms now) noexcep
   trim_padding(packet.mbuf, parsed);
   switch (packet.listener->mode) {
     case config::ForwardMode::kNat:
+      if (flow.is(lb::Flow::kSynProxied)) [[unlikely]] {
+        net::shift_to_backend(frame_of(packet.mbuf), parsed, syn_proxy_.entry(flows_.place_of(flow)).shift);
+      }
       return nat_to_backend(frame_of(packet.mbuf), parsed, snapshot, flow);
     case config::ForwardMode::kDnat:
       return dnat_to_backend(frame_of(packet.mbuf), parsed, flow);
@@ -124,7 +129,8 @@ void Forward::to_backends(const lb::Snapshot& snapshot, Waiting& waiting, Ms now
   for (std::size_t i = 0; i < waiting.count; ++i) {
     const FlowPacket& packet = waiting.packets[i];
     lb::Flow* flow = flows_.finish(waiting.lookups[i], waiting.flows[i], now);
-    if (flow == nullptr || begins_again(snapshot, *flow, packet)) [[unlikely]] {
+    if (flow == nullptr || begins_again(snapshot, *flow, packet) || awaits_backend(*flow)) [[unlikely]] {
+      if (flow == nullptr && packet.listener->syn_proxy && answer_with_cookie(snapshot, packet, now)) continue;
       unknown[unknowns++] = static_cast<std::uint8_t>(i);
     } else {
       forward(snapshot, packet, *flow, now);
@@ -160,31 +166,37 @@ void Forward::forward_unknown(const lb::Snapshot& snapshot, const FlowPacket& pa
   if (flow != nullptr && begins_again(snapshot, *flow, packet)) {
     flows_.remove(*flow, now);
     flow = nullptr;
+    if (packet.listener->syn_proxy && answer_with_cookie(snapshot, packet, now)) return;
   }
+  if (flow != nullptr && awaits_backend(*flow)) return forward_opening(snapshot, packet, *flow, now);
+  if (flow == nullptr && packet.listener->syn_proxy && open_by_cookie(snapshot, packet, now)) return;
   if (flow == nullptr) flow = open(snapshot, packet, now);
   if (flow != nullptr) forward(snapshot, packet, *flow, now);
 }
 
 lb::Flow* Forward::open(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept {
   lb::Flow* flow = nullptr;
-  const Drop reason = try_open(snapshot, packet, now, flow);
+  // Where no port of ours is needed, Maglev alone says where the packet of a flow goes that another machine, or this one
+  // before a restart, has opened.
+  const bool amid = config::takes_port(packet.listener->mode) && net::has_handshake(packet.parsed->proto) &&
+                    (packet.parsed->tcp_flags & kTcpControl) != net::kTcpSyn;
+  const Drop reason = amid ? Drop::kNoFlow : try_open(snapshot, packet, now, flow);
   if (reason == Drop::kNone) [[likely]]
     return flow;
+  refuse(packet, reason, now);
+  return nullptr;
+}
+
+void Forward::refuse(const FlowPacket& packet, Drop reason, Ms now) noexcept {
   counters_.services[packet.listener->service].failed.add();
   if (reason != Drop::kBadIpAddress) answers_.refuse(packet.mbuf, *packet.parsed, now);
   egress_.drop(packet.mbuf, reason);
-  return nullptr;
 }
 
 Drop Forward::try_open(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now, lb::Flow*& flow) noexcept {
   const net::Parsed& parsed = *packet.parsed;
   const lb::Listener& listener = *packet.listener;
-  constexpr std::uint8_t kOpening = net::kTcpSyn | net::kTcpAck | net::kTcpRst | net::kTcpFin;
   const bool takes_port = config::takes_port(listener.mode);
-  // Where no port of ours is needed, Maglev alone says where the packet of a flow goes that another machine, or this one
-  // before a restart, has opened.
-  const bool opens = (parsed.tcp_flags & kOpening) == net::kTcpSyn;
-  if (takes_port && net::has_handshake(parsed.proto) && !opens) return Drop::kNoFlow;
   if (refuse_new_) return Drop::kShutdown;
   if (snapshot.find_local(parsed.src) != nullptr) [[unlikely]]
     return Drop::kBadIpAddress;  // our own, from outside (RFC 1812 section 5.3.8)
@@ -278,7 +290,11 @@ void Forward::to_clients(const lb::Snapshot& snapshot, Waiting& waiting, Ms now)
     const FlowPacket& packet = waiting.packets[i];
     lb::Flow* flow = flows_.finish_reply(waiting.lookups[i], waiting.flows[i], now);
     if (flow != nullptr) [[likely]] {
-      reply(snapshot, packet, *flow, now);
+      if (flow->is(lb::Flow::kSynProxied)) [[unlikely]] {
+        reply_proxied(snapshot, packet, *flow, now);
+      } else {
+        reply(snapshot, packet, *flow, now);
+      }
     } else {
       // What the backend still holds is over for us (a restart, an idle flow): a reset lets it know.
       if (net::has_handshake(packet.parsed->proto)) answers_.reset(packet.mbuf, *packet.parsed);

@@ -19,10 +19,14 @@
 #include "sluice/net/parse.h"
 #include "sluice/net/rewrite.h"
 #include "sluice/telemetry/counters.h"
+#include "syn_proxy.h"
 
 namespace sluice::dataplane {
 
 inline constexpr std::size_t kMaxBurst = 32;
+
+// What tells a segment that opens or ends from one amid a connection.
+inline constexpr std::uint8_t kTcpControl = net::kTcpSyn | net::kTcpAck | net::kTcpRst | net::kTcpFin;
 
 // A packet of a client for a service, or of a backend for a NAT port.
 struct FlowPacket {
@@ -32,10 +36,17 @@ struct FlowPacket {
   lb::SourceIndex source;        // of the backend's packet or error: which of our source addresses it was sent to
 };
 
+struct SynProxyParts {
+  SipKey secret{};
+  bool wanted = false;  // some service has one
+  std::size_t workers = 1;
+};
+
 class Forward {
  public:
   Forward(std::size_t flows, const lb::FlowTable::Secret& secret, lb::PortBlock ports, std::size_t nat_sets,
-          std::uint64_t seed, Egress& egress, Answers& answers, telemetry::WorkerCounters& counters);
+          std::uint64_t seed, Egress& egress, Answers& answers, telemetry::WorkerCounters& counters,
+          const SynProxyParts& syn_proxy);
 
   // A packet of a flow of this worker: it is put aside, and its flow's lookup begun. At most kMaxBurst until run().
   // `listener` is that of a client's packet.
@@ -62,6 +73,8 @@ class Forward {
 
   // While stopping: what has no flow is refused with Drop::kShutdown.
   void refuse_new_flows(bool refuse) noexcept { refuse_new_ = refuse; }
+  // Once a turn: SYNs to backends that did not answer. True: some were sent.
+  bool retry_openings(const lb::Snapshot& snapshot, Ms now) noexcept;
   // Once a turn: forgets what is idle, within a bound. True: something was removed.
   bool expire(Ms now) noexcept;
   [[nodiscard]] const lb::FlowTable& flows() const noexcept { return flows_; }
@@ -96,6 +109,22 @@ class Forward {
   [[nodiscard]] lb::Flow* open(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept;
   [[nodiscard]] telemetry::Drop try_open(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now,
                                          lb::Flow*& flow) noexcept;
+  void refuse(const FlowPacket& packet, telemetry::Drop reason, Ms now) noexcept;
+  // forward_syn_proxy.cc
+  [[nodiscard]] bool answer_with_cookie(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept;
+  [[nodiscard]] bool open_by_cookie(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept;
+  void send_opening(const lb::Snapshot& snapshot, rte_mbuf* mbuf, const lb::Flow& flow) noexcept;
+  void send_reset_to_client(const lb::Snapshot& snapshot, rte_mbuf* mbuf, const lb::Flow& flow) noexcept;
+  // Whether the client has come back with its cookie, and the backend has not answered yet.
+  [[nodiscard]] bool awaits_backend(const lb::Flow& flow) const noexcept {
+    return !lb::is_steady(flow.state()) && flow.is(lb::Flow::kSynProxied) &&
+           !syn_proxy_.entry(flows_.place_of(flow)).joined;
+  }
+  void forward_opening(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
+  void reply_proxied(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
+  void reply_to_opening(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
+  void acknowledge_to_backend(const lb::Snapshot& snapshot, const FlowPacket& packet, rte_mbuf* mbuf,
+                              const lb::Flow& flow) noexcept;
   // Gives the new flow its source address and port.
   [[nodiscard]] telemetry::Drop take_port(const lb::Snapshot& snapshot, const lb::Service& service, const Route& route,
                                           std::uint64_t hash, Ms now, lb::NewFlow& made) noexcept;
@@ -116,6 +145,7 @@ class Forward {
 
   lb::NatPorts ports_;
   lb::FlowTable flows_;
+  SynProxy syn_proxy_;
   lb::RoundRobinTurns turns_;
   Egress& egress_;
   Answers& answers_;

@@ -40,6 +40,9 @@ void Forward::error_to_backend(const lb::Snapshot& snapshot, const FlowPacket& p
       {.client = quoted.dst, .listener = packet.listener->id, .client_port = quoted.dst_port, .proto = quoted.proto},
       now);
   if (flow == nullptr) return egress_.drop(packet.mbuf, Drop::kIcmpNoFlow);
+  if (flow->is(lb::Flow::kSynProxied)) {
+    net::unshift_quoted(frame_of(packet.mbuf), quoted, syn_proxy_.entry(flows_.place_of(*flow)).shift);
+  }
   // In mode `dnat` the backend knows its clients, and has a way to them: the error keeps its source.
   const bool dnat = packet.listener->mode == config::ForwardMode::kDnat;
   const net::IpAddress& source = dnat ? packet.parsed->src : snapshot.sources[flow->reply.source];

@@ -34,6 +34,15 @@ lb::FlowTable::Secret table_secret(const SipKey& key, RoleId worker) noexcept {
   return secret;
 }
 
+SipKey cookie_secret(const SipKey& key, RoleId worker) noexcept {
+  SipKey secret{};
+  for (std::size_t i = 0; i < secret.size(); ++i) {
+    const std::array<std::uint8_t, 4> label{'s', 'c', static_cast<std::uint8_t>(worker), static_cast<std::uint8_t>(i)};
+    secret[i] = siphash24(key, label);
+  }
+  return secret;
+}
+
 // A tag of VLAN 0 carries a priority and nothing else (IEEE 802.1Q section 6.9): the frame goes on without it.
 void strip_priority_tags(rte_mbuf* mbuf, std::size_t bytes) noexcept {
   net::remove_tags(frame_of(mbuf), bytes);
@@ -67,8 +76,10 @@ class Worker::Impl {
         egress_(parts_.topology, parts_.neighbors, parts_.tx, parts_.resolve, parts_.counters.drops,
                 parts_.counters.tx),
         answers_(parts_.pool, egress_, parts_.counters),
-        forward_(parts_.flows, table_secret(parts_.secret, parts_.id), parts_.ports.worker_block(parts_.id),
-                 parts_.nat_sets, parts_.seed * 2 + parts_.id, egress_, answers_, parts_.counters),
+        forward_(
+            parts_.flows, table_secret(parts_.secret, parts_.id), parts_.ports.worker_block(parts_.id), parts_.nat_sets,
+            parts_.seed * 2 + parts_.id, egress_, answers_, parts_.counters,
+            {.secret = cookie_secret(parts_.secret, parts_.id), .wanted = parts_.syn_proxy, .workers = parts_.workers}),
         classifier_{.topology = parts_.topology,
                     .ports = parts_.ports,
                     .secret = parts_.secret,
@@ -149,6 +160,8 @@ bool Worker::Impl::poll(Instant now) noexcept {
   counters.polls.add();
   if (neighbors_) worked |= neighbors_->poll(now);
   const Ms now_ms = to_ms(now);
+  if (snapshot != nullptr) [[likely]]
+    worked |= forward_.retry_openings(*snapshot, now_ms);
   worked |= forward_.expire(now_ms);
   worked |= queries_.serve(forward_.flows(), kQueryPerTurn, now_ms);
   if (const std::size_t dropped = parts_.handoff.flush(); dropped != 0) counters.drop(Drop::kHandoffFull, dropped);

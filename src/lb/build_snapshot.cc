@@ -206,6 +206,7 @@ bool Builder::add_services() {
     if (!from.forward) continue;
     service.pool = pool_by_name_.at(from.forward->pool);
     service.mode = from.forward->mode;
+    service.syn_proxy = from.syn_proxy;
     service.limits = FlowLimits::from(from.forward->timeouts);
     service.sources4 = sources(from.forward->source, true);
     service.sources6 = sources(from.forward->source, false);
@@ -251,7 +252,8 @@ bool Builder::add_listeners() {
                   .pool = service.pool,
                   .kind = service.kind,
                   .present = true,
-                  .mode = service.mode};
+                  .mode = service.mode,
+                  .syn_proxy = service.syn_proxy && listen.proto == net::IpProto::kTcp};
       if (const net::IpAddress& address = listen.endpoint.address; address.is_v4()) {
         entries4.emplace_back(WordIndex::word_of(address.v4(), listener.key.port, listener.key.proto),
                               ListenerHit::of(listener.id, listener.kind).word);

@@ -1,6 +1,6 @@
 #include "sluice/net/syn_cookie.h"
 
-#include <algorithm>
+#include "sluice/base/mix.h"
 
 namespace sluice::net {
 namespace {
@@ -16,9 +16,10 @@ std::uint32_t size_index(std::uint16_t mss) noexcept {
   return index;
 }
 
+// The upper bits depend on the size too: one cookie is not that of another size.
 std::uint32_t cookie_of(std::uint64_t hash, std::uint32_t size) noexcept {
-  return (static_cast<std::uint32_t>(hash) & ~kSizeBits) |
-         ((static_cast<std::uint32_t>(hash >> 32) ^ size) & kSizeBits);
+  const auto upper = static_cast<std::uint32_t>(mix(hash ^ (size * 0x9e3779b97f4a7c15u), 0xd6e8feb86659fd93u));
+  return (upper & ~kSizeBits) | ((static_cast<std::uint32_t>(hash) ^ size) & kSizeBits);
 }
 
 }  // namespace
@@ -69,8 +70,8 @@ std::optional<std::uint16_t> SynCookies::check(const CookieTuple& tuple, std::ui
   turn_to(now);
   for (const SipKey* key : {&key_, &key_before_}) {
     const std::uint64_t expected = hash(*key, tuple);
-    if (((static_cast<std::uint32_t>(expected) ^ cookie) & ~kSizeBits) != 0) continue;
-    return kSizes[(static_cast<std::uint32_t>(expected >> 32) ^ cookie) & kSizeBits];
+    const std::uint32_t size = (static_cast<std::uint32_t>(expected) ^ cookie) & kSizeBits;
+    if (cookie_of(expected, size) == cookie) return kSizes[size];
   }
   return std::nullopt;
 }

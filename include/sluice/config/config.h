@@ -195,6 +195,15 @@ struct ForwardService {  // layer 4
   FlowTimeouts timeouts;
 };
 
+// SYNs are answered with a cookie, and a backend hears of a client only once it has come back with it.
+struct SynProxy {
+  std::uint32_t above = 0;           // SYNs a second to the service, all workers together; 0: always
+  std::optional<std::uint16_t> mss;  // announced to clients; without: as the interface's MTU allows
+  std::uint8_t window_scale = 7;     // announced to clients, 0..14: the backends' own, or nearly
+  bool sack = true;                  // what the backends can: clients are told so before a backend is asked
+  bool timestamps = true;            // without them neither SACK nor window scales can be kept
+};
+
 struct Certificate {  // PEM files; the first certificate of a service answers unknown names
   std::string cert;   // leaf first, then its chain; absolute path
   std::string key;    // absolute path
@@ -286,6 +295,7 @@ struct Service {
   std::vector<Listen> listen;         // 1 or more; no two services share one
   std::vector<std::string> announce;  // interfaces that answer ARP/ND for `listen` addresses beside those whose prefix
                                       // holds them
+  std::optional<SynProxy> syn_proxy;  // `forward` in mode nat only
   std::optional<ForwardService> forward;  // exactly one of the two is set
   std::optional<ProxyService> proxy;
 };

@@ -42,6 +42,7 @@ struct WorkerParts {
   std::size_t nat_sets = lb::NatPorts::kDefaultSets;
   SipKey secret{};  // the same for every worker: they must agree on who owns a packet
   std::uint64_t seed = 0;
+  bool syn_proxy = false;  // some service has one
   bool announce = true;
   const Topology& topology;
   Neighbors& neighbors;

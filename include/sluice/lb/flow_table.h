@@ -86,6 +86,7 @@ struct alignas(64) Flow {           // one cache line: a hit touches nothing els
   static constexpr std::uint8_t kSctp = 0x20;    // its limits are an association's
   static constexpr std::uint8_t kPortRests =
       0x40;  // closed: the NAT port was given back already, and the flow ends when another takes it
+  static constexpr std::uint8_t kSynProxied = 0x80;  // its ends count differently: see dataplane/syn_proxy.h
 
   [[nodiscard]] FlowState state() const noexcept { return static_cast<FlowState>(key.mark & kStateBits); }
   void set_state(FlowState state) noexcept {
@@ -228,6 +229,11 @@ class FlowTable {
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
   [[nodiscard]] bool full() const noexcept { return size_ >= capacity_; }
   [[nodiscard]] std::size_t places() const noexcept { return flows_.size(); }
+  // Where a flow lies, for as long as it lives: for tables beside this one. at(): nullptr where none lies.
+  [[nodiscard]] std::size_t place_of(const Flow& flow) const noexcept {
+    return static_cast<std::size_t>(&flow - flows_.data());
+  }
+  [[nodiscard]] Flow* at(std::size_t place) noexcept { return occupied(place) ? &flows_[place] : nullptr; }
   // Sum of all overflow counts: 0 in an empty table, whatever happened before (for tests and the curious).
   [[nodiscard]] std::size_t displaced() const noexcept;
 

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -34,7 +35,7 @@ struct Listener {
   ServiceKind kind = ServiceKind::kForward;
   bool present = false;                                  // false: a slot of Snapshot::listeners whose listener is gone
   config::ForwardMode mode = config::ForwardMode::kNat;  // kForward only
-  std::uint8_t unused = 0;
+  bool syn_proxy = false;                                // TCP of a service that has it
 
   [[nodiscard]] net::Endpoint endpoint() const noexcept { return {key.address, key.port}; }
   [[nodiscard]] net::IpProto proto() const noexcept { return static_cast<net::IpProto>(key.proto); }
@@ -95,6 +96,7 @@ struct Service {
   PoolIndex pool = kNoIndex;                             // kForward only
   config::ForwardMode mode = config::ForwardMode::kNat;  // kForward only
   FlowLimits limits;                                     // kForward only
+  std::optional<config::SynProxy> syn_proxy;             // kForward in mode nat only
   std::vector<SourceIndex> sources4;  // NAT sources that the operator named; empty: the egress interface's
   std::vector<SourceIndex> sources6;
   std::vector<std::uint16_t> listeners;     // indices of Snapshot::listeners

@@ -68,8 +68,11 @@ struct alignas(64) WorkerCounters {
   Counter flows_created, flows_expired, flows_closed;
   Counter resets_implausible;      // forwarded, but the flow stays: their sequence number is not near its own
   Counter forwarded_without_flow;  // the flow table was full, and the mode needs no entry
-  Gauge flows;                     // entries in this worker's table
-  Gauge tcp_flows_open;            // of those, TCP flows that have not ended: what a drain waits for
+  Counter syn_cookies_sent, syn_cookies_taken;  // SYNs answered so, and clients that came back
+  Counter syn_proxy_retries;                    // SYNs sent to a backend once more
+  Gauge syn_proxy_engaged;                      // services whose SYNs are answered so at present
+  Gauge flows;                                  // entries in this worker's table
+  Gauge tcp_flows_open;                         // of those, TCP flows that have not ended: what a drain waits for
   Gauge flow_capacity;
   Gauge nat_ports_used;
   std::array<Counter, kDropReasons> drops;

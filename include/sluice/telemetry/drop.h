@@ -43,6 +43,8 @@ namespace sluice::telemetry {
   X(kNeighborUnreachable, "neighbor_unreachable",  "neighbour did not answer ARP or ND")                               \
   X(kNoBackend,           "no_backend",            "pool has no backend that is up (answered: RST or unreachable)")    \
   X(kNoFlow,              "no_flow",               "TCP segment amid a flow that is not known (answered: RST)")        \
+  X(kBadSynCookie,        "bad_syn_cookie",        "ACK without a flow whose SYN cookie is forged or old (answered: RST)") \
+  X(kSynProxyWaits,       "syn_proxy_waits",       "segment amid a handshake of the SYN proxy with a backend: it will come again") \
   X(kFlowTableFull,       "flow_table_full",       "no room for a new flow (answered: RST or unreachable)")            \
   X(kNatPortsExhausted,   "nat_ports_exhausted",   "no NAT source port towards the backend (answered: RST or unreachable)") \
   X(kNatNoReplyFlow,      "nat_no_reply_flow",     "packet to a NAT source port without a flow")                       \

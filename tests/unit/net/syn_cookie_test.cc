@@ -66,6 +66,8 @@ TEST(SynCookies, AreOfOneTupleAndOneSecretAlone) {
   SynCookies cookies(kSecret);
   for (const CookieTuple& tuple : {tuple4(), tuple6()}) {
     const std::uint32_t cookie = cookies.make(tuple, 1460, at(10));
+    for (std::uint32_t bit = 0; bit < 32; ++bit)
+      EXPECT_FALSE(cookies.check(tuple, cookie ^ (1u << bit), at(10))) << bit;
     CookieTuple others[] = {tuple, tuple, tuple, tuple, tuple};
     others[0].client_port ^= 1;
     others[1].service_port ^= 1;
