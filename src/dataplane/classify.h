@@ -64,10 +64,10 @@ struct Classifier {
       listener.word = snapshot.listener_index4.find(lb::WordIndex::word_of(address, packet.dst_port, proto));
       local.word = snapshot.local_index4.find(lb::WordIndex::word_of(address, 0, 0));
     } else {
-      const lb::Listener* listens = snapshot.listener_index6.find(packet.dst, packet.dst_port, proto);
-      const lb::LocalAddress* is_ours = snapshot.local_index6.find(packet.dst, 0, 0);
-      if (listens != nullptr) listener = lb::ListenerHit::of(listens->id, listens->kind);
-      if (is_ours != nullptr) local = lb::LocalHit::of(0, is_ours->source);
+      const lb::Listener& listens = snapshot.listener_index6.probe(packet.dst, packet.dst_port, proto);
+      const lb::LocalAddress& is_ours = snapshot.local_index6.probe(packet.dst, 0, 0);
+      listener.word = lb::ListenerHit::of(listens.id, listens.kind).word & (0 - std::uint64_t{listens.key.used});
+      local.word = lb::LocalHit::of(0, is_ours.source).word & (0 - std::uint64_t{is_ours.key.used});
     }
     const lb::PortOwner owner = ports.owner_of(packet.dst_port);
     const unsigned is_mine = owner.kind == lb::PortOwnerKind::kWorker && owner.index == worker;

@@ -136,7 +136,9 @@ void Forward::to_backends(const lb::Snapshot& snapshot, Waiting& waiting, Ms now
       forward(snapshot, packet, *flow, now);
     }
   }
+  for (std::size_t i = 0; i < unknowns; ++i) flows_.expect_insert(waiting.lookups[unknown[i]]);
   for (std::size_t i = 0; i < unknowns; ++i) forward_unknown(snapshot, waiting.packets[unknown[i]], now);
+  flows_.settle(now);
 }
 
 // What a new snapshot says of flows that are there.

@@ -5,6 +5,7 @@
 #include <cassert>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 namespace sluice::lb {
 namespace {
@@ -72,6 +73,7 @@ Flow* FlowTable::find_reply_in(const Lookup& lookup) noexcept {
 }
 
 Flow* FlowTable::find_reply(const ReplyKey& key, Ms now) noexcept {
+  settle(now);
   Flow* flow = find_reply_in({key.words(), hash(key.words())});
   if (flow == nullptr || !idle(*flow, now)) [[likely]]
     return flow;
@@ -99,15 +101,6 @@ std::size_t FlowTable::take_place(std::uint64_t hash) noexcept {
 }
 
 Flow* FlowTable::insert(const NewFlow& flow, Ms now) noexcept {
-  const bool translated = flow.reply.local_port != 0;
-  const std::uint64_t replies_hash = translated ? hash(flow.reply.words()) : 0;
-  if (translated) {
-    if (Flow* other = find_reply_in({flow.reply.words(), replies_hash})) {
-      // Its port was given back when it closed, and now `flow` has it.
-      if (!other->is(Flow::kPortRests)) return nullptr;
-      remove(*other, now);
-    }
-  }
   if (full()) return nullptr;
   const std::size_t place = take_place(hash(flow.key.words()));
   if (place == kNoPlace) return nullptr;
@@ -120,7 +113,11 @@ Flow* FlowTable::insert(const NewFlow& flow, Ms now) noexcept {
   entry.set_state(flow.state);
   if (flow.one_way) entry.set(Flow::kOneWay);
   if (flow.key.proto == net::IpProto::kSctp) entry.set(Flow::kSctp);
-  if (translated) replies_.insert(reply_hash(replies_hash), place);
+  if (flow.reply.local_port != 0) {
+    if (unsettled_count_ == kUnsettled) settle_all(now);
+    __builtin_prefetch(replies_.line(reply_hash(hash(flow.reply.words()))), 1);
+    unsettled_[unsettled_count_++] = static_cast<std::uint32_t>(place);
+  }
   ++size_;
   count(entry, 1);
   if (is_open(flow.state)) counters_.tcp_flows_open.add(1);
@@ -128,7 +125,22 @@ Flow* FlowTable::insert(const NewFlow& flow, Ms now) noexcept {
   return &entry;
 }
 
+void FlowTable::settle_all(Ms now) noexcept {
+  const std::size_t count = std::exchange(unsettled_count_, 0);
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t place = unsettled_[i];
+    const auto words = flows_[place].reply_key().words();
+    const std::uint64_t of_reply = hash(words);
+    if (Flow* other = find_reply_in({words, of_reply})) {
+      assert(other->is(Flow::kPortRests));
+      remove(*other, now);
+    }
+    replies_.insert(reply_hash(of_reply), place);
+  }
+}
+
 void FlowTable::remove(Flow& flow, Ms now) noexcept {
+  settle(now);
   const auto place = static_cast<std::size_t>(&flow - flows_.data());
   const std::size_t chunk = place / kChunkFlows;
   if (flow.reply.local_port != 0) {

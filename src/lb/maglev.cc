@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "sluice/base/mix.h"
 #include "sluice/base/siphash.h"
 
 namespace sluice::lb {
@@ -61,16 +62,15 @@ MaglevTable::MaglevTable(std::span<const MaglevBackend> backends, std::uint32_t 
   }
 }
 
+// Folded products, as wyhash does it. The constants are the same everywhere, so it is no secret how flows are spread, and
+// need not be: an enemy who aims at one backend can as well ask that backend for more.
 std::uint64_t maglev_hash(const net::Endpoint& client, const net::Endpoint& service, net::IpProto proto) noexcept {
-  std::array<std::uint8_t, 37> bytes;
-  std::memcpy(bytes.data(), client.address.bytes().data(), 16);
-  std::memcpy(bytes.data() + 16, service.address.bytes().data(), 16);
-  bytes[32] = static_cast<std::uint8_t>(client.port >> 8);
-  bytes[33] = static_cast<std::uint8_t>(client.port);
-  bytes[34] = static_cast<std::uint8_t>(service.port >> 8);
-  bytes[35] = static_cast<std::uint8_t>(service.port);
-  bytes[36] = static_cast<std::uint8_t>(proto);
-  return siphash24(kFlowKey, bytes);
+  const auto c = client.address.words(), s = service.address.words();
+  const std::uint64_t tail =
+      std::uint64_t{client.port} << 32 | std::uint64_t{service.port} << 16 | static_cast<std::uint64_t>(proto);
+  const std::uint64_t from = mix(c[0] ^ kFlowKey[0], c[1] ^ kFlowKey[1]);
+  const std::uint64_t to = mix(s[0] ^ kFlowKey[1], s[1] ^ kFlowKey[0]);
+  return mix(from ^ tail ^ kFlowKey[0], to ^ kFlowKey[1]);
 }
 
 bool is_prime(std::uint32_t number) noexcept {

@@ -174,6 +174,7 @@ void PacketBench::learn_reply(std::size_t index, Flow& flow) const {
 }
 
 void PacketBench::open_flows(std::size_t count) {
+  flows_.reserve(count);
   while (flows_.size() < count) {
     const std::size_t first = flows_.size();
     const std::size_t many = std::min(kBatch, count - first);

@@ -47,6 +47,12 @@ class AddressIndex {
 
   [[nodiscard]] const Entry* find(const net::IpAddress& address, std::uint16_t port,
                                   std::uint8_t proto) const noexcept {
+    const Entry& entry = probe(address, port, proto);
+    return entry.key.used != 0 ? &entry : nullptr;
+  }
+  // The entry, or a free one (all zeros) where there is none: whether it is found cannot be predicted, so there is no branch.
+  [[nodiscard, gnu::always_inline]] const Entry& probe(const net::IpAddress& address, std::uint16_t port,
+                                                       std::uint8_t proto) const noexcept {
     // In registers from end to end: a key that was just written in pieces and is read back in words stalls.
     const std::uint32_t tail = AddressKey::tail(port, proto);
     const std::array<std::uint64_t, 2> words = address.words();
@@ -55,9 +61,9 @@ class AddressIndex {
       const std::array<std::uint64_t, 2> there = entry.key.address.words();
       std::uint32_t there_tail = 0;
       std::memcpy(&there_tail, &entry.key.port, sizeof(there_tail));
-      if (((there[0] ^ words[0]) | (there[1] ^ words[1]) | (there_tail ^ tail)) == 0) [[likely]]
-        return &entry;
-      if (there_tail == 0) return nullptr;
+      const std::uint64_t differs = (there[0] ^ words[0]) | (there[1] ^ words[1]) | (there_tail ^ tail);
+      if (differs == 0 || there_tail == 0) [[likely]]
+        return entry;
     }
   }
 

@@ -191,13 +191,26 @@ class FlowTable {
     return flow != nullptr && !idle(*flow, now) ? flow : nullptr;
   }
 
+  // The flow of this lookup is about to be inserted: asks for the line where it will most likely lie.
+  void expect_insert(const Lookup& lookup) noexcept {
+    const std::uint32_t free = match(chunks_[chunk_of(lookup.hash)], 0);
+    const auto slot = static_cast<std::size_t>(std::countr_zero(free | 1u << (kChunkFlows - 1)));
+    __builtin_prefetch(&flows_[chunk_of(lookup.hash) * kChunkFlows + slot], 1);
+  }
+
   // How long flows of a service may be idle; of a service that nothing was said of, FlowLimits{}. They hold for flows that are
   // there already too.
   void set_limits(ServiceIndex service, const FlowLimits& limits) noexcept;
 
-  // find() gave nullptr for the key just now. nullptr: full, or the reply's key is in use (the caller gives the NAT port
-  // back and counts it). A closed flow whose NAT port was given back and taken again ends here.
+  // find() gave nullptr for the key just now. nullptr: full. The NAT port was taken from the ports that the table gives back to,
+  // so no flow has it but one that has closed and given it back: that one ends, here or in settle().
   [[nodiscard]] Flow* insert(const NewFlow& flow, Ms now) noexcept;
+  // To be called before the next guess_reply() when flows were inserted: they can be found by their reply's key from then
+  // on. (The line that an insertion needs of the reply index is asked for first and used later, so that the misses of
+  // several new flows overlap.)
+  void settle(Ms now) noexcept {
+    if (unsettled_count_ != 0) settle_all(now);
+  }
   void remove(Flow& flow, Ms now) noexcept;
 
   // A packet of the flow has passed.
@@ -247,6 +260,7 @@ class FlowTable {
   static_assert(sizeof(Chunk) == 16);
   static constexpr std::uint32_t kTagMask = (1u << kChunkFlows) - 1;
   static constexpr std::size_t kIdleClasses = 64;  // states, two-way and one-way, of SCTP and others
+  static constexpr std::size_t kUnsettled = 32;
 
   // Bit i: the tag at place i of the chunk is `tag`.
   [[nodiscard]] static std::uint32_t match(const Chunk& chunk, std::uint8_t tag) noexcept {
@@ -288,6 +302,7 @@ class FlowTable {
   [[nodiscard]] bool idle(const Flow& flow, Ms now) const noexcept {
     return elapsed(now, flow.last_seen) > idle_ms_[flow.service * kIdleClasses + (flow.key.mark % kIdleClasses)];
   }
+  void settle_all(Ms now) noexcept;
   void advance(Flow& flow, Direction direction, const Segment& segment, Ms now) noexcept;
   void change_state(Flow& flow, FlowState next, Ms now) noexcept;
   void end_idle(Flow& flow, Ms now) noexcept;
@@ -303,7 +318,9 @@ class FlowTable {
   ReplyIndex replies_;
   HugeArray<std::uint32_t> idle_ms_;  // by service, and state with Flow::kOneWay and kSctp
   std::size_t size_ = 0;
-  std::size_t cursor_ = 0;  // of expire()
+  std::size_t cursor_ = 0;                           // of expire()
+  std::array<std::uint32_t, kUnsettled> unsettled_;  // places of flows that are not in replies_ yet
+  std::size_t unsettled_count_ = 0;
 };
 
 }  // namespace sluice::lb
