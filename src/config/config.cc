@@ -9,6 +9,8 @@ std::string Listen::text() const {
   return endpoint.text() + word;
 }
 
+std::string Backend::text() const { return endpoint.port != 0 ? endpoint.text() : endpoint.address.text(); }
+
 const Pool* find_pool(const Config& config, std::string_view name) noexcept {
   const auto found = std::ranges::find(config.pools, name, &Pool::name);
   return found == config.pools.end() ? nullptr : &*found;

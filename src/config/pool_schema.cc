@@ -79,11 +79,12 @@ const Section<Backend>& backend_schema() {
           .optional("name", &Backend::name, name())
           .required_with("address", address(),
                          [](Backend& out, net::IpAddress&& found) { out.endpoint.address = found; })
-          .required_with("port", port(), [](Backend& out, std::uint16_t&& found) { out.endpoint.port = found; })
+          .optional_with("port", port(), [](Backend& out, std::uint16_t&& found) { out.endpoint.port = found; })
           .optional("weight", &Backend::weight, number(0u, kMaxWeight))
+          .optional("mac", &Backend::mac, mac())
           .not_yet({"max_connections", "backup", "tls"})
           .check([](Reader&, const Node&, Backend& backend) {
-            if (backend.name.empty()) backend.name = backend.endpoint.text();
+            if (backend.name.empty()) backend.name = backend.text();
           });
   return table;
 }

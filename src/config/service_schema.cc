@@ -75,16 +75,76 @@ const Section<FlowTimeouts>& flow_timeouts_schema() {
   return table;
 }
 
+// 10.0.0.1, or 172.16.0.0/16: one address, or as many as the prefix leaves free.
+Codec<net::Prefix> address_or_prefix() {
+  return {[](Reader& reader, const Node& node, net::Prefix& out) {
+    constexpr std::string_view kWanted = "an address such as 192.0.2.1, or a prefix such as 172.16.0.0/16";
+    const std::string* found = scalar_text(reader, node, kWanted);
+    if (found == nullptr) return;
+    if (const auto one = net::IpAddress::parse(*found)) {
+      out = {*one, static_cast<std::uint8_t>(one->is_v4() ? 32 : 128)};
+      return;
+    }
+    const auto prefix = net::Prefix::parse(*found);
+    if (!prefix) return reader.mismatch(node, kWanted);
+    out = *prefix;
+  }};
+}
+
+const Section<Outer>& outer_schema() {
+  static const Section<Outer> table = Section<Outer>()
+                                          .optional("source", &Outer::source, list(address_or_prefix(), 1, 2))
+                                          .optional("ttl", &Outer::ttl, number<std::uint8_t>(1, 255));
+  return table;
+}
+
+const Section<Gue>& gue_schema() {
+  static const Section<Gue> table = Section<Gue>()
+                                        .optional("port", &Gue::port, port())
+                                        .optional("variant", &Gue::variant, number<std::uint8_t>(0, 1));
+  return table;
+}
+
+const Section<Vxlan>& vxlan_schema() {
+  static const Section<Vxlan> table = Section<Vxlan>()
+                                          .required("vni", &Vxlan::vni, number(0u, 0xffffffu))
+                                          .optional("port", &Vxlan::port, port())
+                                          .optional("mac", &Vxlan::mac, mac());
+  return table;
+}
+
+// Keys that say something about a mode which is not this service's.
+void check_mode_keys(Reader& reader, const Node& node, ForwardService& forward) {
+  const auto only = [&](std::string_view key, bool meant, std::string_view modes) {
+    if (reader.given(key) && !meant) reader.error_in(key, fmt::format("has a meaning in mode {} only", modes));
+  };
+  only("source", takes_port(forward.mode), "nat");
+  only("outer", has_tunnel(forward.mode), "ipip, gre, gue or vxlan");
+  only("gue", forward.mode == ForwardMode::kGue, "gue");
+  only("vxlan", forward.mode == ForwardMode::kVxlan, "vxlan");
+  if (forward.mode == ForwardMode::kVxlan && !reader.given("vxlan"))
+    reader.error(node, "mode vxlan needs 'vxlan: { vni: ... }'");
+}
+
 const Section<ForwardService>& forward_schema() {
   static const Section<ForwardService> table =
       Section<ForwardService>()
           .required("mode", &ForwardService::mode,
-                    one_of<ForwardMode>(
-                        {{"nat", ForwardMode::kNat}, {"dnat", ForwardMode::kDnat}, {"dsr", ForwardMode::kDsr}},
-                        {"ipip", "gre", "gue", "vxlan", "esp", "tunnel"}))
+                    one_of<ForwardMode>({{"nat", ForwardMode::kNat},
+                                         {"dnat", ForwardMode::kDnat},
+                                         {"dsr", ForwardMode::kDsr},
+                                         {"ipip", ForwardMode::kIpIp},
+                                         {"gre", ForwardMode::kGre},
+                                         {"gue", ForwardMode::kGue},
+                                         {"vxlan", ForwardMode::kVxlan}},
+                                        {"esp", "tunnel"}))
           .required("pool", &ForwardService::pool, reference())
           .optional("source", &ForwardService::source, list(address(), 1, 64))
           .optional("timeouts", &ForwardService::timeouts, section(flow_timeouts_schema()))
+          .optional("outer", &ForwardService::outer, section(outer_schema()))
+          .optional("gue", &ForwardService::gue, section(gue_schema()))
+          .optional("vxlan", &ForwardService::vxlan, section(vxlan_schema()))
+          .check(check_mode_keys)
           .not_yet({"balance", "toa", "mss", "on_full", "persist"});
   return table;
 }

@@ -33,6 +33,8 @@ void report_unknown_name(std::string_view kind, const std::string& name, const s
 [[nodiscard]] const Interface* find_on_link(const Config& config, const net::IpAddress& address) noexcept;
 // What is wrong with an address where no host can be: the network or broadcast address of an own interface's prefix.
 [[nodiscard]] std::optional<std::string> no_host_on_link(const Config& config, const net::IpAddress& address);
+// The first address of the prefix.
+[[nodiscard]] net::IpAddress network_of(const net::Prefix& prefix) noexcept;
 // There is a way to the address: on-link, by a route, or by a gateway.
 [[nodiscard]] bool is_reachable(const Config& config, const net::IpAddress& address) noexcept;
 // Some interface has an own address of this family that is not link-local.

@@ -20,17 +20,6 @@ std::string path_of(const Interface& interface, std::string_view key) {
   return fmt::format("interfaces.{}.{}", interface.name, key);
 }
 
-net::IpAddress network_of(const net::Prefix& prefix) noexcept {
-  std::array<std::uint8_t, 16> bytes = prefix.address.bytes();
-  const std::size_t bits = prefix.address.is_v4() ? 96u + prefix.length : prefix.length;
-  for (std::size_t i = 0; i < 16; ++i) {
-    if (bits >= 8 * (i + 1)) continue;
-    const std::size_t kept = bits > 8 * i ? bits - 8 * i : 0;
-    bytes[i] = static_cast<std::uint8_t>(bytes[i] & (0xff00u >> kept));
-  }
-  return net::IpAddress::v6(bytes);
-}
-
 // The first and the last address of an IPv4 prefix are its network and its broadcast address (RFC 1122
 // section 3.2.1.3), but not in a /31 (RFC 3021) or a /32.
 bool is_host_of(const net::Prefix& prefix) noexcept {
@@ -228,6 +217,17 @@ void check_routes(Config& config, Reader& reader) {
 }
 
 }  // namespace
+
+net::IpAddress network_of(const net::Prefix& prefix) noexcept {
+  std::array<std::uint8_t, 16> bytes = prefix.address.bytes();
+  const std::size_t bits = prefix.address.is_v4() ? 96u + prefix.length : prefix.length;
+  for (std::size_t i = 0; i < 16; ++i) {
+    if (bits >= 8 * (i + 1)) continue;
+    const std::size_t kept = bits > 8 * i ? bits - 8 * i : 0;
+    bytes[i] = static_cast<std::uint8_t>(bytes[i] & (0xff00u >> kept));
+  }
+  return net::IpAddress::v6(bytes);
+}
 
 bool is_unicast(const net::IpAddress& address) noexcept {
   if (address.is_unspecified() || address.is_multicast()) return false;

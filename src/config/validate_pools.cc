@@ -22,7 +22,7 @@ void check_backends(const Config& config, const Pool& pool, const std::string& b
     if (!names.insert(backend.name).second)
       reader.error_at(path, fmt::format("backend name '{}' is given twice", backend.name));
     if (!endpoints.insert(backend.endpoint).second) {
-      reader.error_at(path, fmt::format("backend {} is given twice", backend.endpoint.text()));
+      reader.error_at(path, fmt::format("backend {} is given twice", backend.text()));
     }
     const net::IpAddress& address = backend.endpoint.address;
     const std::string address_path = path + ".address";
@@ -69,6 +69,13 @@ void check_shares(const Pool& pool, const std::string& base, Reader& reader) {
   }
 }
 
+void check_probes(const Pool& pool, const std::string& base, Reader& reader) {
+  if (!pool.health || pool.health->port || !reader.sound(base + ".backends")) return;
+  const auto at = std::ranges::find(pool.backends, 0, [](const Backend& backend) { return backend.endpoint.port; });
+  if (at == pool.backends.end()) return;
+  reader.error_at(base + ".health", fmt::format("backend '{}' has no port to probe; add 'port' here", at->name));
+}
+
 void warn_unused(const Config& config, Reader& reader) {
   std::set<std::string> used;
   for (const Service& service : config.services) {
@@ -90,6 +97,7 @@ void validate_pools(Config& config, Reader& reader) {
     const std::string base = "pools." + pool.name;
     check_backends(config, pool, base, reader);
     check_shares(pool, base, reader);
+    check_probes(pool, base, reader);
   }
   if (reader.sound("services")) warn_unused(config, reader);
 }

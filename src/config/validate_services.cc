@@ -117,7 +117,9 @@ void check_sources(const Config& config, const std::vector<net::IpAddress>& list
   }
 }
 
-// Full NAT keeps the family: each listen and each backend must agree. The pool is sound.
+bool keeps_family(ForwardMode mode) noexcept { return !has_tunnel(mode); }
+
+// A mode without a tunnel keeps the family: each listen and each backend must agree. The pool is sound.
 void check_families(const Service& service, const Pool& pool, Reader& reader) {
   for (std::size_t i = 0; i < service.listen.size(); ++i) {
     const net::IpAddress& here = service.listen[i].endpoint.address;
@@ -130,28 +132,103 @@ void check_families(const Service& service, const Pool& pool, Reader& reader) {
   }
 }
 
-void check_forward(const Config& config, const Service& service, Reader& reader) {
+// Modes that leave the packet as it is leave its port too. The pool is sound.
+void check_ports(const Service& service, const Pool& pool, Reader& reader) {
+  const bool keeps = !sees_replies(service.forward->mode);
+  for (std::size_t i = 0; i < pool.backends.size(); ++i) {
+    const Backend& backend = pool.backends[i];
+    const std::string path = fmt::format("pools.{}.backends[{}]", pool.name, i);
+    const std::uint16_t port = backend.endpoint.port;
+    if (!keeps) {
+      if (port == 0) reader.error_at(path, fmt::format("service '{}' needs its port", service.name));
+      continue;
+    }
+    const auto other =
+        std::ranges::find_if(service.listen, [&](const Listen& listen) { return listen.endpoint.port != port; });
+    if (port == 0 || other == service.listen.end()) continue;
+    reader.error_at(path + ".port", fmt::format("service '{}' sends packets to the port that clients use, {}; leave "
+                                                "'port' out ('health.port' says where to probe)",
+                                                service.name, other->endpoint.port));
+  }
+}
+
+// The link leads straight to a dsr backend: a router would send the packet back to us, whose address it has.
+void check_on_link(const Config& config, const Service& service, const Pool& pool, Reader& reader) {
+  for (std::size_t i = 0; i < pool.backends.size(); ++i) {
+    const net::IpAddress& address = pool.backends[i].endpoint.address;
+    if (find_on_link(config, address) != nullptr) continue;
+    reader.error_at(fmt::format("pools.{}.backends[{}].address", pool.name, i),
+                    fmt::format("{} is not on the network of an interface, which mode dsr of service '{}' needs",
+                                address.text(), service.name));
+  }
+}
+
+// Sources of the tunnel: at most one of each family, and each family of the backends has one. The pool is sound.
+void check_outer(const Config& config, const Service& service, const Pool& pool, Reader& reader) {
+  const std::string base = base_of(service) + ".forward";
+  const std::vector<net::Prefix>& sources = service.forward->outer.source;
+  const auto has = [&](bool v4) {
+    return std::ranges::any_of(sources, [&](const net::Prefix& source) { return source.address.is_v4() == v4; });
+  };
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    const std::string path = fmt::format("{}.outer.source[{}]", base, i);
+    if (!reader.sound(path)) continue;
+    const net::IpAddress& address = sources[i].address;
+    if (!is_unicast(address) || address.is_link_local()) {
+      reader.error_at(path, fmt::format("{} is not an address that backends can answer", address.text()));
+    } else if (const net::Prefix network{network_of(sources[i]), sources[i].length}; network.address != address) {
+      reader.error_at(path, fmt::format("{} has bits behind its length; write {}", sources[i].text(), network.text()));
+    } else if (i > 0 && sources[0].address.is_v4() == address.is_v4()) {
+      reader.error_at(path, fmt::format("a second {} source; one is enough, and a prefix is many", family(address)));
+    }
+  }
+  for (const bool v4 : {true, false}) {
+    const auto needs = std::ranges::find_if(
+        pool.backends, [&](const Backend& backend) { return backend.endpoint.address.is_v4() == v4; });
+    if (needs == pool.backends.end() || has(v4) || has_own_address(config, v4) || !reader.sound("interfaces")) continue;
+    reader.error_at(base, fmt::format("no interface has an {} address to reach pool '{}' from; add one, or "
+                                      "'outer.source'",
+                                      family(needs->endpoint.address), pool.name));
+  }
+}
+
+// Source addresses of NAT, and that there is one. The pool is sound.
+void check_nat(const Config& config, const Service& service, const Pool& pool, Reader& reader) {
   const ForwardService& forward = *service.forward;
   const std::string base = base_of(service) + ".forward";
-  check_sources(config, forward.source, base + ".source", reader);
-  if (forward.mode == ForwardMode::kDnat && !forward.source.empty()) {
-    reader.error_at(base + ".source", "mode 'dnat' keeps the client's address as source; remove 'source'");
-  }
-  const Pool* pool = get_pool(config, forward.pool, base + ".pool", reader);
-  if (pool == nullptr || !reader.sound("pools." + pool->name)) return;
-  check_families(service, *pool, reader);
-  if (pool->backends.empty() || !reader.sound(base) || !reader.sound(base_of(service) + ".listen")) return;
-  const bool v4 = pool->backends.front().endpoint.address.is_v4();
-  const std::string_view name = family(pool->backends.front().endpoint.address);
+  const bool v4 = pool.backends.front().endpoint.address.is_v4();
+  const std::string_view name = family(pool.backends.front().endpoint.address);
   for (std::size_t i = 0; i < forward.source.size(); ++i) {
     if (forward.source[i].is_v4() == v4) continue;
     reader.error_at(fmt::format("{}.source[{}]", base, i),
                     fmt::format("{} is {}, the backends of pool '{}' are {}", forward.source[i].text(),
-                                family(forward.source[i]), pool->name, name));
+                                family(forward.source[i]), pool.name, name));
   }
   if (!forward.source.empty() || has_own_address(config, v4) || !reader.sound("interfaces")) return;
   reader.error_at(base, fmt::format("no interface has an {} address to reach pool '{}' from; add one, or 'source'",
-                                    name, pool->name));
+                                    name, pool.name));
+}
+
+void check_forward(const Config& config, const Service& service, Reader& reader) {
+  const ForwardService& forward = *service.forward;
+  const std::string base = base_of(service) + ".forward";
+  check_sources(config, forward.source, base + ".source", reader);
+  const Pool* pool = get_pool(config, forward.pool, base + ".pool", reader);
+  if (pool == nullptr || !reader.sound("pools." + pool->name)) return;
+  if (keeps_family(forward.mode)) check_families(service, *pool, reader);
+  if (pool->backends.empty() || !reader.sound(base) || !reader.sound(base_of(service) + ".listen")) return;
+  check_ports(service, *pool, reader);
+  if (takes_port(forward.mode)) check_nat(config, service, *pool, reader);
+  if (forward.mode == ForwardMode::kDsr) check_on_link(config, service, *pool, reader);
+  if (has_tunnel(forward.mode)) check_outer(config, service, *pool, reader);
+}
+
+// Whoever opens connections to backends needs their ports. The pool is sound.
+void check_dialled_ports(const Pool& pool, std::string_view who, Reader& reader) {
+  for (std::size_t i = 0; i < pool.backends.size(); ++i) {
+    if (pool.backends[i].endpoint.port != 0) continue;
+    reader.error_at(fmt::format("pools.{}.backends[{}]", pool.name, i), fmt::format("{} needs its port", who));
+  }
 }
 
 void check_proxy(const Config& config, const Service& service, Reader& reader) {
@@ -160,7 +237,10 @@ void check_proxy(const Config& config, const Service& service, Reader& reader) {
   for (std::size_t i = 0; i < proxy.routes.size(); ++i) {
     const auto* to = std::get_if<ToPool>(&proxy.routes[i].action);
     const std::string path = fmt::format("{}.routes[{}]", base, i);
-    if (to != nullptr && reader.sound(path)) get_pool(config, to->pool, path + ".pool", reader);
+    if (to == nullptr || !reader.sound(path)) continue;
+    const Pool* pool = get_pool(config, to->pool, path + ".pool", reader);
+    if (pool == nullptr || !reader.sound("pools." + pool->name)) continue;
+    check_dialled_ports(*pool, fmt::format("service '{}'", service.name), reader);
   }
   validate_http_routes(service, reader);
   if (!proxy.tls || !reader.sound(base + ".tls")) return;

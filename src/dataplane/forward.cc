@@ -5,6 +5,7 @@
 
 #include "mode_dnat.h"
 #include "mode_nat.h"
+#include "mode_tunnel.h"
 #include "packet.h"
 #include "sluice/lb/balance.h"
 
@@ -52,6 +53,7 @@ Forward::Forward(std::size_t flows, const lb::FlowTable::Secret& secret, lb::Por
       flows_(flows, secret, ports_, counters),
       syn_proxy_(syn_proxy.secret, syn_proxy.wanted ? flows_.places() : 0, syn_proxy.workers, counters),
       turns_(Random(seed + 1)),
+      tunnels_(egress.topology()),
       egress_(egress),
       answers_(answers),
       counters_(counters) {}
@@ -67,7 +69,7 @@ bool Forward::expire(Ms now) noexcept {
   return flows_.expire(now, budget) != 0;
 }
 
-void Forward::stop(const FlowPacket& packet, const Route* route, Ms now) noexcept {
+void Forward::stop(const FlowPacket& packet, const Route* route, std::size_t overhead, Ms now) noexcept {
   const net::Parsed& parsed = *packet.parsed;
   if (parsed.ttl <= 1) {  // RFC 1812 section 5.3.1
     answers_.time_exceeded(packet.mbuf, parsed, now);
@@ -77,19 +79,25 @@ void Forward::stop(const FlowPacket& packet, const Route* route, Ms now) noexcep
   const bool may_fragment = parsed.family == net::Family::kIp4 &&
                             (net::header_at<net::Ip4Header>(frame_of(packet.mbuf), parsed.l3_offset).fragment.host() &
                              net::kIp4DontFragment) == 0;
-  if (!may_fragment) answers_.packet_too_big(packet.mbuf, parsed, route->mtu, now);
+  const auto mtu = static_cast<std::uint16_t>(route->mtu - std::min<std::size_t>(overhead, route->mtu));
+  if (!may_fragment) answers_.packet_too_big(packet.mbuf, parsed, mtu, now);
   egress_.drop(packet.mbuf, Drop::kTooBig);
 }
 
-// Everything but the sending.
-[[gnu::always_inline]] inline void Forward::edit_to_backend(const lb::Snapshot& snapshot, const FlowPacket& packet,
-                                                            lb::Flow& flow, Ms now) noexcept {
+[[gnu::always_inline]] inline void Forward::note_to_backend(const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept {
   const net::Parsed& parsed = *packet.parsed;
   flows_.touch(flow, Direction::kToBackend, segment_of(packet), now);
   const std::size_t bytes = parsed.l3_len();
   counters_.services[flow.service].in.add(1, bytes);
   counters_.backends[flow.backend.index].out.add(1, bytes);
   trim_padding(packet.mbuf, parsed);
+}
+
+// Everything but the sending.
+[[gnu::always_inline]] inline void Forward::edit_to_backend(const lb::Snapshot& snapshot, const FlowPacket& packet,
+                                                            lb::Flow& flow, Ms now) noexcept {
+  note_to_backend(packet, flow, now);
+  const net::Parsed& parsed = *packet.parsed;
   switch (packet.listener->mode) {
     case config::ForwardMode::kNat:
       if (flow.is(lb::Flow::kSynProxied)) [[unlikely]] {
@@ -98,7 +106,7 @@ void Forward::stop(const FlowPacket& packet, const Route* route, Ms now) noexcep
       return nat_to_backend(frame_of(packet.mbuf), parsed, snapshot, flow);
     case config::ForwardMode::kDnat:
       return dnat_to_backend(frame_of(packet.mbuf), parsed, flow);
-    case config::ForwardMode::kDsr:
+    default:
       return;
   }
 }
@@ -107,6 +115,7 @@ void Forward::stop(const FlowPacket& packet, const Route* route, Ms now) noexcep
                                                     lb::Flow& flow, Ms now) noexcept {
   const net::Parsed& parsed = *packet.parsed;
   const Egress::Hop* hop = egress_.hop_to_backend(flow.backend.index, flow.reply.backend);
+  if (config::has_tunnel(packet.listener->mode)) return encapsulate_to(snapshot, packet, hop, flow, now);
   if (hop == nullptr || parsed.ttl <= 1 || parsed.l3_len() > hop->mtu) [[unlikely]]
     return forward_checked(snapshot, packet, flow, now);
   edit_to_backend(snapshot, packet, flow, now);
@@ -119,6 +128,28 @@ void Forward::forward_checked(const lb::Snapshot& snapshot, const FlowPacket& pa
   const Route* route = egress_.route_to(backend);
   if (!may_pass(packet, route, now)) return;
   edit_to_backend(snapshot, packet, flow, now);
+  egress_.send_ip(packet.mbuf, backend, *route);
+}
+
+void Forward::encapsulate_to(const lb::Snapshot& snapshot, const FlowPacket& packet, const Egress::Hop* hop,
+                             lb::Flow& flow, Ms now) noexcept {
+  const net::Parsed& parsed = *packet.parsed;
+  const Tunnel* tunnel = tunnels_.find(snapshot, *packet.listener, parsed.family, flow);
+  if (hop == nullptr || tunnel == nullptr || parsed.ttl <= 1 || parsed.l3_len() + tunnel->header.size() > hop->mtu ||
+      !has_tunnel_room(packet.mbuf, parsed)) [[unlikely]]
+    return encapsulate_checked(packet, tunnel, flow, now);
+  note_to_backend(packet, flow, now);
+  encapsulate(packet.mbuf, parsed, tunnel->header);
+  egress_.send_by(*hop, packet.mbuf);
+}
+
+void Forward::encapsulate_checked(const FlowPacket& packet, const Tunnel* tunnel, lb::Flow& flow, Ms now) noexcept {
+  const net::IpAddress backend = flow.reply.backend;
+  const Route* route = tunnel == nullptr ? nullptr : egress_.route_to(backend);
+  if (!may_pass(packet, route, now, tunnel == nullptr ? 0 : tunnel->header.size())) return;
+  if (!has_tunnel_room(packet.mbuf, *packet.parsed)) return egress_.drop(packet.mbuf, Drop::kNoHeadroom);
+  note_to_backend(packet, flow, now);
+  encapsulate(packet.mbuf, *packet.parsed, tunnel->header);
   egress_.send_ip(packet.mbuf, backend, *route);
 }
 

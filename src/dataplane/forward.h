@@ -20,6 +20,7 @@
 #include "sluice/net/rewrite.h"
 #include "sluice/telemetry/counters.h"
 #include "syn_proxy.h"
+#include "tunnels.h"
 
 namespace sluice::dataplane {
 
@@ -94,6 +95,11 @@ class Forward {
   void adopt(const lb::Snapshot& snapshot) noexcept;
   void forward(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   void forward_checked(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
+  // In a tunnel.
+  void encapsulate_to(const lb::Snapshot& snapshot, const FlowPacket& packet, const Egress::Hop* hop, lb::Flow& flow,
+                      Ms now) noexcept;
+  void encapsulate_checked(const FlowPacket& packet, const Tunnel* tunnel, lb::Flow& flow, Ms now) noexcept;
+  void note_to_backend(const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   void edit_to_backend(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   void forward_unknown(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept;
   // Of a `dnat` service, from the backend's endpoint. nullptr: no listener that the backend answers for has such a flow.
@@ -130,14 +136,15 @@ class Forward {
                                           std::uint64_t hash, Ms now, lb::NewFlow& made) noexcept;
   void pass_error(const FlowPacket& packet, const net::Parsed& quoted, const net::IcmpErrorTuple& to, Ms now) noexcept;
   // Judges what any router judges on the way; false: the packet is gone.
-  [[nodiscard]] bool may_pass(const FlowPacket& packet, const Route* route, Ms now) noexcept {
+  // `overhead`: of the tunnel that it goes into.
+  [[nodiscard]] bool may_pass(const FlowPacket& packet, const Route* route, Ms now, std::size_t overhead = 0) noexcept {
     const net::Parsed& parsed = *packet.parsed;
-    if (parsed.ttl > 1 && route != nullptr && parsed.l3_len() <= route->mtu) [[likely]]
+    if (parsed.ttl > 1 && route != nullptr && parsed.l3_len() + overhead <= route->mtu) [[likely]]
       return true;
-    stop(packet, route, now);
+    stop(packet, route, overhead, now);
     return false;
   }
-  void stop(const FlowPacket& packet, const Route* route, Ms now) noexcept;
+  void stop(const FlowPacket& packet, const Route* route, std::size_t overhead, Ms now) noexcept;
 
   std::array<Waiting, 2> waiting_;  // to backends, to clients
   std::array<FlowPacket, kMaxBurst> dnat_replies_;
@@ -147,6 +154,7 @@ class Forward {
   lb::FlowTable flows_;
   SynProxy syn_proxy_;
   lb::RoundRobinTurns turns_;
+  Tunnels tunnels_;
   Egress& egress_;
   Answers& answers_;
   telemetry::WorkerCounters& counters_;

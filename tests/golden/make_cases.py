@@ -19,13 +19,14 @@ from scapy.all import (ARP, ICMP, IP, TCP, UDP, Dot1Q, Ether, ICMPv6DestUnreach,
 from nat_cases import CASES as NAT_CASES
 from network_cases import CASES as NETWORK_CASES
 from protocol_cases import CASES as PROTOCOL_CASES
+from tunnel_cases import CASES as TUNNEL_CASES
 from packets import (B1, B2, B3, BACKEND6, BACKENDS, BROADCAST, CLIENT, CLIENT6, Case, EDGE, GATEWAY, GW, GW6, HEALTH,
                      INSIDE, NAT, ONE_ARM, ONE_ARM_NEIGHBORS, ONE_BACKEND, ON_LINK_SERVICE, ON_LINK_SERVICE6, OWN,
                      OWN6, OWN_LINK_LOCAL, SERVICE, SERVICE6, SIMPLE, arp_request, built, error_about, error_passed,
                      forwarded, from_backend, from_client, icmp_error_of, pool_of, reset_of, returned, rewritten, rfc1624,
                      solicited_node)
 
-CASES = NETWORK_CASES | NAT_CASES | PROTOCOL_CASES
+CASES = NETWORK_CASES | NAT_CASES | PROTOCOL_CASES | TUNNEL_CASES
 
 
 def case(function):

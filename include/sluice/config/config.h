@@ -112,8 +112,11 @@ enum class Balance : std::uint8_t { kMaglev, kRoundRobin };
 
 struct Backend {
   std::string name;          // unique in its pool; without the key: "address:port"
-  net::Endpoint endpoint;    // address and port
+  net::Endpoint endpoint;    // address and port; port 0: not given, as modes are content with that keep the client's
   std::uint32_t weight = 1;  // 0..1000, share of new flows and requests; 0: gets none that are new
+  std::optional<net::MacAddress> mac{};  // mode vxlan: of its VXLAN interface; without: the service's
+
+  [[nodiscard]] std::string text() const;  // the endpoint, or the address alone where no port is given
 };
 
 struct StatusRange {
@@ -170,14 +173,23 @@ struct Listen {
 
 enum class ForwardMode : std::uint8_t {
   kNat,   // destination and source rewritten; replies come back through us
-  kDsr,   // the backend's MAC address and nothing else: it has the service's address, and answers the client itself
   kDnat,  // destination rewritten; the backend answers the client's address, and its way there leads through us
+  // In all others the backend has the service's address and answers the client itself.
+  kDsr,    // the backend's MAC address and nothing else
+  kIpIp,   // the packet in another IP packet
+  kGre,    // the same with a GRE header between
+  kGue,    // the same with a UDP header between
+  kVxlan,  // the packet as an Ethernet frame of a VXLAN
 };
 // Whether replies lead to the flow by a port of ours.
 [[nodiscard]] constexpr bool takes_port(ForwardMode mode) noexcept { return mode == ForwardMode::kNat; }
 // Whether replies come back through us.
 [[nodiscard]] constexpr bool sees_replies(ForwardMode mode) noexcept {
   return takes_port(mode) || mode == ForwardMode::kDnat;
+}
+// Whether packets get a header in front of them.
+[[nodiscard]] constexpr bool has_tunnel(ForwardMode mode) noexcept {
+  return mode >= ForwardMode::kIpIp && mode <= ForwardMode::kVxlan;
 }
 
 struct FlowTimeouts {             // a flow without a packet for so long is forgotten
@@ -188,11 +200,36 @@ struct FlowTimeouts {             // a flow without a packet for so long is forg
   Duration sctp = 124min;         // an association that is established: as TCP's
 };
 
+struct Outer {  // the header that a tunnel adds
+  // At most one of each family; for a family that has none here: the egress interface's address. What a prefix leaves
+  // free are bits of each flow, so that the backends' NICs spread the flows.
+  std::vector<net::Prefix> source;
+  std::uint8_t ttl = 64;
+};
+
+struct Gue {
+  std::uint16_t port = 6080;
+  std::uint8_t variant = 1;  // 1: the packet follows UDP at once | 0: behind a GUE header
+};
+
+struct Vxlan {
+  std::uint32_t vni = 0;  // 24 bits
+  std::uint16_t port = 4789;
+  std::optional<net::MacAddress> mac;                         // of the backends' VXLAN interfaces
+  [[nodiscard]] net::MacAddress inner_mac() const noexcept {  // without the key: from the VNI
+    const auto byte = [&](unsigned shift) { return static_cast<std::uint8_t>(vni >> shift); };
+    return mac.value_or(net::MacAddress{{2, 0, 0, byte(16), byte(8), byte(0)}});
+  }
+};
+
 struct ForwardService {  // layer 4
   ForwardMode mode = ForwardMode::kNat;
-  std::string pool;                    // backends are of the same address family as every `listen`
+  std::string pool;                    // backends are of the same address family as every `listen`, but in a tunnel
   std::vector<net::IpAddress> source;  // NAT source addresses; for a family that has none here: the egress interface's
   FlowTimeouts timeouts;
+  Outer outer;  // modes with a tunnel
+  Gue gue;
+  Vxlan vxlan;
 };
 
 // SYNs are answered with a cookie, and a backend hears of a client only once it has come back with it.

@@ -1,8 +1,9 @@
 // From a configuration and the state of health to a Snapshot.
 // What is the same as in the previous snapshot keeps its index and generation: a listener by address, port and protocol
-// (of the same kind of service), a service and a pool by name, a backend by pool, name, address and port. A new thing
-// takes a slot that was never used, else the one that has been free, with a new generation. Maglev and round robin
-// tables are taken over from the previous snapshot where the backends that are up and their weights are the same.
+// (of the same kind of service and forwarding mode), a service and a pool by name, a backend by pool, name, address and
+// port. A new thing takes a slot that was never used, else the one that has been free, with a new generation. Maglev and
+// round robin tables are taken over from the previous snapshot where the backends that are up and their weights are the
+// same.
 // Threading: control thread; allocates.
 // Errors:    a configuration beyond the limits of ids.h.
 #pragma once

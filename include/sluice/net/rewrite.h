@@ -44,6 +44,20 @@ inline ChecksumDelta rewrite_ip(std::span<std::uint8_t> frame, const Parsed& pac
   return delta;
 }
 
+// What a router does: one off TTL or hop limit, which must not be 0.
+[[gnu::always_inline]] inline void take_hop(std::span<std::uint8_t> frame, const Parsed& packet) noexcept {
+  if (packet.family == Family::kIp4) {
+    auto& ip = header_at<Ip4Header>(frame, packet.l3_offset);
+    ChecksumDelta delta;
+    delta.replace(Be16::from_raw(1), Be16::from_raw(0));  // the TTL is the low byte of its word as it lies in memory
+    ip.ttl = static_cast<std::uint8_t>(ip.ttl - 1);
+    ip.checksum = delta.apply(ip.checksum);
+  } else {
+    auto& ip = header_at<Ip6Header>(frame, packet.l3_offset);
+    ip.hop_limit = static_cast<std::uint8_t>(ip.hop_limit - 1);
+  }
+}
+
 // New ports, which lie alike in TCP and UDP; adds what they do to the checksum.
 inline void rewrite_ports(std::span<std::uint8_t> frame, std::size_t l4_offset, std::uint16_t src_port,
                           std::uint16_t dst_port, ChecksumDelta& delta) noexcept {

@@ -126,6 +126,25 @@ struct UdpHeader {
 };
 static_assert(sizeof(UdpHeader) == 8 && alignof(UdpHeader) == 1);
 
+struct GreHeader {  // RFC 2784 without its optional checksum
+  Be16 flags;
+  Be16 type;  // an EtherType
+};
+static_assert(sizeof(GreHeader) == 4 && alignof(GreHeader) == 1);
+
+struct GueHeader {           // draft-ietf-intarea-gue section 3, variant 0 without extensions
+  std::uint8_t variant_len;  // variant 2 bits, control 1 bit, length of extensions in units of 4 bytes 5 bits
+  std::uint8_t proto;        // of the payload
+  Be16 flags;
+};
+static_assert(sizeof(GueHeader) == 4 && alignof(GueHeader) == 1);
+
+struct VxlanHeader {
+  Be32 flags;
+  Be32 vni;  // in the upper 24 bits
+};
+static_assert(sizeof(VxlanHeader) == 8 && alignof(VxlanHeader) == 1);
+
 struct IcmpHeader {  // of ICMP and ICMPv6 alike; `rest` depends on type and code
   std::uint8_t type;
   std::uint8_t code;

@@ -52,7 +52,8 @@ namespace sluice::telemetry {
   X(kHandoffFull,         "handoff_full",          "ring to the owning worker or proxy is full")                       \
   X(kTxFull,              "tx_full",               "driver or the ring to the sending CPU took no more")               \
   X(kNoMbuf,              "no_mbuf",               "packet pool is empty")                                             \
-  X(kTooBig,              "too_big",               "larger than the egress interface's MTU")                           \
+  X(kTooBig,              "too_big",               "larger than the egress interface's MTU, less what a tunnel adds")  \
+  X(kNoHeadroom,          "no_headroom",           "driver left no room in front of the packet for a tunnel's header") \
   X(kShutdown,            "shutdown",              "received or queued while stopping")
 // clang-format on
 

@@ -35,6 +35,10 @@ Config load(const std::string& name) {
 net::IpAddress ip(std::string_view text) { return net::IpAddress::parse(text).value_or(net::IpAddress{}); }
 net::Endpoint at(std::string_view text) { return net::Endpoint::parse(text).value_or(net::Endpoint{}); }
 
+const Service& service(const Config& config, std::string_view name) {
+  return *std::ranges::find(config.services, name, &Service::name);
+}
+
 std::string read_all(const std::filesystem::path& file) {
   std::ifstream in(file);
   return {std::istreambuf_iterator<char>(in), {}};
@@ -120,8 +124,7 @@ TEST(Reference, SaysWhatItSays) {
 
 TEST(Reference, SaysWhatItSaysOfServices) {
   const Config config = load("sluice.yaml");
-  ASSERT_THAT(config.services, SizeIs(3));
-  const Service& dns = config.services[0];
+  const Service& dns = service(config, "dns");
   EXPECT_THAT(dns.listen, ElementsAre(Listen{at("203.0.113.53:53"), net::IpProto::kUdp},
                                       Listen{at("203.0.113.53:53"), net::IpProto::kTcp}));
   EXPECT_THAT(dns.announce, ElementsAre("edge"));
@@ -130,7 +133,17 @@ TEST(Reference, SaysWhatItSaysOfServices) {
   EXPECT_THAT(dns.forward->source, ElementsAre(ip("192.0.2.3")));
   EXPECT_EQ(dns.forward->timeouts.established, 124min);
 
-  const Service& site = config.services[1];
+  const ForwardService& tunnelled = *service(config, "tunnelled").forward;
+  EXPECT_EQ(tunnelled.mode, ForwardMode::kGue);
+  ASSERT_THAT(tunnelled.outer.source, SizeIs(2));
+  EXPECT_EQ(tunnelled.outer.source[0].text(), "172.16.0.0/16");
+  EXPECT_EQ(tunnelled.outer.source[1].text(), "2001:db8:1::2/128");
+  EXPECT_EQ(tunnelled.gue.port, 6080);
+  const ForwardService& overlay = *service(config, "overlay").forward;
+  EXPECT_EQ(overlay.vxlan.vni, 100u);
+  EXPECT_EQ(overlay.vxlan.inner_mac().text(), "02:00:00:00:00:64");
+
+  const Service& site = service(config, "site");
   ASSERT_TRUE(site.proxy.has_value() && site.proxy->tls.has_value());
   const Tls& tls = *site.proxy->tls;
   EXPECT_THAT(tls.certificates, SizeIs(2));
@@ -157,7 +170,7 @@ TEST(Reference, SaysWhatItSaysOfServices) {
   EXPECT_EQ(routes[3].cache->client_control, ClientControl::kIgnore);
   EXPECT_EQ(site.proxy->limits.header_bytes, 32u << 10);
 
-  const auto& redirect = std::get<Redirect>(config.services[2].proxy->routes[0].action);
+  const auto& redirect = std::get<Redirect>(service(config, "to-https").proxy->routes[0].action);
   EXPECT_EQ(redirect.status, 301);
   EXPECT_THAT(redirect.location.parts, ElementsAre(Template::Part{"https://", Variable::kRequestHost},
                                                    Template::Part{"", Variable::kRequestTarget}));

@@ -1,0 +1,58 @@
+// The tunnels of a worker: for each service and backend the header that goes in front of the packets, made when a packet
+// first needs it and anew with each snapshot.
+// Threading: one per worker.
+// Ownership: values. A Tunnel* is valid until the next call of find().
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "sluice/dataplane/topology.h"
+#include "sluice/lb/flow_table.h"
+#include "sluice/lb/snapshot.h"
+#include "sluice/net/encapsulate.h"
+
+namespace sluice::dataplane {
+
+struct alignas(64) Tunnel {  // two cache lines
+  net::EncapsulationHeader header;
+  // What it was made for; generation 0: nothing yet.
+  std::uint32_t generation = 0;
+  net::IpAddress backend;
+  lb::ServiceIndex service = lb::kNoIndex;
+  net::Family inner = net::Family::kNone;
+  bool has_source = false;  // else the interface towards the backend has no address of its family
+};
+static_assert(sizeof(Tunnel) == 128);
+
+class Tunnels {
+ public:
+  explicit Tunnels(const Topology& topology) : topology_(topology), kept_(kPlaces) {}
+
+  // From `listener`, whose mode has a tunnel, to the flow's backend. nullptr: there is no address to send from.
+  [[nodiscard, gnu::always_inline]] const Tunnel* find(const lb::Snapshot& snapshot, const lb::Listener& listener,
+                                                       net::Family inner, const lb::Flow& flow) noexcept {
+    // Backends are numbered densely: those of one service never meet, as long as there are not more than half the places.
+    const std::size_t place =
+        (flow.backend.index + listener.service * 389u) * 2u + (inner == net::Family::kIp6 ? 1 : 0);
+    Tunnel& tunnel = kept_[place % kPlaces];
+    const bool known = tunnel.generation == static_cast<std::uint32_t>(snapshot.generation) &&
+                       tunnel.service == listener.service && tunnel.inner == inner &&
+                       tunnel.backend == flow.reply.backend;
+    if (!known) [[unlikely]]
+      make(tunnel, snapshot, listener, inner, flow);
+    return tunnel.has_source ? &tunnel : nullptr;
+  }
+
+ private:
+  static constexpr std::size_t kPlaces = 8192;
+
+  void make(Tunnel& tunnel, const lb::Snapshot& snapshot, const lb::Listener& listener, net::Family inner,
+            const lb::Flow& flow) const noexcept;
+
+  const Topology& topology_;
+  std::vector<Tunnel> kept_;
+};
+
+}  // namespace sluice::dataplane

@@ -1,0 +1,245 @@
+"""Golden cases of the modes whose backends answer the client themselves: dsr, ipip, gre, gue, vxlan. make_cases.py writes
+them."""
+
+from scapy.all import GRE, ICMP, IP, TCP, UDP, VXLAN, Ether, ICMPv6PacketTooBig, ICMPv6TimeExceeded, IPv6, Raw, raw
+
+from packets import (B1, BACKEND6, BACKENDS, CLIENT, CLIENT6, Case, EDGE, ONE_ARM, ONE_ARM_NEIGHBORS, OWN, OWN6, SERVICE,
+                     SERVICE6, built, from_client, icmp_error_of)
+
+CASES = {}
+VNI_MAC = "02:00:00:00:00:64"  # of VNI 100, where the configuration names none
+MASK64 = (1 << 64) - 1
+
+
+def case(function):
+    CASES[function.__name__] = function
+    return function
+
+
+def tunnel_config(forward: str, backend: str = BACKENDS[0], more: str = "") -> str:
+    return ONE_ARM + ONE_ARM_NEIGHBORS + f"""
+pools:
+  web: {{ backends: [ {{ name: web1, address: "{backend}"{more} }} ] }}
+services:
+  web: {{ listen: ["{SERVICE}:80/tcp", "{SERVICE}:53/udp"], forward: {{ pool: web, {forward} }} }}
+  web6: {{ listen: ["[{SERVICE6}]:80/tcp", "[{SERVICE6}]:53/udp"], forward: {{ pool: web, {forward} }} }}
+"""
+
+
+def spread_hash(packet) -> int:
+    """As docs/modes/README.md has it."""
+    ip = packet[IP] if packet.haslayer(IP) else packet[IPv6]
+    address = raw(IPv6(src=f"::ffff:{ip.src}" if packet.haslayer(IP) else ip.src))[8:24]
+    low, high = (int.from_bytes(address[at:at + 8], "little") for at in (0, 8))
+    word = low ^ (high << 32 | high >> 32) & MASK64 ^ ip.payload.sport
+    word = word * 0x9E3779B97F4A7C15 & MASK64
+    word ^= word >> 32
+    return (word * 0xD6E8FEB86659FD93 & MASK64) >> 32
+
+
+def one_hop_on(packet):
+    out = packet.copy()
+    if out.haslayer(IP):
+        out[IP].ttl -= 1
+        del out[IP].chksum
+    else:
+        out[IPv6].hlim -= 1
+    return built(out)
+
+
+def inner_of(packet):
+    out = one_hop_on(packet)
+    return out[IP] if out.haslayer(IP) else out[IPv6]
+
+
+def traffic_class(packet) -> int:
+    return packet[IP].tos if packet.haslayer(IP) else packet[IPv6].tc
+
+
+def outer_ip(packet, proto, *, src=None, dst=BACKENDS[0], ttl=64):
+    """RFC 6040 normal mode: DSCP and ECN are the packet's. IPv4: DF, and no identifier (RFC 6864)."""
+    if ":" in dst:
+        return IPv6(src=src or OWN6, dst=dst, hlim=ttl, tc=traffic_class(packet), nh=proto, fl=spread_hash(packet) & 0xFFFFF)
+    return IP(src=src or OWN, dst=dst, ttl=ttl, tos=traffic_class(packet), id=0, flags="DF", proto=proto)
+
+
+def link():
+    return Ether(src=EDGE, dst=B1)
+
+
+def in_ip(packet, **outer):
+    return built(link() / outer_ip(packet, 4 if packet.haslayer(IP) else 41, **outer) / inner_of(packet))
+
+
+def in_gre(packet, **outer):
+    return built(link() / outer_ip(packet, 47, **outer) / GRE(proto=0x0800 if packet.haslayer(IP) else 0x86DD) / inner_of(packet))
+
+
+def udp_to(packet, port):
+    return UDP(sport=0xC000 | spread_hash(packet) >> 18, dport=port, chksum=0)
+
+
+def in_gue(packet, *, port=6080, variant=1, **outer):
+    header = b"" if variant == 1 else bytes([0, 4 if packet.haslayer(IP) else 41, 0, 0])
+    return built(link() / outer_ip(packet, 17, **outer) / udp_to(packet, port) / Raw(header + raw(inner_of(packet))))
+
+
+def in_vxlan(packet, *, port=4789, vni=100, mac=VNI_MAC, **outer):
+    frame = Ether(src=EDGE, dst=mac) / inner_of(packet)
+    return built(link() / outer_ip(packet, 17, **outer) / udp_to(packet, port) / Raw(raw(VXLAN(flags=8, vni=vni)) + raw(frame)))
+
+
+def packets_of_all_kinds():
+    """TCP from its first packet on, and UDP; of both families, with DSCP and ECN."""
+    return [
+        from_client(TCP(sport=40000, dport=80, flags="S", seq=1000, options=[("MSS", 1460)]), tos=0xB8),
+        from_client(TCP(sport=40000, dport=80, flags="A", seq=1001, ack=9001), tos=0x03, ttl=9),
+        from_client(TCP(sport=40000, dport=80, flags="PA", seq=1001, ack=9001) / b"GET / HTTP/1.0\r\n\r\n", flags="DF"),
+        from_client(UDP(sport=5353, dport=53) / b"query"),
+        from_client(TCP(sport=40001, dport=80, flags="S", seq=1000), dst=SERVICE6, tc=0xB9),
+        from_client(TCP(sport=40001, dport=80, flags="PA", seq=1001, ack=9001) / b"odd", dst=SERVICE6, hlim=2, fl=0x12345),
+        from_client(UDP(sport=5353, dport=53) / b"query", dst=SERVICE6),
+    ]
+
+
+def all_kinds(forward, wrap, backend=BACKENDS[0], more=""):
+    c = Case(tunnel_config(forward, backend, more))
+    for packet in packets_of_all_kinds():
+        c.expect(wrap(c.receive(packet)))
+    return c
+
+
+@case
+def ipip_to_an_ip4_backend():
+    """4 in 4 and 6 in 4."""
+    return all_kinds("mode: ipip", in_ip)
+
+
+@case
+def ipip_to_an_ip6_backend():
+    """4 in 6 and 6 in 6."""
+    return all_kinds("mode: ipip", lambda packet: in_ip(packet, dst=BACKEND6), BACKEND6)
+
+
+@case
+def ipip_from_a_prefix():
+    """The low 16 bits of the source are the flow's, so that the backend's NIC spreads flows over its queues."""
+    c = Case(tunnel_config('mode: ipip, outer: { source: [172.16.0.0/16, "100::/64"], ttl: 17 }'))
+    for packet in packets_of_all_kinds():
+        low = spread_hash(packet) & 0xFFFF
+        c.expect(in_ip(c.receive(packet), src=f"172.16.{low >> 8}.{low & 255}", ttl=17))
+    return c
+
+
+@case
+def ipip6_from_a_prefix():
+    c = Case(tunnel_config('mode: ipip, outer: { source: ["100::/64"] }', BACKEND6))
+    for packet in packets_of_all_kinds():
+        low = spread_hash(packet)
+        c.expect(in_ip(c.receive(packet), src=f"100::{low >> 16:x}:{low & 0xFFFF:x}", dst=BACKEND6))
+    return c
+
+
+@case
+def ipip_that_does_not_fit():
+    """RFC 2003 section 5.1, RFC 2473 section 7.1: the sender is told what is left of the MTU."""
+    c = Case(tunnel_config("mode: ipip"))
+    for packet in packets_of_all_kinds():
+        c.expect(in_ip(c.receive(packet)))
+    fits = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * (1480 - 28)), flags="DF"))
+    c.expect(in_ip(fits))
+    large = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * (1480 - 27)), flags="DF"))
+    c.expect(icmp_error_of(large, ICMP(type=3, code=4, nexthopmtu=1480), src=OWN))
+    c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * (1480 - 27))))  # who does not set DF is not told
+    fits = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * (1480 - 48)), dst=SERVICE6))
+    c.expect(in_ip(fits))
+    large = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * (1480 - 47)), dst=SERVICE6))
+    c.expect(icmp_error_of(large, icmp6=ICMPv6PacketTooBig(mtu=1480), src=OWN6))
+    c.drop("too_big", 3)
+    return c
+
+
+@case
+def ipip_with_a_ttl_used_up():
+    c = Case(tunnel_config("mode: ipip"))
+    syn = c.receive(from_client(TCP(sport=40000, dport=80, flags="S", seq=1000), ttl=1))
+    c.expect(icmp_error_of(syn, ICMP(type=11, code=0), src=OWN))
+    syn6 = c.receive(from_client(TCP(sport=40000, dport=80, flags="S", seq=1000), dst=SERVICE6, hlim=1))
+    c.expect(icmp_error_of(syn6, icmp6=ICMPv6TimeExceeded(code=0), src=OWN6))
+    c.drop("ttl_expired", 2)
+    return c
+
+
+@case
+def ipip_is_forwarded_amid_a_flow():
+    """A flow that another machine had before, or this one before a restart: Maglev alone says where it goes."""
+    c = Case(tunnel_config("mode: ipip"))
+    for flags in ("A", "PA", "FA", "R"):
+        c.expect(in_ip(c.receive(from_client(TCP(sport=40000, dport=80, flags=flags, seq=5, ack=7) / b"amid"))))
+    return c
+
+
+@case
+def ipip_of_padded_frames():
+    """RFC 894: padding is no part of the packet, and is not in the tunnel."""
+    c = Case(tunnel_config("mode: ipip"))
+    query = from_client(UDP(sport=5353, dport=53) / b"q")
+    c.receive(Ether(raw(query) + b"\xee" * (60 - len(raw(query)))))
+    c.expect(in_ip(query))
+    return c
+
+
+@case
+def gre_to_an_ip4_backend():
+    return all_kinds("mode: gre", in_gre)
+
+
+@case
+def gre_to_an_ip6_backend():
+    return all_kinds("mode: gre", lambda packet: in_gre(packet, dst=BACKEND6), BACKEND6)
+
+
+@case
+def gue_to_an_ip4_backend():
+    """Variant 1: the packet follows UDP at once."""
+    return all_kinds("mode: gue", in_gue)
+
+
+@case
+def gue_to_an_ip6_backend():
+    return all_kinds("mode: gue", lambda packet: in_gue(packet, dst=BACKEND6), BACKEND6)
+
+
+@case
+def gue_with_its_header():
+    return all_kinds("mode: gue, gue: { port: 19523, variant: 0 }", lambda packet: in_gue(packet, port=19523, variant=0))
+
+
+@case
+def gue6_with_its_header():
+    return all_kinds("mode: gue, gue: { variant: 0 }", lambda packet: in_gue(packet, variant=0, dst=BACKEND6), BACKEND6)
+
+
+@case
+def vxlan_to_an_ip4_backend():
+    return all_kinds("mode: vxlan, vxlan: { vni: 100 }", in_vxlan)
+
+
+@case
+def vxlan_to_an_ip6_backend():
+    """The inner MAC address is the backend's own where it has one, else the service's."""
+    return all_kinds('mode: vxlan, vxlan: { vni: 16777215, port: 8472, mac: "02:00:00:00:cc:01" }',
+                     lambda packet: in_vxlan(packet, dst=BACKEND6, vni=0xFFFFFF, port=8472, mac="02:00:00:00:cc:02"), BACKEND6,
+                     ', mac: "02:00:00:00:cc:02"')
+
+
+@case
+def vxlan_that_does_not_fit():
+    """50 bytes over IPv4."""
+    c = Case(tunnel_config("mode: vxlan, vxlan: { vni: 100 }"))
+    fits = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * (1450 - 28)), flags="DF"))
+    c.expect(in_vxlan(fits))
+    large = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * (1450 - 27)), flags="DF"))
+    c.expect(icmp_error_of(large, ICMP(type=3, code=4, nexthopmtu=1450), src=OWN))
+    c.drop("too_big", 1)
+    return c

@@ -1,0 +1,94 @@
+// Tunnels from burst to burst: what the golden cases, whose devices and configurations stay as they are, do not show.
+#include <cstring>
+#include <initializer_list>
+
+#include <gtest/gtest.h>
+
+#include "lab.h"
+#include "sluice/net/encapsulate.h"
+
+namespace sluice::dataplane {
+namespace {
+
+using telemetry::Drop;
+using test::ip4;
+
+constexpr const char* kClient = "192.0.2.7";
+constexpr const char* kService = "203.0.113.10";
+
+std::string tunnel_config(const std::string& forward = "mode: ipip") {
+  return R"(
+runtime: { workers: [0], flows: 1024 }
+interfaces:
+  edge: { device: net_null0, addresses: [198.51.100.2/24], gateway: 198.51.100.1 }
+neighbors:
+  - { interface: edge, address: 198.51.100.1, mac: "02:00:00:00:ff:01" }
+  - { interface: edge, address: 198.51.100.11, mac: "02:00:00:00:bb:01" }
+  - { interface: edge, address: 198.51.100.12, mac: "02:00:00:00:bb:02" }
+pools:
+  web:
+    backends: [ { name: web1, address: 198.51.100.11 }, { name: web2, address: 198.51.100.12 } ]
+    health: { tcp: {}, port: 80 }
+services:
+  web: { listen: ["203.0.113.10:80/tcp", "203.0.113.10:53/udp"], forward: { )" +
+         forward + R"(, pool: web } }
+)";
+}
+
+Bytes query(std::uint16_t port) { return from_client(ip4(kClient, kService).udp(port, 53, {1})); }
+std::uint8_t backend_of(const Bytes& frame) { return frame[33]; }  // the last byte of the outer IPv4 destination
+
+TEST(Tunnel, FollowsABackendThatGoesDown) {
+  Lab lab(tunnel_config());
+  lab.report("web1", lb::Health::kUp);
+  EXPECT_EQ(backend_of(lab.exchange(query(40000)).at(0)), 11);
+  lab.report("web2", lb::Health::kUp);
+  EXPECT_EQ(backend_of(lab.exchange(query(40000)).at(0)), 11);
+  lab.report("web1", lb::Health::kDown);
+  EXPECT_EQ(backend_of(lab.exchange(query(40000)).at(0)), 12);
+  EXPECT_EQ(lab.drops(), 0u);
+}
+
+// The neighbour is not known when the packet is wrapped: it waits as it is.
+TEST(Tunnel, PacketsWaitForTheNeighbourInTheirTunnel) {
+  std::string config = tunnel_config();
+  config.erase(config.find("  - { interface: edge, address: 198.51.100.11"),
+               std::strlen("  - { interface: edge, address: 198.51.100.11, mac: \"02:00:00:00:bb:01\" }\n"));
+  Lab lab(config);
+  lab.report("web1", lb::Health::kUp);
+  const std::vector<Bytes> asked = lab.exchange(query(40000));
+  ASSERT_EQ(asked.size(), 1u);
+  EXPECT_EQ(asked[0][13], 0x06);  // ARP
+  Bytes reply = asked[0];
+  const std::uint8_t mac[] = {2, 0, 0, 0, 0xbb, 1};
+  std::memcpy(reply.data(), asked[0].data() + 6, 6);
+  std::memcpy(reply.data() + 6, mac, 6);
+  reply[21] = 2;
+  std::memcpy(reply.data() + 22, mac, 6);
+  std::memcpy(reply.data() + 28, asked[0].data() + 38, 4);
+  std::memcpy(reply.data() + 32, asked[0].data() + 22, 10);
+  const std::vector<Bytes> out = lab.exchange(reply);
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_EQ(backend_of(out[0]), 11);
+  EXPECT_EQ(Bytes(out[0].begin() + 14, out[0].end()).at(9), 4);  // IP in IP
+  EXPECT_EQ(lab.exchange(query(40000)).at(0), out[0]);
+}
+
+TEST(Tunnel, ABufferWithoutRoomInFrontIsCounted) {
+  Lab lab(tunnel_config());
+  lab.report("web1", lb::Health::kUp);
+  const Bytes frame = query(40000);
+  for (const std::uint16_t headroom : std::initializer_list<std::uint16_t>{66, 65, 0}) {
+    rte_mbuf* mbuf = lab.pool().alloc();
+    ASSERT_NE(mbuf, nullptr);
+    mbuf->data_off = headroom;
+    std::memcpy(rte_pktmbuf_append(mbuf, static_cast<std::uint16_t>(frame.size())), frame.data(), frame.size());
+    lab.device().put(mbuf);
+    lab.run();
+    EXPECT_EQ(lab.sent().size(), headroom == 66 ? 1u : 0u) << headroom;
+  }
+  EXPECT_EQ(lab.drops(Drop::kNoHeadroom), 2u);
+}
+
+}  // namespace
+}  // namespace sluice::dataplane
