@@ -47,7 +47,7 @@ void SynCookies::turn_to(Ms now) noexcept {
 }
 
 std::uint64_t SynCookies::hash(const SipKey& key, const CookieTuple& tuple) noexcept {
-  SipHash24 hash(key);
+  SipHash13 hash(key);
   const auto client = tuple.client.words(), service = tuple.service.words();
   std::uint64_t bytes = 12 + 8;  // 4 are there in any case
   if (tuple.client.is_v4()) {

@@ -147,5 +147,10 @@ int main(int argc, char** argv) {
   }();
   print_ns("l4.nat.new_flow_16k.over_floor_ns", measure_new_flows(pool, 16384, repetitions) - floor);
   print_ns("l4.nat.new_flow_1m.over_floor_ns", measure_new_flows(pool, 1u << 20, repetitions) - floor);
+  for (const bool ipv6 : {false, true}) {
+    PacketBench bench(pool, {.ipv6 = ipv6, .syn_proxy = true});
+    print_ns(ipv6 ? "l4.syn_cookie6.ns" : "l4.syn_cookie.ns",
+             least(repetitions, kBatches, [&] { return bench.measure_cookies(); }));
+  }
   return 0;
 }

@@ -2,6 +2,8 @@
 
 #include <rte_mbuf.h>
 
+#include "sluice/net/tcp_options.h"
+
 namespace sluice::bench {
 namespace {
 
@@ -48,8 +50,9 @@ std::string yaml(const Setup& setup) {
     backends += fmt::format("      - {{ name: web{}, address: \"{}\", port: {} }}\n", i, address, kServicePort);
   }
   for (std::size_t i = 0; i < setup.services; ++i) {
-    services += fmt::format("  web{}: {{ listen: \"{}\", forward: {{ mode: {}, pool: web }} }}\n", i,
-                            net::Endpoint{at.service(i), kServicePort}.text(), setup.mode);
+    services += fmt::format("  web{}: {{ listen: \"{}\", {}forward: {{ mode: {}, pool: web }} }}\n", i,
+                            net::Endpoint{at.service(i), kServicePort}.text(),
+                            setup.syn_proxy ? "syn_proxy: always, " : "", setup.mode);
   }
   return out + "pools:\n  web:\n    backends:\n" + backends + "services:\n" + services;
 }
@@ -99,6 +102,30 @@ void write_packet(rte_mbuf* mbuf, const net::Endpoint& src, const net::Endpoint&
                                                .window = Be16(std::uint16_t{0xffff}),
                                                .checksum = Be16(std::uint16_t{0x1234}),
                                                .urgent = {}};
+}
+
+// Makes a packet of write_packet() the SYN of a Linux client: 20 bytes of options and no data.
+void make_linux_syn(rte_mbuf* mbuf, bool ipv6, std::uint32_t timestamp) {
+  constexpr std::size_t kL3 = sizeof(net::EthernetHeader);
+  const std::size_t l4 = kL3 + (ipv6 ? sizeof(net::Ip6Header) : sizeof(net::Ip4Header));
+  const std::span<std::uint8_t> frame(rte_pktmbuf_mtod(mbuf, std::uint8_t*), kPacketBytes);
+  auto& tcp = net::header_at<net::TcpHeader>(frame, l4);
+  const std::size_t options = net::write_tcp_options(
+      frame.data() + l4 + sizeof(tcp),
+      {.mss = 1460, .window_scale = 7, .sack_permitted = true, .timestamps = true, .timestamp = timestamp});
+  const std::size_t tcp_len = sizeof(tcp) + options;
+  tcp.data_offset = static_cast<std::uint8_t>(tcp_len / 4 << 4);
+  tcp.sequence = Be32(timestamp * 2654435761u);
+  if (ipv6) {
+    net::header_at<net::Ip6Header>(frame, kL3).payload_len = Be16(static_cast<std::uint16_t>(tcp_len));
+  } else {
+    auto& ip = net::header_at<net::Ip4Header>(frame, kL3);
+    ip.total_len = Be16(static_cast<std::uint16_t>(sizeof(ip) + tcp_len));
+    ip.checksum = {};
+    ip.checksum = net::checksum(frame.subspan(kL3, sizeof(ip)));
+  }
+  mbuf->data_len = static_cast<std::uint16_t>(l4 + tcp_len);
+  mbuf->pkt_len = mbuf->data_len;
 }
 
 }  // namespace
@@ -219,6 +246,23 @@ double PacketBench::measure_new() {
   const double before = cpu_ns();
   run_batch();
   return cpu_ns() - before;
+}
+
+double PacketBench::measure_cookies() {
+  for (std::size_t i = 0; i < kBatch; ++i) {
+    const Flow client{.client = random_.below(1u << 21),
+                      .client_port = static_cast<std::uint16_t>(1024 + random_.below(60'000)),
+                      .nat_port = 0,
+                      .backend = 0};
+    prepare(i, client, false, net::kTcpSyn);
+    make_linux_syn(device_.batch[i], setup_.ipv6, static_cast<std::uint32_t>(random_.next()));
+  }
+  const std::uint64_t answered = counters().syn_cookies_sent.read();
+  const double before = cpu_ns();
+  run_batch();
+  const double spent = cpu_ns() - before;
+  if (counters().syn_cookies_sent.read() - answered != kBatch) die("a SYN was not answered with a cookie");
+  return spent;
 }
 
 double PacketBench::measure_floor() {

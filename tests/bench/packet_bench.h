@@ -87,6 +87,7 @@ struct Setup {
   std::size_t flows = 1u << 20;  // of the table
   std::size_t backends = 32;     // NAT has some 64,000 ports towards each
   std::size_t services = 1;      // all but the first are not asked for
+  bool syn_proxy = false;        // every SYN is answered with a cookie
 };
 
 // One worker over the batch.
@@ -103,6 +104,7 @@ class PacketBench {
   // random packets with their MAC addresses swapped, and nothing else.
   double measure();
   double measure_new();
+  double measure_cookies();  // SYNs of random clients, with the options that Linux sends; the answers leave
   double measure_floor();
 
   [[nodiscard]] std::size_t room() const;  // flows that the table still takes

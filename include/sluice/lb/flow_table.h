@@ -167,9 +167,8 @@ class FlowTable {
   [[nodiscard, gnu::always_inline]] Flow* guess(const Lookup& lookup) noexcept {
     const std::size_t chunk = chunk_of(lookup.hash);
     const std::uint32_t hits = match(chunks_[chunk], tag_of(lookup.hash));
-    // Without a hit some flow or other: the comparison says no.
-    Flow* flow =
-        &flows_[chunk * kChunkFlows + static_cast<std::size_t>(std::countr_zero(hits | 1u << (kChunkFlows - 1)))];
+    // Without a hit a flow that has no key: the line of some other would be fetched for nothing, by every SYN of a flood.
+    Flow* flow = hits == 0 ? &nobody_ : &flows_[chunk * kChunkFlows + static_cast<std::size_t>(std::countr_zero(hits))];
     __builtin_prefetch(flow, 1);
     return flow;
   }
@@ -317,6 +316,7 @@ class FlowTable {
   HugeArray<Flow> flows_;
   ReplyIndex replies_;
   HugeArray<std::uint32_t> idle_ms_;  // by service, and state with Flow::kOneWay and kSctp
+  Flow nobody_;
   std::size_t size_ = 0;
   std::size_t cursor_ = 0;                           // of expire()
   std::array<std::uint32_t, kUnsettled> unsettled_;  // places of flows that are not in replies_ yet

@@ -1,9 +1,10 @@
 // SYN cookies: an initial sequence number that says by itself, when it comes back, which SYN it answered, so that a flood of
 // SYNs costs no memory. The other options of the SYN travel in the timestamp of the answer, which comes back too.
 //
-// A cookie is 29 bits of SipHash-2-4 over addresses, ports and the client's sequence number, and 3 bits that say which of
-// eight segment sizes the client has, masked by further bits of the hash; the 29 depend on those too. The key is made anew from the secret every
-// kEpochMs, and a cookie is good in its epoch and the next: for 65 to 131 seconds. A guess succeeds once in 2^28.
+// A cookie is 29 bits of SipHash-1-3 over addresses, ports and the client's sequence number, and 3 bits that say which of
+// eight segment sizes the client has, masked by further bits of the hash; the 29 depend on those too. The key is made anew
+// from the secret every kEpochMs, and a cookie is good in its epoch and the next: for 65 to 131 seconds. A guess succeeds
+// once in 2^28.
 // Threading: one per owner of tuples; every call comes from its thread.
 // Units:     Ms is milliseconds since start, and may wrap; the epoch is its upper half.
 // Spec:      RFC 4987 section 3.6. Options in the timestamp: as Linux does.
