@@ -293,7 +293,11 @@ Drop Forward::take_port(const lb::Snapshot& snapshot, const lb::Service& service
 [[gnu::always_inline]] inline void Forward::edit_to_client(const FlowPacket& packet, const lb::Listener& listener,
                                                            lb::Flow& flow, Ms now) noexcept {
   const net::Parsed& parsed = *packet.parsed;
-  flows_.touch(flow, Direction::kToClient, segment_of(packet), now);
+  if (lb::FlowTable::stays(flow, parsed.tcp_flags)) [[likely]] {
+    flow.last_seen = now;
+  } else {
+    flows_.advance(flow, Direction::kToClient, segment_of(packet), now);
+  }
   const std::size_t bytes = parsed.l3_len();
   counters_.services[flow.service].out.add(1, bytes);
   counters_.backends[flow.backend.index].in.add(1, bytes);

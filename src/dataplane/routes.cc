@@ -23,6 +23,7 @@ std::uint32_t mask4_of(unsigned length) noexcept {
 void Routes::add(const Route& route) {
   const auto longer_first = [](const Route& a, const Route& b) { return a.prefix.length > b.prefix.length; };
   routes_.insert(std::upper_bound(routes_.begin(), routes_.end(), route, longer_first), route);
+  for (std::size_t i = 0; i < routes_.size(); ++i) routes_[i].number = static_cast<std::uint16_t>(i);
   masked4_.clear();
   masked6_.clear();
   for (std::uint32_t i = 0; i < routes_.size(); ++i) {

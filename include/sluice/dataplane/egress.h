@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <vector>
 
 #include <rte_mbuf.h>
 
@@ -37,8 +38,14 @@ class Egress {
 
   // `resolve`: worker 0's ring of packets without a known neighbour.
   Egress(const Topology& topology, const Neighbors& neighbors, Tx& tx, dpdk::MbufRing& resolve, DropCounters& drops,
-         telemetry::Traffic& sent) noexcept
-      : topology_(topology), neighbors_(neighbors), tx_(tx), resolve_(resolve), drops_(drops), sent_(sent) {}
+         telemetry::Traffic& sent)
+      : topology_(topology),
+        neighbors_(neighbors),
+        tx_(tx),
+        resolve_(resolve),
+        drops_(drops),
+        sent_(sent),
+        gateway_hops_(topology.routes().all().size()) {}
 
   // `mbuf` begins with room for the Ethernet header (kLinkRoom), then the IP packet.
   void send_ip(rte_mbuf* mbuf, const net::IpAddress& destination) noexcept;
@@ -71,13 +78,18 @@ class Egress {
   }
   [[nodiscard, gnu::always_inline]] const Hop* hop_to(const net::IpAddress& destination, const Route& route) noexcept {
     const bool on_link = route.gateway.is_unspecified();
-    const net::IpAddress& next_hop = on_link ? destination : route.gateway;
-    const auto words = next_hop.words();
+    if (!on_link) [[likely]] {  // the way that nearly all clients have: known by the route alone
+      Hop& hop = gateway_hops_[route.number];
+      if (Neighbors::is_current(hop.neighbor)) [[likely]]
+        return &hop;
+      return find_hop(hop, route.gateway, route);
+    }
+    const auto words = destination.words();
     Hop& hop = hops_[((words[0] ^ words[1]) * 0x9e3779b97f4a7c15u >> 56) % kHops];
-    if (hop.destination == next_hop && hop.interface == route.interface && Neighbors::is_current(hop.neighbor))
+    if (hop.destination == destination && hop.interface == route.interface && Neighbors::is_current(hop.neighbor))
         [[likely]]
       return &hop;
-    return find_hop(hop, next_hop, route);
+    return find_hop(hop, destination, route);
   }
   // A packet of one segment that fits.
   [[gnu::always_inline]] void send_by(const Hop& hop, rte_mbuf* mbuf) noexcept {
@@ -111,7 +123,8 @@ class Egress {
   dpdk::MbufRing& resolve_;
   DropCounters& drops_;
   telemetry::Traffic& sent_;
-  std::array<Hop, kHops> hops_;                 // by the hash of the next hop
+  std::vector<Hop> gateway_hops_;               // by Route::number
+  std::array<Hop, kHops> hops_;                 // on-link destinations, by hash
   std::array<Hop, kBackendHops> backend_hops_;  // by the backend's number
 };
 

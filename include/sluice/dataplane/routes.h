@@ -21,6 +21,7 @@ struct Route {
   InterfaceId interface = 0;
   std::uint16_t mtu = 1500;  // of the interface
   net::IpAddress gateway;    // unspecified: the destination itself is the neighbour
+  std::uint16_t number = 0;  // its place in Routes::all(); add() sets it
 };
 
 class Routes {
