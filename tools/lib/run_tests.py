@@ -1,5 +1,6 @@
 """Runs the suites of tools/test on the build that SLUICE_BUILD names, and adds up what passed and failed."""
 import argparse
+import base64
 import json
 import os
 import re
@@ -21,6 +22,8 @@ SANITIZERS = {
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99",
     "TSAN_OPTIONS": f"suppressions={ROOT}/tests/tsan.supp:halt_on_error=1:exitcode=99",
 }
+
+FUZZ_SECONDS = 20
 
 
 class Score:
@@ -76,6 +79,26 @@ def unit() -> Score:
     return score
 
 
+def fuzz() -> Score:
+    """The whole packet path under packets that nobody thought of; what it finds is printed, and is an input to run again."""
+    program = ROOT / "build-fuzz/tests/fuzz/fuzz_pipeline"
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        corpus = Path(folder) / "corpus"
+        env = {**os.environ, **SANITIZERS}
+        result = run_quietly([program, "--seeds", corpus], env=env)
+        if result.returncode == 0:
+            result = run_quietly([program, f"-max_total_time={FUZZ_SECONDS}", "-max_len=8192", f"-artifact_prefix={folder}/", corpus], env=env)
+        good = result.returncode == 0
+        if not good:
+            print(result.stdout[-8000:])
+            for finding in Path(folder).glob("*-*"):
+                print(f"{finding.name}: {base64.b64encode(finding.read_bytes()).decode()}")
+    runs = re.findall(r"^#(\d+)", result.stdout, re.M)
+    print(f"{'fuzzed packets':<52} {time.monotonic() - start:8.1f} s  {runs[-1] if runs else 0} inputs{'' if good else ', failed'}", flush=True)
+    return Score(1) if good else Score(0, ["fuzz_pipeline"])
+
+
 def golden() -> Score:
     runner = ROOT / "tests/golden/run_golden.py"
     start = time.monotonic()
@@ -91,7 +114,7 @@ def golden() -> Score:
 
 def e2e(extra: list[str]) -> Score:
     if os.geteuid() != 0:
-        sys.exit("test: the e2e suite makes network namespaces: run as root (or choose suites: checks unit golden)")
+        sys.exit("test: the e2e suite makes network namespaces: run as root (or choose suites: checks unit fuzz golden)")
     with tempfile.NamedTemporaryFile(suffix=".xml") as report:
         command = [sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", "-v", "--tb=short", "--no-header", "--durations=10",
                    f"--junitxml={report.name}", *extra, ROOT / "tests/e2e"]
@@ -117,7 +140,7 @@ def main() -> int:
     parser.add_argument("--suites", nargs="+", required=True)
     parser.add_argument("--pytest", nargs=argparse.REMAINDER, default=[])
     arguments = parser.parse_args()
-    suites = {"checks": checks, "unit": unit, "golden": golden, "e2e": lambda: e2e(arguments.pytest)}
+    suites = {"checks": checks, "unit": unit, "fuzz": fuzz, "golden": golden, "e2e": lambda: e2e(arguments.pytest)}
     total = Score()
     for name in arguments.suites:
         total.add(suites[name]())
