@@ -119,15 +119,25 @@ void check_sources(const Config& config, const std::vector<net::IpAddress>& list
 
 bool keeps_family(ForwardMode mode) noexcept { return !has_tunnel(mode); }
 
-// A mode without a tunnel keeps the family: each listen and each backend must agree. The pool is sound.
+// Full NAT may lead to the other family, but each flow's is known before its backend is. The pool is sound.
+void check_one_family(const Service& service, const Pool& pool, Reader& reader) {
+  const auto is_v4 = [](const Backend& backend) { return backend.endpoint.address.is_v4(); };
+  const auto count = std::ranges::count_if(pool.backends, is_v4);
+  if (count == 0 || static_cast<std::size_t>(count) == pool.backends.size()) return;
+  reader.error_at(base_of(service) + ".forward.pool",
+                  fmt::format("pool '{}' has backends of both families; make it two pools", pool.name));
+}
+
+// What has no tunnel keeps the family: each listen and each backend must agree. The pool is sound.
 void check_families(const Service& service, const Pool& pool, Reader& reader) {
+  if (service.forward->mode == ForwardMode::kNat) return check_one_family(service, pool, reader);
   for (std::size_t i = 0; i < service.listen.size(); ++i) {
     const net::IpAddress& here = service.listen[i].endpoint.address;
     const auto other = std::ranges::find_if(
         pool.backends, [&](const Backend& backend) { return backend.endpoint.address.is_v4() != here.is_v4(); });
     const std::string path = fmt::format("{}.listen[{}]", base_of(service), i);
     if (other == pool.backends.end() || !reader.sound(path)) continue;
-    reader.error_at(path, fmt::format("{} towards the {} backend {} of pool '{}' is not supported yet", family(here),
+    reader.error_at(path, fmt::format("{} towards the {} backend {} of pool '{}' is for mode 'nat'", family(here),
                                       family(other->endpoint.address), other->name, pool.name));
   }
 }

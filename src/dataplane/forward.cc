@@ -11,7 +11,6 @@
 
 namespace sluice::dataplane {
 
-using lb::Direction;
 using telemetry::Drop;
 
 namespace {
@@ -24,16 +23,6 @@ constexpr std::size_t kScanPerTurn = 256;
 lb::FlowKey key_of(const FlowPacket& packet) noexcept {
   const net::Parsed& parsed = *packet.parsed;
   return {.client = parsed.src, .listener = packet.listener->id, .client_port = parsed.src_port, .proto = parsed.proto};
-}
-
-lb::Segment segment_of(const FlowPacket& packet) noexcept {
-  const net::Parsed& parsed = *packet.parsed;
-  if (parsed.proto != net::IpProto::kTcp) return {.flags = parsed.tcp_flags};
-  const auto& tcp = net::header_at<net::TcpHeader>(frame_of(packet.mbuf), parsed.l4_offset);
-  return {.flags = parsed.tcp_flags,
-          .sequence = tcp.sequence.host(),
-          .data_len = static_cast<std::uint32_t>(parsed.payload_len()),
-          .acknowledgment = tcp.acknowledgment.host()};
 }
 
 // A new connection on the tuple of one that has ended, or a flow that loses nothing by leaving a backend that is down.
@@ -84,15 +73,6 @@ void Forward::stop(const FlowPacket& packet, const Route* route, std::size_t ove
   egress_.drop(packet.mbuf, Drop::kTooBig);
 }
 
-[[gnu::always_inline]] inline void Forward::note_to_backend(const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept {
-  const net::Parsed& parsed = *packet.parsed;
-  flows_.touch(flow, Direction::kToBackend, segment_of(packet), now);
-  const std::size_t bytes = parsed.l3_len();
-  counters_.services[flow.service].in.add(1, bytes);
-  counters_.backends[flow.backend.index].out.add(1, bytes);
-  trim_padding(packet.mbuf, parsed);
-}
-
 // Everything but the sending.
 [[gnu::always_inline]] inline void Forward::edit_to_backend(const lb::Snapshot& snapshot, const FlowPacket& packet,
                                                             lb::Flow& flow, Ms now) noexcept {
@@ -115,7 +95,10 @@ void Forward::stop(const FlowPacket& packet, const Route* route, std::size_t ove
                                                     lb::Flow& flow, Ms now) noexcept {
   const net::Parsed& parsed = *packet.parsed;
   const Egress::Hop* hop = egress_.hop_to_backend(flow.backend.index, flow.reply.backend);
-  if (config::has_tunnel(packet.listener->mode)) return encapsulate_to(snapshot, packet, hop, flow, now);
+  if (config::changes_headers(packet.listener->mode)) {
+    if (config::has_tunnel(packet.listener->mode)) return encapsulate_to(snapshot, packet, hop, flow, now);
+    return translate_to_backend(snapshot, packet, flow, now);
+  }
   if (hop == nullptr || parsed.ttl <= 1 || parsed.l3_len() > hop->mtu) [[unlikely]]
     return forward_checked(snapshot, packet, flow, now);
   edit_to_backend(snapshot, packet, flow, now);
@@ -293,15 +276,7 @@ Drop Forward::take_port(const lb::Snapshot& snapshot, const lb::Service& service
 [[gnu::always_inline]] inline void Forward::edit_to_client(const FlowPacket& packet, const lb::Listener& listener,
                                                            lb::Flow& flow, Ms now) noexcept {
   const net::Parsed& parsed = *packet.parsed;
-  if (lb::FlowTable::stays(flow, parsed.tcp_flags)) [[likely]] {
-    flow.last_seen = now;
-  } else {
-    flows_.advance(flow, Direction::kToClient, segment_of(packet), now);
-  }
-  const std::size_t bytes = parsed.l3_len();
-  counters_.services[flow.service].out.add(1, bytes);
-  counters_.backends[flow.backend.index].in.add(1, bytes);
-  trim_padding(packet.mbuf, parsed);
+  note_to_client(packet, flow, now);
   nat_to_client(frame_of(packet.mbuf), parsed, listener, flow);
 }
 
@@ -311,6 +286,8 @@ Drop Forward::take_port(const lb::Snapshot& snapshot, const lb::Service& service
   const lb::Listener* listener = snapshot.find_listener(flow.key.listener);
   if (listener == nullptr) [[unlikely]]
     return egress_.drop(packet.mbuf, Drop::kNatNoReplyFlow);
+  if (config::translates(listener->mode)) [[unlikely]]
+    return reply_checked(packet, *listener, flow, now);
   const Egress::Hop* hop = egress_.hop_to(flow.key.client);
   if (hop == nullptr || parsed.ttl <= 1 || parsed.l3_len() > hop->mtu) [[unlikely]]
     return reply_checked(packet, *listener, flow, now);
@@ -319,6 +296,7 @@ Drop Forward::take_port(const lb::Snapshot& snapshot, const lb::Service& service
 }
 
 void Forward::reply_checked(const FlowPacket& packet, const lb::Listener& listener, lb::Flow& flow, Ms now) noexcept {
+  if (config::translates(listener.mode)) return translate_to_client(packet, listener, flow, now);
   const net::IpAddress client = flow.key.client;
   const Route* route = egress_.route_to(client);
   if (!may_pass(packet, route, now)) return;

@@ -11,6 +11,7 @@
 #include <span>
 
 #include "answers.h"
+#include "packet.h"
 #include "sluice/dataplane/egress.h"
 #include "sluice/lb/flow_table.h"
 #include "sluice/lb/nat_ports.h"
@@ -100,6 +101,7 @@ class Forward {
                       Ms now) noexcept;
   void encapsulate_checked(const FlowPacket& packet, const Tunnel* tunnel, lb::Flow& flow, Ms now) noexcept;
   void note_to_backend(const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
+  void note_to_client(const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   void edit_to_backend(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   void forward_unknown(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept;
   // Of a `dnat` service, from the backend's endpoint. nullptr: no listener that the backend answers for has such a flow.
@@ -111,6 +113,14 @@ class Forward {
   void reply(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   void reply_checked(const FlowPacket& packet, const lb::Listener& listener, lb::Flow& flow, Ms now) noexcept;
   void edit_to_client(const FlowPacket& packet, const lb::Listener& listener, lb::Flow& flow, Ms now) noexcept;
+  // To the other family.
+  void translate_to_backend(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
+  void translate_to_client(const FlowPacket& packet, const lb::Listener& listener, lb::Flow& flow, Ms now) noexcept;
+  // Whether the packet may go on to `destination`, of the other family; its route. nullptr: the packet is gone.
+  [[nodiscard]] const Route* may_translate(const FlowPacket& packet, const net::IpAddress& destination,
+                                           Ms now) noexcept;
+  void translate_error(const FlowPacket& packet, const net::Parsed& quoted, const net::IcmpErrorTuple& to,
+                       Ms now) noexcept;
   // The flow of a first packet; the reason why there is none was counted and answered.
   [[nodiscard]] lb::Flow* open(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept;
   [[nodiscard]] telemetry::Drop try_open(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now,
@@ -164,5 +174,38 @@ class Forward {
   Ms last_scan_{};             // of expire()
   std::size_t scan_owed_ = 0;  // places that its pace demands and that were not looked at yet
 };
+
+[[nodiscard]] inline lb::Segment segment_of(const FlowPacket& packet) noexcept {
+  const net::Parsed& parsed = *packet.parsed;
+  if (parsed.proto != net::IpProto::kTcp) return {.flags = parsed.tcp_flags};
+  const auto& tcp = net::header_at<net::TcpHeader>(frame_of(packet.mbuf), parsed.l4_offset);
+  return {.flags = parsed.tcp_flags,
+          .sequence = tcp.sequence.host(),
+          .data_len = static_cast<std::uint32_t>(parsed.payload_len()),
+          .acknowledgment = tcp.acknowledgment.host()};
+}
+
+// The flow and the counters of a packet that goes on.
+[[gnu::always_inline]] inline void Forward::note_to_backend(const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept {
+  const net::Parsed& parsed = *packet.parsed;
+  flows_.touch(flow, lb::Direction::kToBackend, segment_of(packet), now);
+  const std::size_t bytes = parsed.l3_len();
+  counters_.services[flow.service].in.add(1, bytes);
+  counters_.backends[flow.backend.index].out.add(1, bytes);
+  trim_padding(packet.mbuf, parsed);
+}
+
+[[gnu::always_inline]] inline void Forward::note_to_client(const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept {
+  const net::Parsed& parsed = *packet.parsed;
+  if (lb::FlowTable::stays(flow, parsed.tcp_flags)) [[likely]] {
+    flow.last_seen = now;
+  } else {
+    flows_.advance(flow, lb::Direction::kToClient, segment_of(packet), now);
+  }
+  const std::size_t bytes = parsed.l3_len();
+  counters_.services[flow.service].out.add(1, bytes);
+  counters_.backends[flow.backend.index].in.add(1, bytes);
+  trim_padding(packet.mbuf, parsed);
+}
 
 }  // namespace sluice::dataplane

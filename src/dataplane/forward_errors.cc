@@ -56,6 +56,7 @@ void Forward::error_to_backend(const lb::Snapshot& snapshot, const FlowPacket& p
 
 void Forward::pass_error(const FlowPacket& packet, const net::Parsed& quoted, const net::IcmpErrorTuple& to,
                          Ms now) noexcept {
+  if (to.dst.is_v4() != packet.parsed->dst.is_v4()) return translate_error(packet, quoted, to, now);
   const Route* route = egress_.route_to(to.dst);
   if (!may_pass(packet, route, now)) return;
   rte_pktmbuf_trim(packet.mbuf, static_cast<std::uint16_t>(rte_pktmbuf_data_len(packet.mbuf) - packet.parsed->end));

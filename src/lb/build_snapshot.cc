@@ -69,6 +69,7 @@ class Builder {
   bool add_pools();
   bool add_backends();
   bool add_services();
+  [[nodiscard]] config::ForwardMode mode_of(const Service& service, const config::Listen& listen) const;
   bool add_listeners();
   void add_tables(Pool& pool);
   void add_dnat_backends();
@@ -214,6 +215,14 @@ bool Builder::add_services() {
   return true;
 }
 
+config::ForwardMode Builder::mode_of(const Service& service, const config::Listen& listen) const {
+  if (service.kind != ServiceKind::kForward || service.mode != config::ForwardMode::kNat) return service.mode;
+  const bool client4 = listen.endpoint.address.is_v4();
+  const bool backend4 = out_->backends[out_->pools[service.pool].backends.front()].address.is_v4();
+  if (client4 == backend4) return config::ForwardMode::kNat;
+  return client4 ? config::ForwardMode::kNat46 : config::ForwardMode::kNat64;
+}
+
 bool Builder::add_listeners() {
   // The mode too: what a flow holds is for the mode that it was opened in.
   using Key = std::tuple<net::Endpoint, std::uint8_t, ServiceKind, config::ForwardMode>;
@@ -228,7 +237,8 @@ bool Builder::add_listeners() {
   for (std::size_t i = 0; i < config().services.size(); ++i) {
     const Service& service = out_->services[service_slots_[i]];
     for (const config::Listen& listen : config().services[i].listen) {
-      keys.emplace_back(listen.endpoint, static_cast<std::uint8_t>(listen.proto), service.kind, service.mode);
+      keys.emplace_back(listen.endpoint, static_cast<std::uint8_t>(listen.proto), service.kind,
+                        mode_of(service, listen));
     }
   }
   const auto assigned = slots.assign(keys);
@@ -252,7 +262,7 @@ bool Builder::add_listeners() {
                   .pool = service.pool,
                   .kind = service.kind,
                   .present = true,
-                  .mode = service.mode,
+                  .mode = mode_of(service, listen),
                   .syn_proxy = service.syn_proxy && listen.proto == net::IpProto::kTcp};
       if (const net::IpAddress& address = listen.endpoint.address; address.is_v4()) {
         entries4.emplace_back(WordIndex::word_of(address.v4(), listener.key.port, listener.key.proto),

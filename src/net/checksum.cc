@@ -102,4 +102,13 @@ void ChecksumDelta::replace(const IpAddress& from, const IpAddress& to) noexcept
   for (std::size_t i = 0; i < 3; ++i) sum_ += std::uint64_t{static_cast<std::uint32_t>(~old_words[i])} + new_words[i];
 }
 
+void ChecksumDelta::replace_family(const IpAddress& from, const IpAddress& to) noexcept {
+  std::uint32_t old_words[4], new_words[4];
+  std::memcpy(old_words, from.bytes().data(), 16);
+  std::memcpy(new_words, to.bytes().data(), 16);
+  // An IPv4 address is its last word here, and the others are not in its header.
+  for (std::size_t i = from.is_v4() ? 3 : 0; i < 4; ++i) sum_ += static_cast<std::uint32_t>(~old_words[i]);
+  for (std::size_t i = to.is_v4() ? 3 : 0; i < 4; ++i) sum_ += new_words[i];
+}
+
 }  // namespace sluice::net

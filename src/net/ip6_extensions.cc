@@ -47,6 +47,7 @@ Ip6Chain walk_extensions(std::span<const std::uint8_t> packet, std::size_t offse
         chain.error = ParseError::kExtensionUnknown;
         return chain;
       }
+      chain.segments_left |= next == kRouting && packet[offset + 3] != 0;
     }
     next = header.next_header;
     offset += len;

@@ -16,6 +16,7 @@ struct Ip6Chain {
   std::uint8_t proto = 0;
   bool fragmented = false;  // a fragment header was there
   bool more_fragments = false;
+  bool segments_left = false;         // of a routing header: hosts still to be passed
   std::uint16_t fragment_offset = 0;  // bytes
   std::uint32_t fragment_id = 0;
   std::size_t offset = 0;  // behind the last extension header

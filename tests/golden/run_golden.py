@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 
-from scapy.all import (ICMP, SCTP, TCP, UDP, ICMPv6EchoReply, ICMPv6EchoRequest, hexdump, raw, rdpcap, wrpcap)
+from scapy.all import (ICMP, IP, SCTP, TCP, UDP, ICMPv6EchoReply, ICMPv6EchoRequest, hexdump, raw, rdpcap, wrpcap)
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -93,6 +93,11 @@ def updated(checksum: int, old: int, new: int) -> int:
     return ~total & 0xFFFF
 
 
+def has_checksum_as_id(packet) -> bool:
+    """An IPv4 packet that sluice made of an IPv6 one: its identifier is its layer 4 checksum, and follows it."""
+    return packet.haslayer(IP) and isinstance(l4_of(packet), (TCP, UDP)) and packet[IP].id == l4_of(packet).chksum != 0
+
+
 def with_port(packet, field: str, port: int):
     out = packet.copy()
     l4 = l4_of(out)
@@ -102,10 +107,14 @@ def with_port(packet, field: str, port: int):
         setattr(l4, field, port)
         l4.chksum = correct_sctp(out) ^ wrong
         return out
+    follows = has_checksum_as_id(out)
     if not (isinstance(l4, UDP) and l4.chksum == 0):
         before = getattr(l4, checksum)
         setattr(l4, checksum, updated(before, getattr(l4, field), port) or (0xFFFF if isinstance(l4, UDP) else 0))
     setattr(l4, field, port)
+    if follows:
+        out[IP].chksum = updated(out[IP].chksum, out[IP].id, l4.chksum)
+        out[IP].id = l4.chksum
     return out
 
 
@@ -130,6 +139,7 @@ def with_quoted_ports(packet, ports: dict[int, int]):
     if quote is None:
         return packet
     icmp, first, checksum = quote
+    follows = icmp == 34 and data[18:20] == data[icmp + 2:icmp + 4]
 
     def replace(at: int, new: int):
         old = int.from_bytes(data[at:at + 2], "big")
@@ -143,6 +153,9 @@ def with_quoted_ports(packet, ports: dict[int, int]):
             replace(at, ports[port])
             if checksum + 2 <= len(data):
                 replace(checksum, updated(int.from_bytes(data[checksum:checksum + 2], "big"), port, ports[port]))
+    if follows:
+        data[24:26] = updated(*(int.from_bytes(data[at:at + 2], "big") for at in (24, 18, icmp + 2))).to_bytes(2, "big")
+        data[18:20] = data[icmp + 2:icmp + 4]
     out = packet.__class__(bytes(data))
     out.time = packet.time
     return out
@@ -160,6 +173,8 @@ def shape(packet) -> bytes:
     """The packet without source port and checksum: what is known of it before the port is."""
     out = packet.copy()
     l4 = l4_of(out)
+    if has_checksum_as_id(packet):
+        out[IP].id = out[IP].chksum = 0
     setattr(l4, name_of(l4, "sport"), 0)
     setattr(l4, checksum_name(l4), 0)
     return raw(out)

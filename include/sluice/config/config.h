@@ -174,19 +174,30 @@ struct Listen {
 enum class ForwardMode : std::uint8_t {
   kNat,   // destination and source rewritten; replies come back through us
   kDnat,  // destination rewritten; the backend answers the client's address, and its way there leads through us
-  // In all others the backend has the service's address and answers the client itself.
-  kDsr,    // the backend's MAC address and nothing else
+  kDsr,   // the backend's MAC address and nothing else: it has the service's address, and answers the client itself
+  // Never in a Config: what kNat becomes for a listener whose pool is of the other family (lb::Listener::mode).
+  kNat64,  // clients of IPv6, backends of IPv4
+  kNat46,  // clients of IPv4, backends of IPv6
+  // As kDsr, in a tunnel.
   kIpIp,   // the packet in another IP packet
   kGre,    // the same with a GRE header between
   kGue,    // the same with a UDP header between
   kVxlan,  // the packet as an Ethernet frame of a VXLAN
 };
+// Whether the packets of the two sides are of different families.
+[[nodiscard]] constexpr bool translates(ForwardMode mode) noexcept {
+  return mode == ForwardMode::kNat64 || mode == ForwardMode::kNat46;
+}
 // Whether replies lead to the flow by a port of ours.
-[[nodiscard]] constexpr bool takes_port(ForwardMode mode) noexcept { return mode == ForwardMode::kNat; }
+[[nodiscard]] constexpr bool takes_port(ForwardMode mode) noexcept {
+  return mode == ForwardMode::kNat || translates(mode);
+}
 // Whether replies come back through us.
 [[nodiscard]] constexpr bool sees_replies(ForwardMode mode) noexcept {
   return takes_port(mode) || mode == ForwardMode::kDnat;
 }
+// Whether packets leave with other headers than they came with.
+[[nodiscard]] constexpr bool changes_headers(ForwardMode mode) noexcept { return mode >= ForwardMode::kNat64; }
 // Whether packets get a header in front of them.
 [[nodiscard]] constexpr bool has_tunnel(ForwardMode mode) noexcept {
   return mode >= ForwardMode::kIpIp && mode <= ForwardMode::kVxlan;
@@ -224,7 +235,7 @@ struct Vxlan {
 
 struct ForwardService {  // layer 4
   ForwardMode mode = ForwardMode::kNat;
-  std::string pool;                    // backends are of the same address family as every `listen`, but in a tunnel
+  std::string pool;  // backends are of the family of every `listen`, but in a tunnel; of kNat of one, whichever
   std::vector<net::IpAddress> source;  // NAT source addresses; for a family that has none here: the egress interface's
   FlowTimeouts timeouts;
   Outer outer;  // modes with a tunnel

@@ -34,7 +34,7 @@ struct Listener {
   PoolIndex pool = kNoIndex;  // kForward only
   ServiceKind kind = ServiceKind::kForward;
   bool present = false;                                  // false: a slot of Snapshot::listeners whose listener is gone
-  config::ForwardMode mode = config::ForwardMode::kNat;  // kForward only
+  config::ForwardMode mode = config::ForwardMode::kNat;  // kForward only; kNat64 and kNat46 stand here alone
   bool syn_proxy = false;                                // TCP of a service that has it
 
   [[nodiscard]] net::Endpoint endpoint() const noexcept { return {key.address, key.port}; }

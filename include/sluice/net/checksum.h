@@ -68,6 +68,8 @@ class ChecksumDelta {
   }
   // Both of one family: 4 bytes or 16.
   void replace(const IpAddress& from, const IpAddress& to) noexcept;
+  // Of different families: 4 bytes for 16, or 16 for 4.
+  void replace_family(const IpAddress& from, const IpAddress& to) noexcept;
   constexpr void add(const ChecksumDelta& other) noexcept { sum_ += other.sum_; }
 
   [[nodiscard]] constexpr Be16 apply(Be16 checksum) const noexcept {

@@ -141,11 +141,6 @@ const ErrorCase kNotYet[] = {
      "pools: { web: { backends: { address: app.example.com, port: 80 } } }",
      {"t.yaml:2:38: pools.web.backends.address: 'app.example.com' is not an IPv4 or IPv6 address (host names are not "
       "supported yet)"}},
-    {"nat_between_families",
-     Part::kServices,
-     R"(services: { web: { listen: "[2001:db8:1::80]:80", forward: { mode: nat, pool: web } } })",
-     {"t.yaml:3:28: services.web.listen: IPv6 towards the IPv4 backend 198.51.100.11:80 of pool 'web' is not supported "
-      "yet"}},
 };
 INSTANTIATE_TEST_SUITE_P(NotYet, ErrorText, ::testing::ValuesIn(kNotYet), row_name);
 

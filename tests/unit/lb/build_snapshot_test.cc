@@ -261,6 +261,24 @@ TEST(BuildSnapshot, ABackendsEndpointLeadsToItsDnatListeners) {
   EXPECT_EQ(dnat_listeners(*second, "192.0.2.53:53", net::IpProto::kUdp), Texts{"203.0.113.53:53"});
 }
 
+TEST(BuildSnapshot, NatToAPoolOfTheOtherFamilyIsAModeOfItsOwn) {
+  HealthBoard board;
+  config::Config config = base_config();
+  config.services[0].listen.push_back({endpoint("[2001:db8:5::53]:53"), net::IpProto::kUdp});
+  const auto mode = [](const Snapshot& snapshot, const char* address) {
+    return snapshot.find_listener(ip(address), 53, net::IpProto::kUdp)->mode;
+  };
+  const auto four = build(config, board);
+  EXPECT_EQ(mode(*four, "203.0.113.53"), config::ForwardMode::kNat);
+  EXPECT_EQ(mode(*four, "2001:db8:5::53"), config::ForwardMode::kNat64);
+  const ListenerId id = four->find_listener(ip("203.0.113.53"), 53, net::IpProto::kUdp)->id;
+  config.pools[1].backends = {backend("dns1", "[2001:db8:1::53]:53")};
+  const auto six = build(config, board, four.get());
+  EXPECT_EQ(mode(*six, "203.0.113.53"), config::ForwardMode::kNat46);
+  EXPECT_EQ(mode(*six, "2001:db8:5::53"), config::ForwardMode::kNat);
+  EXPECT_EQ(six->find_listener(id), nullptr);  // flows of before lead to IPv4
+}
+
 // What a flow holds is for the mode that it was opened in.
 TEST(BuildSnapshot, AListenerOfAnotherModeIsAnother) {
   HealthBoard board;
