@@ -49,7 +49,7 @@ namespace sluice::telemetry {
   X(kNatPortsExhausted,   "nat_ports_exhausted",   "no NAT source port towards the backend (answered: RST or unreachable)") \
   X(kNatNoReplyFlow,      "nat_no_reply_flow",     "packet to a NAT source port without a flow")                       \
   X(kDnatTupleTaken,      "dnat_tuple_taken",      "client's port is in use towards the backend through another service (answered: RST or unreachable)") \
-  X(kUntranslatable,      "untranslatable",        "has no form in the other family: source route, routing header, UDP over IPv6 without checksum") \
+  X(kUntranslatable,      "untranslatable",        "has no form in the other family: fragment, source route, routing header, UDP over IPv6 without checksum") \
   X(kHandoffFull,         "handoff_full",          "ring to the owning worker or proxy is full")                       \
   X(kTxFull,              "tx_full",               "driver or the ring to the sending CPU took no more")               \
   X(kNoMbuf,              "no_mbuf",               "packet pool is empty")                                             \
