@@ -170,6 +170,7 @@ class Forward {
   telemetry::WorkerCounters& counters_;
   lb::Flow without_entry_;        // what try_open() gives where the table is full and the mode needs no entry
   std::uint64_t generation_ = 0;  // of the last snapshot that was seen
+  bool has_tunnels_ = false;      // some service has
   bool refuse_new_ = false;
   Ms last_scan_{};             // of expire()
   std::size_t scan_owed_ = 0;  // places that its pace demands and that were not looked at yet

@@ -6,8 +6,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
+#include "sluice/base/lazy_array.h"
 #include "sluice/dataplane/topology.h"
 #include "sluice/lb/flow_table.h"
 #include "sluice/lb/snapshot.h"
@@ -52,7 +52,7 @@ class Tunnels {
             const lb::Flow& flow) const noexcept;
 
   const Topology& topology_;
-  std::vector<Tunnel> kept_;
+  LazyArray<Tunnel> kept_;  // zeros: made for nothing yet
 };
 
 }  // namespace sluice::dataplane

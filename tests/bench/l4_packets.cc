@@ -129,6 +129,7 @@ int main(int argc, char** argv) {
   }
   // First: later, the allocator has memory that nobody uses, and the process would not grow.
   fmt::print("l4.memory.bytes_per_flow_nat {:.1f} bytes\n", bytes_per_flow(pool, "nat"));
+  fmt::print("l4.memory.bytes_per_flow_tunnel {:.1f} bytes\n", bytes_per_flow(pool, "ipip"));
   fmt::print("l4.huge_pages {} bool\n", eal.huge_pages() ? 1 : 0);
   {
     PacketBench bench(pool, {.flows = 16384});
@@ -138,6 +139,9 @@ int main(int argc, char** argv) {
   const Rows rows[] = {
       {"nat", false, "nat", {{"flows_1", 1}, {"flows_4k", 4096}, {"flows_1m", 1'000'000}}},
       {"nat", true, "nat6", {{"flows_1m", 1'000'000}}},
+      {"ipip", false, "ipip", {{"flows_1", 1}, {"flows_4k", 4096}, {"flows_1m", 1'000'000}}},
+      {"ipip", false, "ipip", {{"flows_10m", 10'000'000}}},
+      {"ipip", true, "ipip6", {{"flows_1m", 1'000'000}}},
   };
   for (const Rows& row : rows) measure_flows(pool, row, repetitions);
   const double floor = [&] {
