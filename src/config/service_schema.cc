@@ -91,6 +91,21 @@ Codec<net::Prefix> address_or_prefix() {
   }};
 }
 
+Codec<std::uint16_t> mss() {
+  return {[](Reader& reader, const Node& node, std::uint16_t& out) {
+    constexpr std::string_view kWanted = "auto or a number in 536..9560";
+    const std::string* found = scalar_text(reader, node, kWanted);
+    if (found == nullptr) return;
+    if (*found == "auto") {
+      out = kMssAuto;
+      return;
+    }
+    const auto [end, error] = std::from_chars(found->data(), found->data() + found->size(), out);
+    if (error != std::errc() || end != found->data() + found->size() || out < 536 || out > 9560)
+      reader.mismatch(node, kWanted);
+  }};
+}
+
 const Section<Outer>& outer_schema() {
   static const Section<Outer> table = Section<Outer>()
                                           .optional("source", &Outer::source, list(address_or_prefix(), 1, 2))
@@ -141,11 +156,12 @@ const Section<ForwardService>& forward_schema() {
           .required("pool", &ForwardService::pool, reference())
           .optional("source", &ForwardService::source, list(address(), 1, 64))
           .optional("timeouts", &ForwardService::timeouts, section(flow_timeouts_schema()))
+          .optional("mss", &ForwardService::mss, mss())
           .optional("outer", &ForwardService::outer, section(outer_schema()))
           .optional("gue", &ForwardService::gue, section(gue_schema()))
           .optional("vxlan", &ForwardService::vxlan, section(vxlan_schema()))
           .check(check_mode_keys)
-          .not_yet({"balance", "toa", "mss", "on_full", "persist"});
+          .not_yet({"balance", "toa", "on_full", "persist"});
   return table;
 }
 

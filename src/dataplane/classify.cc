@@ -5,6 +5,7 @@
 
 #include "sluice/base/mix.h"
 #include "sluice/dataplane/worker.h"
+#include "tunnels.h"
 
 namespace sluice::dataplane {
 
@@ -105,6 +106,17 @@ Classified Classifier::icmp_error(const lb::Snapshot& snapshot, std::span<const 
   if (to_group(frame)) return dropped(Drop::kBadEthernet);
   if (!net::l4_checksum_ok(frame, packet)) return dropped(Drop::kBadChecksum);  // RFC 5508 REQ-3
   net::Parsed answer = net::parse_quoted(frame, packet);
+  if (answer.ok() && answer.src == packet.dst) {
+    // About a packet of ours in its tunnel, as far as the quote reaches to the client's packet inside.
+    const net::Parsed inner = parse_tunnelled(snapshot, frame, packet, answer);
+    if (inner.ok() && net::has_ports(inner.proto)) {
+      const lb::Listener* to = snapshot.find_listener(inner.dst, inner.dst_port, inner.proto);
+      if (to == nullptr || !config::has_tunnel(to->mode)) return dropped(Drop::kIcmpNoFlow);
+      Classified found = service(*to, inner);
+      if (found.action == Action::kToBackend) found.action = Action::kErrorFromTunnel;
+      return found;
+    }
+  }
   if (!answer.ok() || !net::has_ports(answer.proto)) return dropped(Drop::kIcmpUnhandled);
   if (answer.src != packet.dst || answer.fragment == net::FragmentKind::kLater) return dropped(Drop::kIcmpNoFlow);
   std::swap(answer.src, answer.dst);

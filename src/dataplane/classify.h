@@ -16,14 +16,15 @@
 namespace sluice::dataplane {
 
 enum class Action : std::uint8_t {
-  kDrop,            // with `drop`
-  kToBackend,       // client's packet of a `forward:` service; `owner` is the worker
-  kToClient,        // backend's packet to a NAT port; `owner` is the worker
-  kDnatToClient,    // backend's packet of a `dnat` service to a client's own address; `owner` is the worker
-  kToProxy,         // `owner` is the proxy
-  kErrorToBackend,  // ICMP error about a packet to a client of a `forward:` service; `owner` is the worker
-  kErrorToClient,   // ICMP error about a packet that we sent to a backend; `owner` is the worker
-  kArp,             // for worker 0
+  kDrop,             // with `drop`
+  kToBackend,        // client's packet of a `forward:` service; `owner` is the worker
+  kToClient,         // backend's packet to a NAT port; `owner` is the worker
+  kDnatToClient,     // backend's packet of a `dnat` service to a client's own address; `owner` is the worker
+  kToProxy,          // `owner` is the proxy
+  kErrorToBackend,   // ICMP error about a packet to a client of a `forward:` service; `owner` is the worker
+  kErrorFromTunnel,  // ICMP error about a packet to a backend in its tunnel; `owner` is the worker
+  kErrorToClient,    // ICMP error about a packet that we sent to a backend; `owner` is the worker
+  kArp,              // for worker 0
   kNeighborDiscovery,
   kEcho,        // answered here
   kPortClosed,  // answered here, then dropped
@@ -34,7 +35,7 @@ struct Classified {
   telemetry::Drop drop = telemetry::Drop::kNone;
   std::uint16_t owner = 0;
   lb::SourceIndex source = lb::kNoIndex;   // kToClient, kErrorToClient; there kNoIndex: of a `dnat` service
-  const lb::Listener* listener = nullptr;  // kToBackend, kErrorToBackend
+  const lb::Listener* listener = nullptr;  // kToBackend, kErrorToBackend, kErrorFromTunnel
 };
 static_assert(sizeof(Classified) == 16);  // comes back in registers
 

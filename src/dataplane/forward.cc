@@ -8,6 +8,7 @@
 #include "mode_tunnel.h"
 #include "packet.h"
 #include "sluice/lb/balance.h"
+#include "sluice/net/tcp_options.h"
 
 namespace sluice::dataplane {
 
@@ -73,11 +74,36 @@ void Forward::stop(const FlowPacket& packet, const Route* route, std::size_t ove
   egress_.drop(packet.mbuf, Drop::kTooBig);
 }
 
+// The least that both ways take, less the headers: neither end sends segments that would be too big on the other side.
+std::uint16_t Forward::mss_of(const lb::Flow& flow, std::size_t overhead) const noexcept {
+  const net::IpAddress &client = flow.key.client, &backend = flow.reply.backend;
+  const auto segment = [](std::size_t mtu, const net::IpAddress& of) {
+    return mtu - (of.is_v4() ? sizeof(net::Ip4Header) : sizeof(net::Ip6Header)) - sizeof(net::TcpHeader);
+  };
+  std::size_t least = 0xffff;
+  if (const Route* route = egress_.route_to(client)) least = std::min(least, segment(route->mtu, client));
+  // In a tunnel the packet stays the client's.
+  if (const Route* route = egress_.route_to(backend))
+    least = std::min(least, segment(route->mtu - overhead, overhead == 0 ? backend : client));
+  return static_cast<std::uint16_t>(least);
+}
+
+void Forward::clamp_mss(const lb::Snapshot& snapshot, const FlowPacket& packet, const lb::Flow& flow,
+                        std::size_t overhead) noexcept {
+  const config::Service* service = snapshot.services[flow.service].config;
+  if (service == nullptr || !service->forward || service->forward->mss == 0) return;
+  const std::uint16_t wanted = service->forward->mss;
+  const std::uint16_t most = wanted == config::kMssAuto ? mss_of(flow, overhead) : wanted;
+  net::clamp_mss(frame_of(packet.mbuf), packet.parsed->l4_offset, most);
+}
+
 // Everything but the sending.
 [[gnu::always_inline]] inline void Forward::edit_to_backend(const lb::Snapshot& snapshot, const FlowPacket& packet,
                                                             lb::Flow& flow, Ms now) noexcept {
   note_to_backend(packet, flow, now);
   const net::Parsed& parsed = *packet.parsed;
+  if ((parsed.tcp_flags & net::kTcpSyn) != 0) [[unlikely]]
+    clamp_mss(snapshot, packet, flow, 0);
   switch (packet.listener->mode) {
     case config::ForwardMode::kNat:
       if (flow.is(lb::Flow::kSynProxied)) [[unlikely]] {
@@ -86,8 +112,8 @@ void Forward::stop(const FlowPacket& packet, const Route* route, std::size_t ove
       return nat_to_backend(frame_of(packet.mbuf), parsed, snapshot, flow);
     case config::ForwardMode::kDnat:
       return dnat_to_backend(frame_of(packet.mbuf), parsed, flow);
-    default:
-      return;
+    default:  // kDsr: the link header, which comes last, is all else that changes
+      return net::take_hop(frame_of(packet.mbuf), parsed);
   }
 }
 
@@ -95,11 +121,13 @@ void Forward::stop(const FlowPacket& packet, const Route* route, std::size_t ove
                                                            const Egress::Hop* hop, lb::Flow& flow, Ms now) noexcept {
   const net::Parsed& parsed = *packet.parsed;
   const Tunnel* tunnel = tunnels_.find(snapshot, *packet.listener, parsed.family, flow);
+  if ((parsed.tcp_flags & net::kTcpSyn) != 0 && tunnel != nullptr) [[unlikely]]
+    clamp_mss(snapshot, packet, flow, tunnel->header.size());
   if (hop == nullptr || tunnel == nullptr || parsed.ttl <= 1 || parsed.l3_len() + tunnel->header.size() > hop->mtu ||
       !has_tunnel_room(packet.mbuf, parsed)) [[unlikely]]
     return encapsulate_checked(packet, tunnel, flow, now);
   note_to_backend(packet, flow, now);
-  encapsulate(packet.mbuf, parsed, tunnel->header);
+  encapsulate(packet.mbuf, parsed, tunnel->header, net::spread_hash(parsed.src, parsed.src_port));
   egress_.send_by(*hop, packet.mbuf);
 }
 
@@ -109,6 +137,7 @@ void Forward::stop(const FlowPacket& packet, const Route* route, std::size_t ove
   const Egress::Hop* hop = egress_.hop_to_backend(flow.backend.index, flow.reply.backend);
   if (config::changes_headers(packet.listener->mode)) {
     if (config::has_tunnel(packet.listener->mode)) return encapsulate_to(snapshot, packet, hop, flow, now);
+    if ((parsed.tcp_flags & net::kTcpSyn) != 0) clamp_mss(snapshot, packet, flow, 0);
     return translate_to_backend(snapshot, packet, flow, now);
   }
   if (hop == nullptr || parsed.ttl <= 1 || parsed.l3_len() > hop->mtu) [[unlikely]]
@@ -132,7 +161,8 @@ void Forward::encapsulate_checked(const FlowPacket& packet, const Tunnel* tunnel
   if (!may_pass(packet, route, now, tunnel == nullptr ? 0 : tunnel->header.size())) return;
   if (!has_tunnel_room(packet.mbuf, *packet.parsed)) return egress_.drop(packet.mbuf, Drop::kNoHeadroom);
   note_to_backend(packet, flow, now);
-  encapsulate(packet.mbuf, *packet.parsed, tunnel->header);
+  encapsulate(packet.mbuf, *packet.parsed, tunnel->header,
+              net::spread_hash(packet.parsed->src, packet.parsed->src_port));
   egress_.send_ip(packet.mbuf, backend, *route);
 }
 
@@ -294,6 +324,8 @@ Drop Forward::take_port(const lb::Snapshot& snapshot, const lb::Service& service
   const lb::Listener* listener = snapshot.find_listener(flow.key.listener);
   if (listener == nullptr) [[unlikely]]
     return egress_.drop(packet.mbuf, Drop::kNatNoReplyFlow);
+  if ((parsed.tcp_flags & net::kTcpSyn) != 0) [[unlikely]]
+    clamp_mss(snapshot, packet, flow, 0);
   if (config::translates(listener->mode)) [[unlikely]]
     return reply_checked(packet, *listener, flow, now);
   const Egress::Hop* hop = egress_.hop_to(flow.key.client);

@@ -72,6 +72,8 @@ class Forward {
   // own), for the client whose flow that was; and one about a packet to a client (from `listener`), for the backend.
   void error_to_client(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept;
   void error_to_backend(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept;
+  // One about a packet of a client for `listener` in its tunnel, from the way to the backend.
+  void error_from_tunnel(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept;
 
   // While stopping: what has no flow is refused with Drop::kShutdown.
   void refuse_new_flows(bool refuse) noexcept { refuse_new_ = refuse; }
@@ -100,6 +102,10 @@ class Forward {
   void encapsulate_to(const lb::Snapshot& snapshot, const FlowPacket& packet, const Egress::Hop* hop, lb::Flow& flow,
                       Ms now) noexcept;
   void encapsulate_checked(const FlowPacket& packet, const Tunnel* tunnel, lb::Flow& flow, Ms now) noexcept;
+  // The MSS option of a SYN, as the service's `mss` says.
+  void clamp_mss(const lb::Snapshot& snapshot, const FlowPacket& packet, const lb::Flow& flow,
+                 std::size_t overhead) noexcept;
+  [[nodiscard]] std::uint16_t mss_of(const lb::Flow& flow, std::size_t overhead) const noexcept;
   void note_to_backend(const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   void note_to_client(const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   void edit_to_backend(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
@@ -144,6 +150,8 @@ class Forward {
   // Gives the new flow its source address and port.
   [[nodiscard]] telemetry::Drop take_port(const lb::Snapshot& snapshot, const lb::Service& service, const Route& route,
                                           std::uint64_t hash, Ms now, lb::NewFlow& made) noexcept;
+  void error_past_us(const lb::Snapshot& snapshot, const FlowPacket& packet, const net::Parsed& quoted,
+                     Ms now) noexcept;
   void pass_error(const FlowPacket& packet, const net::Parsed& quoted, const net::IcmpErrorTuple& to, Ms now) noexcept;
   // Judges what any router judges on the way; false: the packet is gone.
   // `overhead`: of the tunnel that it goes into.

@@ -6,8 +6,13 @@
 // addresses, takes the error too. A router's own address would often be filtered on the way (RFC 2827).
 // An error neither prolongs nor ends the flow that it is about (RFC 5382 REQ-10, RFC 4787 REQ-12): anybody may have made
 // it up.
+#include <algorithm>
+#include <optional>
+
 #include "forward.h"
+#include "mode_tunnel.h"
 #include "packet.h"
+#include "sluice/net/build.h"
 
 namespace sluice::dataplane {
 
@@ -36,6 +41,7 @@ void Forward::error_to_client(const lb::Snapshot& snapshot, const FlowPacket& pa
 
 void Forward::error_to_backend(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept {
   const net::Parsed quoted = net::parse_quoted(frame_of(packet.mbuf), *packet.parsed);
+  if (!config::sees_replies(packet.listener->mode)) return error_past_us(snapshot, packet, quoted, now);
   const lb::Flow* flow = flows_.find(
       {.client = quoted.dst, .listener = packet.listener->id, .client_port = quoted.dst_port, .proto = quoted.proto},
       now);
@@ -52,6 +58,58 @@ void Forward::error_to_backend(const lb::Snapshot& snapshot, const FlowPacket& p
               .quoted_src = flow->reply.endpoint(),
               .quoted_dst = dnat ? flow->key.client_endpoint() : net::Endpoint{source, flow->reply.local_port}},
              now);
+}
+
+// The backend has the service's address and has sent the packet itself: it gets the error as it came, on the way of the flow.
+void Forward::error_past_us(const lb::Snapshot& snapshot, const FlowPacket& packet, const net::Parsed& quoted,
+                            Ms now) noexcept {
+  const lb::Flow* flow = flows_.find(
+      {.client = quoted.dst, .listener = packet.listener->id, .client_port = quoted.dst_port, .proto = quoted.proto},
+      now);
+  if (flow == nullptr) return egress_.drop(packet.mbuf, Drop::kIcmpNoFlow);
+  const net::IpAddress backend = flow->reply.backend;
+  const bool in_tunnel = config::has_tunnel(packet.listener->mode);
+  const Tunnel* tunnel = in_tunnel ? tunnels_.find(snapshot, *packet.listener, packet.parsed->family, *flow) : nullptr;
+  const Route* route = in_tunnel && tunnel == nullptr ? nullptr : egress_.route_to(backend);
+  if (!may_pass(packet, route, now, tunnel == nullptr ? 0 : tunnel->header.size())) return;
+  trim_padding(packet.mbuf, *packet.parsed);
+  if (tunnel == nullptr) {
+    net::take_hop(frame_of(packet.mbuf), *packet.parsed);
+  } else {
+    if (!has_tunnel_room(packet.mbuf, *packet.parsed)) return egress_.drop(packet.mbuf, Drop::kNoHeadroom);
+    encapsulate(packet.mbuf, *packet.parsed, tunnel->header, net::spread_hash(quoted.dst, quoted.dst_port));
+  }
+  counters_.icmp_errors_passed.add();
+  egress_.send_ip(packet.mbuf, backend, *route);
+}
+
+// RFC 2003 section 4.1, RFC 2473 section 8.1: a packet too big for the way of the tunnel is too big for its sender, by what
+// the tunnel adds. Nothing else that happens on that way is the client's matter: health checks find it.
+void Forward::error_from_tunnel(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept {
+  const std::span<std::uint8_t> frame = frame_of(packet.mbuf);
+  const net::Parsed outer = net::parse_quoted(frame, *packet.parsed);
+  const net::Parsed inner = parse_tunnelled(snapshot, frame, *packet.parsed, outer);
+  const std::optional<std::uint32_t> mtu = net::mtu_of_error(frame, *packet.parsed);
+  if (!mtu) return egress_.drop(packet.mbuf, Drop::kIcmpUnhandled);
+  const lb::Flow* flow = flows_.find(
+      {.client = inner.src, .listener = packet.listener->id, .client_port = inner.src_port, .proto = inner.proto}, now);
+  const Tunnel* tunnel = flow == nullptr ? nullptr : tunnels_.find(snapshot, *packet.listener, inner.family, *flow);
+  if (tunnel == nullptr || flow->reply.backend != outer.dst || *mtu <= tunnel->header.size())
+    return egress_.drop(packet.mbuf, Drop::kIcmpNoFlow);  // anybody may have made it up
+  const net::IpAddress client = inner.src;
+  const Route* route = egress_.route_to(client);
+  const std::optional<net::IpAddress> own = egress_.topology().source_for(client);
+  if (route == nullptr || !own) return egress_.drop(packet.mbuf, Drop::kNoRoute);
+  const auto left = static_cast<std::uint32_t>(*mtu - tunnel->header.size());
+  const std::size_t head = net::too_big_header_bytes(client);
+  const std::size_t quote = std::min<std::size_t>(packet.parsed->end - inner.l3_offset, net::max_quote_bytes(client));
+  const std::size_t packet_at = inner.l3_offset - head;  // the quoted outer headers are longer than what replaces them
+  net::write_packet_too_big(frame.subspan(packet_at, head + quote), *own, client, left);
+  rte_pktmbuf_adj(packet.mbuf, static_cast<std::uint16_t>(packet_at - Egress::kLinkRoom));
+  packet.mbuf->data_len = static_cast<std::uint16_t>(Egress::kLinkRoom + head + quote);
+  packet.mbuf->pkt_len = packet.mbuf->data_len;
+  counters_.icmp_errors_passed.add();
+  egress_.send_ip(packet.mbuf, client, *route);
 }
 
 void Forward::pass_error(const FlowPacket& packet, const net::Parsed& quoted, const net::IcmpErrorTuple& to,

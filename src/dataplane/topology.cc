@@ -80,7 +80,12 @@ Topology::Topology(const config::Config& config, std::span<const net::MacAddress
 
   std::vector<net::IpAddress> sources = config.upstream.source;
   for (const config::Service& service : config.services) {
-    if (service.forward) sources.insert(sources.end(), service.forward->source.begin(), service.forward->source.end());
+    if (service.forward) {
+      sources.insert(sources.end(), service.forward->source.begin(), service.forward->source.end());
+      for (const net::Prefix& outer : service.forward->outer.source) {
+        if (outer.is_one()) sources.push_back(outer.address);
+      }
+    }
     for (const config::Listen& listen : service.listen) {
       const net::IpAddress& address = listen.endpoint.address;
       add_once(services_, address);

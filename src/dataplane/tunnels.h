@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "sluice/base/lazy_array.h"
 #include "sluice/dataplane/topology.h"
@@ -25,6 +26,11 @@ struct alignas(64) Tunnel {  // two cache lines
   bool has_source = false;  // else the interface towards the backend has no address of its family
 };
 static_assert(sizeof(Tunnel) == 128);
+
+// The packet of a client inside of one that we sent in a tunnel, and that an ICMP error quotes: `quoted` is the result of
+// parse_quoted(frame, error). Not ok(): it is no packet of a tunnel, or the quote ends too early.
+[[nodiscard]] net::Parsed parse_tunnelled(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame,
+                                          const net::Parsed& error, const net::Parsed& quoted) noexcept;
 
 class Tunnels {
  public:

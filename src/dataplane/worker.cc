@@ -260,6 +260,9 @@ void Worker::Impl::act(const lb::Snapshot& snapshot, rte_mbuf* mbuf, const net::
     case Action::kErrorToBackend:
       if (what.owner != parts_.id) return give(what.owner, mbuf);
       return forward_.error_to_backend(snapshot, {mbuf, &parsed, what.listener, lb::kNoIndex}, to_ms(now));
+    case Action::kErrorFromTunnel:
+      if (what.owner != parts_.id) return give(what.owner, mbuf);
+      return forward_.error_from_tunnel(snapshot, {mbuf, &parsed, what.listener, lb::kNoIndex}, to_ms(now));
     case Action::kErrorToClient:
       if (what.owner != parts_.id) return give(what.owner, mbuf);
       return forward_.error_to_client(snapshot, {mbuf, &parsed, nullptr, what.source}, to_ms(now));

@@ -209,6 +209,9 @@ bool Builder::add_services() {
     service.mode = from.forward->mode;
     service.syn_proxy = from.syn_proxy;
     service.limits = FlowLimits::from(from.forward->timeouts);
+    for (const net::Prefix& outer : from.forward->outer.source) {
+      if (outer.is_one()) local_[outer.address];  // errors about packets in their tunnels are sent there
+    }
     service.sources4 = sources(from.forward->source, true);
     service.sources6 = sources(from.forward->source, false);
   }

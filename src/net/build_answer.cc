@@ -173,6 +173,40 @@ std::size_t build_icmp_error(Out out, Bytes frame, const Parsed& packet, IcmpErr
   return total;
 }
 
+std::optional<std::uint32_t> mtu_of_error(Bytes frame, const Parsed& error) noexcept {
+  const auto& icmp = header_at<IcmpHeader>(frame, error.l4_offset);
+  const auto is = [&](TypeAndCode wanted) { return icmp.type == wanted.type && icmp.code == wanted.code; };
+  if (error.family == Family::kIp4 && is(icmp4_of(IcmpError::kPacketTooBig))) {
+    const std::uint32_t mtu = icmp.rest.host() & 0xffff;  // 0: a router from before RFC 1191
+    if (mtu != 0) return mtu;
+  }
+  if (error.family == Family::kIp6 && is(icmp6_of(IcmpError::kPacketTooBig))) return icmp.rest.host();
+  return std::nullopt;
+}
+
+std::size_t too_big_header_bytes(const IpAddress& to) noexcept {
+  return (to.is_v4() ? sizeof(Ip4Header) : sizeof(Ip6Header)) + sizeof(IcmpHeader);
+}
+
+std::size_t max_quote_bytes(const IpAddress& to) noexcept {
+  return (to.is_v4() ? kMaxIcmp4ErrorBytes : kMaxIcmp6ErrorBytes) - too_big_header_bytes(to);
+}
+
+void write_packet_too_big(Out packet, const IpAddress& from, const IpAddress& to, std::uint32_t mtu) noexcept {
+  const bool ip4 = to.is_v4();
+  const std::size_t l4_offset = too_big_header_bytes(to) - sizeof(IcmpHeader);
+  const Out message = packet.subspan(l4_offset);
+  Parsed about;
+  about.family = ip4 ? Family::kIp4 : Family::kIp6;
+  about.src = to;
+  const IpProto proto = ip4 ? IpProto::kIcmp : IpProto::kIcmpv6;
+  put_ip(packet, about, from, proto, message.size(), ip4 ? kInternetworkControl : 0);
+  const auto [type, code] = ip4 ? icmp4_of(IcmpError::kPacketTooBig) : icmp6_of(IcmpError::kPacketTooBig);
+  auto& icmp = header_at<IcmpHeader>(packet, l4_offset);
+  icmp = {.type = type, .code = code, .checksum = Be16(0), .rest = Be32(mtu)};
+  icmp.checksum = ip4 ? checksum(message) : l4_checksum(from, to, proto, message);
+}
+
 std::size_t build_tcp_reset(Out out, Bytes frame, const Parsed& packet) noexcept {
   if (!is_unicast(frame, packet) || packet.fragment != FragmentKind::kWhole || packet.proto != IpProto::kTcp) return 0;
   const auto& segment = header_at<TcpHeader>(frame, packet.l4_offset);

@@ -102,17 +102,28 @@ bool is_icmp_error(const Parsed& packet) noexcept {
   return packet.family == Family::kIp6 && packet.proto == IpProto::kIcmpv6 && packet.icmp_type < 128;
 }
 
+Parsed parse_quoted_at(Bytes frame, const Parsed& outer, std::size_t offset) noexcept {
+  Parsed out;
+  const Bytes quoting = frame.first(outer.end);
+  out.l3_offset = static_cast<std::uint16_t>(offset);
+  out.end = outer.end;
+  out.vlan = outer.vlan;
+  if (offset >= quoting.size()) {
+    out.error = ParseError::kIpTruncated;
+    return out;
+  }
+  out.error = quoting[offset] >> 4 == 4 ? parse_quoted_ip4(quoting, out) : parse_quoted_ip6(quoting, out);
+  return out;
+}
+
 Parsed parse_quoted(Bytes frame, const Parsed& outer) noexcept {
   Parsed out;
   if (!outer.ok() || !is_icmp_error(outer)) {
     out.error = ParseError::kL4Truncated;
     return out;
   }
-  const Bytes quoting = frame.first(outer.end);
-  out.l3_offset = outer.payload_offset;
-  out.end = outer.end;
-  out.vlan = outer.vlan;
-  out.error = outer.family == Family::kIp4 ? parse_quoted_ip4(quoting, out) : parse_quoted_ip6(quoting, out);
+  out = parse_quoted_at(frame, outer, outer.payload_offset);
+  if (out.ok() && out.family != outer.family) out.error = ParseError::kIpVersion;
   return out;
 }
 

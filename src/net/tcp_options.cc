@@ -1,7 +1,10 @@
 #include "sluice/net/tcp_options.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
+
+#include "sluice/net/checksum.h"
 
 namespace sluice::net {
 namespace {
@@ -94,6 +97,31 @@ std::size_t write_tcp_options(std::uint8_t* out, const TcpOptions& options) noex
     at += 4;
   }
   return static_cast<std::size_t>(at - out);
+}
+
+void clamp_mss(std::span<std::uint8_t> frame, std::size_t l4_offset, std::uint16_t most) noexcept {
+  auto& tcp = header_at<TcpHeader>(frame, l4_offset);
+  std::uint8_t* at = frame.data() + l4_offset + sizeof(TcpHeader);
+  std::size_t left = tcp.header_len() - sizeof(TcpHeader);
+  while (left >= 2 && at[0] != static_cast<std::uint8_t>(TcpOption::kEnd)) {
+    const bool nop = at[0] == static_cast<std::uint8_t>(TcpOption::kNop);
+    const std::size_t len = nop ? 1 : at[1];
+    if (len == 0 || len > left || (!nop && len < 2)) return;
+    if (at[0] == static_cast<std::uint8_t>(TcpOption::kMss) && len == 4) {
+      const std::uint16_t found = read16(at + 2);
+      if (found <= most) return;
+      at[2] = static_cast<std::uint8_t>(most >> 8);
+      at[3] = static_cast<std::uint8_t>(most);
+      // The sum is of 16-bit words from the header's start: at an odd place the bytes count the other way round.
+      const bool odd = ((left ^ tcp.header_len()) & 1) != 0;
+      ChecksumDelta delta;
+      delta.replace(Be16(odd ? std::byteswap(found) : found), Be16(odd ? std::byteswap(most) : most));
+      tcp.checksum = delta.apply(tcp.checksum);
+      return;
+    }
+    at += len;
+    left -= len;
+  }
 }
 
 }  // namespace sluice::net

@@ -3,8 +3,8 @@ them."""
 
 from scapy.all import GRE, ICMP, IP, TCP, UDP, VXLAN, Ether, ICMPv6PacketTooBig, ICMPv6TimeExceeded, IPv6, Raw, raw
 
-from packets import (B1, BACKEND6, BACKENDS, CLIENT, CLIENT6, Case, EDGE, ONE_ARM, ONE_ARM_NEIGHBORS, OWN, OWN6, SERVICE,
-                     SERVICE6, built, from_client, icmp_error_of)
+from packets import (B1, BACKEND6, BACKENDS, CLIENT, CLIENT6, Case, EDGE, NAT, ONE_ARM, ONE_ARM_NEIGHBORS, OWN, OWN6, SERVICE,
+                     SERVICE6, SIMPLE, built, forwarded, from_backend, from_client, icmp_error_of, returned)
 
 CASES = {}
 VNI_MAC = "02:00:00:00:00:64"  # of VNI 100, where the configuration names none
@@ -242,4 +242,179 @@ def vxlan_that_does_not_fit():
     large = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * (1450 - 27)), flags="DF"))
     c.expect(icmp_error_of(large, ICMP(type=3, code=4, nexthopmtu=1450), src=OWN))
     c.drop("too_big", 1)
+    return c
+
+
+# ---- dsr ----
+
+
+@case
+def dsr4_and_dsr6():
+    """The backend's MAC address; one off the TTL, so that a packet which came back to us would not go round for ever."""
+    c = Case(ONE_ARM + ONE_ARM_NEIGHBORS + f"""
+pools:
+  web: {{ backends: [ {{ name: web1, address: {BACKENDS[0]} }} ] }}
+  web6: {{ backends: [ {{ name: web1, address: "{BACKEND6}" }} ] }}
+services:
+  web: {{ listen: ["{SERVICE}:80/tcp", "{SERVICE}:53/udp"], forward: {{ mode: dsr, pool: web }} }}
+  web6: {{ listen: ["[{SERVICE6}]:80/tcp", "[{SERVICE6}]:53/udp"], forward: {{ mode: dsr, pool: web6 }} }}
+""")
+    for packet in packets_of_all_kinds():
+        c.receive(packet)
+        c.expect(built(link() / inner_of(packet)))
+    error = c.receive(error_from_the_network(CLIENT))
+    c.expect(built(link() / inner_of(error)))
+    error = c.receive(error_from_the_network(CLIENT6))
+    c.expect(built(link() / inner_of(error)))
+    return c
+
+
+# ---- ICMP errors ----
+
+ROUTER, ROUTER6 = "192.0.2.99", "2001:db8:99::99"
+
+
+def error_from_the_network(client, sport=80, dport=None):
+    """A router on the way from a backend to the client, to whom the answer of the backend was too big."""
+    if client == CLIENT:
+        answer = IP(src=SERVICE, dst=client, flags="DF", ttl=60) / TCP(sport=sport, dport=dport or 40000, flags="A", seq=1) / (b"a" * 64)
+        return from_client(ICMP(type=3, code=4, nexthopmtu=1400) / Raw(raw(answer)), src=ROUTER)
+    answer = IPv6(src=SERVICE6, dst=client, hlim=60) / TCP(sport=sport, dport=dport or 40001, flags="A", seq=1) / (b"a" * 64)
+    return built(Ether(src=from_client(UDP()).src, dst=EDGE) / IPv6(src=ROUTER6, dst=SERVICE6) / ICMPv6PacketTooBig(mtu=1400) /
+                 Raw(raw(answer)))
+
+
+@case
+def tunnel_passes_errors_about_answers():
+    """The backend has sent the answer past us: the error is for it as it came, in the tunnel of the flow."""
+    c = Case(tunnel_config("mode: gue"))
+    for packet in (from_client(TCP(sport=40000, dport=80, flags="S", seq=1)),
+                   from_client(TCP(sport=40001, dport=80, flags="S", seq=1), dst=SERVICE6)):
+        c.expect(in_gue(c.receive(packet)))
+    for client, sport in ((CLIENT, 40000), (CLIENT6, 40001)):
+        error = c.receive(error_from_the_network(client))
+        # The flow's hash, not that of the router: the same queue of the backend's NIC.
+        flow = from_client(TCP(sport=sport, dport=80), dst=SERVICE if client == CLIENT else SERVICE6)
+        c.expect(built(link() / outer_ip(flow, 17) / udp_to(flow, 6080) / Raw(raw(inner_of(error)))))
+    c.receive(error_from_the_network(CLIENT, dport=40002))  # about a flow that nobody knows
+    c.drop("icmp_no_flow")
+    return c
+
+
+def too_big_on_the_way(sent, quote=None):
+    """A router between us and the backend, which quotes what we have sent."""
+    outer = sent[IP] if sent.haslayer(IP) and sent[Ether].type == 0x0800 else sent[IPv6]
+    if isinstance(outer, IP):
+        return built(Ether(src=B1, dst=EDGE) / IP(src="198.51.100.99", dst=OWN, ttl=60) / ICMP(type=3, code=4, nexthopmtu=1400) /
+                     Raw(raw(outer)[:quote]))
+    return built(Ether(src=B1, dst=EDGE) / IPv6(src="2001:db8:1::99", dst=OWN6, hlim=60) / ICMPv6PacketTooBig(mtu=1400) /
+                 Raw(raw(outer)[:quote]))
+
+
+def too_big_to_client(packet, mtu, quote):
+    """What the client gets: about its own packet, as far as the router has quoted it."""
+    quoted = raw(inner_of(packet))[:quote]
+    if packet.haslayer(IP):
+        return built(Ether(src=EDGE, dst=packet[Ether].src) / IP(src=OWN, dst=CLIENT, tos=0xC0, id=0, flags="DF", ttl=64) /
+                     ICMP(type=3, code=4, nexthopmtu=mtu) / Raw(quoted))
+    return built(Ether(src=EDGE, dst=packet[Ether].src) / IPv6(src=OWN6, dst=CLIENT6, hlim=64) / ICMPv6PacketTooBig(mtu=mtu) /
+                 Raw(quoted))
+
+
+def errors_on_the_way(forward, wrap, added, backend=BACKENDS[0]):
+    c = Case(tunnel_config(forward, backend))
+    for packet in (from_client(UDP(sport=5353, dport=53) / (b"x" * 1400), flags="DF"),
+                   from_client(UDP(sport=5353, dport=53) / (b"x" * 1380), dst=SERVICE6)):
+        sent = wrap(c.receive(packet))
+        c.expect(sent)
+        outer4 = ":" not in backend
+        error = c.receive(too_big_on_the_way(sent, 548 if outer4 else 1232))
+        inner = (548 if outer4 else 1232) - added
+        most = 548 if packet.haslayer(IP) else 1232
+        c.expect(too_big_to_client(packet, 1400 - added, min(inner, most)))
+        if outer4:  # RFC 792: 8 bytes behind the header, and no word of the client
+            c.receive(too_big_on_the_way(sent, 28))
+            c.drop("icmp_unhandled" if added in (20, 24) else "icmp_no_flow")
+    return c
+
+
+@case
+def ipip_too_big_on_the_way():
+    return errors_on_the_way("mode: ipip", in_ip, 20)
+
+
+@case
+def ipip6_too_big_on_the_way():
+    return errors_on_the_way("mode: ipip", lambda packet: in_ip(packet, dst=BACKEND6), 40, BACKEND6)
+
+
+@case
+def gre_too_big_on_the_way():
+    return errors_on_the_way("mode: gre", in_gre, 24)
+
+
+@case
+def gue_too_big_on_the_way():
+    return errors_on_the_way("mode: gue", in_gue, 28)
+
+
+@case
+def vxlan_too_big_on_the_way():
+    return errors_on_the_way("mode: vxlan, vxlan: { vni: 100 }", in_vxlan, 50)
+
+
+@case
+def made_up_errors_about_tunnels():
+    """About a flow that is not there, from another backend, and of another kind than too big."""
+    c = Case(tunnel_config("mode: ipip"))
+    known = from_client(UDP(sport=5353, dport=53) / b"x")
+    sent = in_ip(c.receive(known))
+    c.expect(sent)
+    unknown = in_ip(from_client(UDP(sport=5354, dport=53) / b"x"))
+    c.receive(too_big_on_the_way(unknown))
+    c.receive(too_big_on_the_way(in_ip(known, dst=BACKENDS[1])))
+    c.drop("icmp_no_flow", 2)
+    c.receive(built(Ether(src=B1, dst=EDGE) / IP(src="198.51.100.99", dst=OWN, ttl=60) / ICMP(type=3, code=1) / Raw(raw(sent[IP]))))
+    c.drop("icmp_unhandled")
+    return c
+
+
+# ---- MSS ----
+
+
+def syn(mss, options=(), flags="S", **where):
+    return from_client(TCP(sport=40000, dport=80, flags=flags, seq=1, options=[*options, ("MSS", mss), ("SAckOK", b"")]), **where)
+
+
+def with_mss(packet, mss):
+    out = packet.copy()
+    out[TCP].options = [(name, mss if name == "MSS" else value) for name, value in out[TCP].options]
+    del out[TCP].chksum
+    return built(out)
+
+
+@case
+def mss_in_a_tunnel():
+    """auto: what the tunnel leaves of the MTU, less the headers. Wherever the option stands: the checksum follows."""
+    c = Case(tunnel_config("mode: ipip, mss: auto"))
+    for options in ([], [("NOP", None)], [("NOP", None), ("NOP", None)]):
+        packet = c.receive(syn(1460, options))
+        c.expect(in_ip(with_mss(packet, 1440)))
+    packet = c.receive(syn(1000))
+    c.expect(in_ip(packet))
+    packet = c.receive(syn(1460, dst=SERVICE6))
+    c.expect(in_ip(with_mss(packet, 1420)))
+    return c
+
+
+@case
+def mss_both_ways_of_a_nat():
+    c = Case(SIMPLE.replace("mode: nat,", "mode: nat, mss: 1200,"))
+    for service, backend, own, client in ((SERVICE, BACKENDS[0], OWN, CLIENT), (SERVICE6, BACKEND6, OWN6, CLIENT6)):
+        number = 1 if service == SERVICE else 2
+        packet = c.receive(syn(1460, [("NOP", None)], dst=service))
+        c.expect(with_mss(forwarded(packet, number, backend=backend, own=own), 1200))
+        answer = c.receive(from_backend(TCP(sport=8080, dport=NAT(number), flags="SA", seq=9, ack=2, options=[("MSS", 1440)]),
+                                        backend=backend, own=own))
+        c.expect(with_mss(returned(answer, 40000, client=client, service=service), 1200))
     return c

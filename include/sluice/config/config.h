@@ -233,12 +233,15 @@ struct Vxlan {
   }
 };
 
+inline constexpr std::uint16_t kMssAuto = 1;
+
 struct ForwardService {  // layer 4
   ForwardMode mode = ForwardMode::kNat;
   std::string pool;  // backends are of the family of every `listen`, but in a tunnel; of kNat of one, whichever
   std::vector<net::IpAddress> source;  // NAT source addresses; for a family that has none here: the egress interface's
   FlowTimeouts timeouts;
-  Outer outer;  // modes with a tunnel
+  std::uint16_t mss = 0;  // of SYNs, at most; kMssAuto: as the MTUs on the way allow | 0: as it comes
+  Outer outer;            // modes with a tunnel
   Gue gue;
   Vxlan vxlan;
 };

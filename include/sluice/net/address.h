@@ -94,6 +94,7 @@ struct Prefix {
 
   [[nodiscard]] static std::optional<Prefix> parse(std::string_view text) noexcept;
   [[nodiscard]] bool contains(const IpAddress& other) const noexcept;
+  [[nodiscard]] bool is_one() const noexcept { return length == (address.is_v4() ? 32 : 128); }  // address alone
   [[nodiscard]] std::string text() const;
   constexpr auto operator<=>(const Prefix&) const noexcept = default;
 };

@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "sluice/net/address.h"
@@ -73,6 +74,18 @@ enum class IcmpError : std::uint8_t {
 // for kPacketTooBig. 0 too where may_answer_with_icmp_error() says no.
 std::size_t build_icmp_error(std::span<std::uint8_t> out, std::span<const std::uint8_t> frame, const Parsed& packet,
                              IcmpError error, const IpAddress& src, std::uint32_t mtu = 0) noexcept;
+
+// What an error says of the MTU of a link that is too small: ICMP 3/4 (RFC 1191), ICMPv6 2/0. nullopt: it is another error,
+// or does not say. `error` is the result of parse(frame).
+[[nodiscard]] std::optional<std::uint32_t> mtu_of_error(std::span<const std::uint8_t> frame,
+                                                        const Parsed& error) noexcept;
+
+// An IP packet, without a link header, that tells `to` of a smaller MTU: the headers, in front of what it quotes, which
+// stands in `packet` behind too_big_header_bytes() already and is no longer than max_quote_bytes().
+[[nodiscard]] std::size_t too_big_header_bytes(const IpAddress& to) noexcept;
+[[nodiscard]] std::size_t max_quote_bytes(const IpAddress& to) noexcept;
+void write_packet_too_big(std::span<std::uint8_t> packet, const IpAddress& from, const IpAddress& to,
+                          std::uint32_t mtu) noexcept;
 
 // ---- TCP ----
 

@@ -92,6 +92,9 @@ void parse(std::span<const std::uint8_t> frame, Parsed& out) noexcept;
 // Offsets are from the start of the outer frame. The quote may be cut short and its checksum may be wrong (a router has
 // changed its TTL): only the addresses and 8 bytes of layer 4 must be there. `outer` is the result of parse(frame).
 [[nodiscard]] Parsed parse_quoted(std::span<const std::uint8_t> frame, const Parsed& outer) noexcept;
+// The same of a packet that lies deeper in the quote, behind the headers of a tunnel: at `offset` of the frame.
+[[nodiscard]] Parsed parse_quoted_at(std::span<const std::uint8_t> frame, const Parsed& outer,
+                                     std::size_t offset) noexcept;
 [[nodiscard]] bool is_icmp_error(const Parsed& packet) noexcept;  // a type that quotes a packet
 
 // Whether the TCP, UDP, SCTP, ICMP or ICMPv6 checksum is right; an IPv4 UDP checksum of 0 is (RFC 768), an IPv6 one is not

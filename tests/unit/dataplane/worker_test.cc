@@ -149,7 +149,8 @@ TEST(WorkerDsr, ASegmentAmidAFlowThatWeHaveNotSeenIsForwarded) {
   const std::vector<Bytes> out = lab.exchange(ack);
   ASSERT_EQ(out.size(), 1u);
   EXPECT_EQ(out[0][4], 0xbb);
-  EXPECT_EQ(Bytes(out[0].begin() + 12, out[0].end()), Bytes(ack.begin() + 12, ack.end()));
+  const Bytes want = ip4(kClient, kService).ttl(63).tcp(40001, 80, net::kTcpAck).frame();
+  EXPECT_EQ(Bytes(out[0].begin() + 12, out[0].end()), Bytes(want.begin() + 12, want.end()));
   EXPECT_EQ(lab.counters().flows.read(), 1);
 }
 
