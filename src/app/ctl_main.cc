@@ -87,6 +87,9 @@ const std::vector<Column> kFlowColumns = {
     {"LISTEN", "listen"},   {"NAT SOURCE", "nat"},        {"BACKEND", "backend"},
     {"STATE", "state"},     {"IDLE (s)", "idle_seconds"}, {"WORKER", "worker"},
 };
+const std::vector<Column> kServiceCountColumns = {{"SERVICE", "service"}, {"FLOWS", "flows"}};
+const std::vector<Column> kBackendCountColumns = {
+    {"POOL", "pool"}, {"BACKEND", "backend"}, {"ADDRESS", "address"}, {"FLOWS", "flows"}};
 const std::vector<Column> kDropColumns = {
     {"REASON", "reason"}, {"PACKETS", "packets"}, {"WORKERS", "workers"}, {"PROXIES", "proxies"}, {"MEANING", "help"}};
 const std::vector<Column> kInterfaceColumns = {
@@ -99,12 +102,16 @@ const std::vector<Column> kInterfaceColumns = {
     {"TX ERRORS", "tx_errors"},
 };
 
-Result<json> ask(const Options& options, const std::string& target, const httplib::Params& params = {}) {
+enum class Method { kGet, kPost };
+
+Result<json> ask(const Options& options, const std::string& target, const httplib::Params& params = {},
+                 Method method = Method::kGet) {
   httplib::Client client(options.socket);
   client.set_address_family(AF_UNIX);
   client.set_connection_timeout(kTimeoutSeconds);
   client.set_read_timeout(kTimeoutSeconds);
-  const httplib::Result answer = client.Get(target, params, httplib::Headers{});
+  const httplib::Result answer =
+      method == Method::kPost ? client.Post(target, params) : client.Get(target, params, httplib::Headers{});
   if (!answer) {
     return sluice::fail(fmt::format("nobody answers on {} (is sluice running? is --socket right?)", options.socket));
   }
@@ -132,6 +139,18 @@ std::string show_flows(const json& answer) {
     out += fmt::format("({} shown, more match: narrow it down or raise --limit)\n", flows.size());
   }
   return out;
+}
+
+std::string show_counts(const json& answer) {
+  return fmt::format("{} flows\n\n{}\n{}", answer.value("total", 0u),
+                     sluice::app::format_table(answer.value("services", json::array()), kServiceCountColumns),
+                     sluice::app::format_table(answer.value("backends", json::array()), kBackendCountColumns));
+}
+
+std::string show_killed(const json& answer) {
+  return fmt::format(
+      "{} flows killed{}\n", answer.value("killed", 0u),
+      answer.value("running", false) ? ", and the workers go on: `flows --count` shows what is left" : "");
 }
 
 std::string show_drops(const json& rows) {
@@ -171,13 +190,21 @@ int main(int argc, char** argv) {
     flows->add_option(std::string("--") + name, filter[name], std::string("only this ") + name);
   }
   flows->get_option("--limit")->description("at most so many (default 1000)");
+  bool count = false;
+  flows->add_flag("--count", count, "how many of each service and backend, instead of a list");
+  const CLI::App* kill = flows->add_subcommand("kill", "ends the flows that match; TCP ends with resets");
   CLI11_PARSE(cli, argc, argv);
 
   for (const auto& [name, value] : filter) {
     if (!value.empty()) options.flow_filter.emplace(name, value);
   }
+  if (count) options.flow_filter.emplace("count", "1");
   const std::string command = cli.get_subcommands().front()->get_name();
   if (command == "status") return report(options, ask(options, "/status"), show_status);
+  if (kill->parsed()) {
+    return report(options, ask(options, "/flows/kill", options.flow_filter, Method::kPost), show_killed);
+  }
+  if (command == "flows" && count) return report(options, ask(options, "/flows", options.flow_filter), show_counts);
   if (command == "flows") return report(options, ask(options, "/flows", options.flow_filter), show_flows);
   if (command == "drops") return report(options, ask(options, "/drops"), show_drops);
   if (command == "services") {

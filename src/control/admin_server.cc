@@ -56,6 +56,16 @@ Result<void> make_way(const std::string& path) {
   return {};
 }
 
+httplib::Server::Handler answering(AdminHandler handler) {
+  return [handler = std::move(handler)](const httplib::Request& request, httplib::Response& response) {
+    const Result<nlohmann::json> answer = handler(AdminQuery(request.params.begin(), request.params.end()));
+    if (!answer) response.status = 400;
+    const nlohmann::json body = answer ? *answer : nlohmann::json{{"error", answer.error().message}};
+    // A name in the configuration may hold any bytes: what is not UTF-8 is shown replaced rather than refused.
+    response.set_content(body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace), "application/json");
+  };
+}
+
 }  // namespace
 
 struct AdminServer::Impl {
@@ -88,13 +98,11 @@ AdminServer::AdminServer(const AdminLimits& limits) : impl_(std::make_unique<Imp
 AdminServer::~AdminServer() { stop(); }
 
 void AdminServer::get(const std::string& path, AdminHandler handler) {
-  impl_->server.Get(path, [handler = std::move(handler)](const httplib::Request& request, httplib::Response& response) {
-    const Result<nlohmann::json> answer = handler(AdminQuery(request.params.begin(), request.params.end()));
-    if (!answer) response.status = 400;
-    const nlohmann::json body = answer ? *answer : nlohmann::json{{"error", answer.error().message}};
-    // A name in the configuration may hold any bytes: what is not UTF-8 is shown replaced rather than refused.
-    response.set_content(body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace), "application/json");
-  });
+  impl_->server.Get(path, answering(std::move(handler)));
+}
+
+void AdminServer::post(const std::string& path, AdminHandler handler) {
+  impl_->server.Post(path, answering(std::move(handler)));
 }
 
 Result<void> AdminServer::start(const std::string& socket_path) {

@@ -69,6 +69,7 @@ json worker_row(const WorkerView& worker, std::size_t index) {
           {"syn_proxy_retries", c.syn_proxy_retries.read()},
           {"syn_proxy_engaged", c.syn_proxy_engaged.read()},
           {"flows_closed", c.flows_closed.read()},
+          {"flows_killed", c.flows_killed.read()},
           {"nat_ports_used", c.nat_ports_used.read()},
           {"handed_over", c.handed_over.read()},
           {"taken_over", c.taken_over.read()},
@@ -270,6 +271,7 @@ void add_reports(AdminServer& server, const ProcessView& view, FlowReporter& flo
   server.get("/drops", [&view](const AdminQuery&) -> Result<json> { return drops_report(view); });
   server.get("/interfaces", [&view](const AdminQuery&) -> Result<json> { return interfaces_report(view); });
   server.get("/flows", [&flows](const AdminQuery& query) { return flows.report(query); });
+  server.post("/flows/kill", [&flows](const AdminQuery& query) { return flows.kill(query); });
 }
 
 }  // namespace sluice::control

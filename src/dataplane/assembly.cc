@@ -1,6 +1,7 @@
 #include "sluice/dataplane/assembly.h"
 
 #include <algorithm>
+#include <bit>
 #include <new>
 #include <optional>
 
@@ -15,7 +16,7 @@ namespace sluice::dataplane {
 namespace {
 
 constexpr std::size_t kMaxNatSets = std::size_t{1} << 18;  // of a worker; memory comes as they come into use
-constexpr std::size_t kNeighbors = 8192;                   // entries; a /20 of clients on one link fits
+constexpr std::size_t kMinNeighbors = 8192;                // entries; a /20 of clients on one link fits
 
 // Each combination of backend, source address and protocol has NAT ports of its own.
 std::size_t nat_sets_of(const config::Config& config) noexcept {
@@ -34,6 +35,13 @@ std::size_t nat_sets_of(const config::Config& config) noexcept {
   return std::clamp(sets, lb::NatPorts::kDefaultSets, kMaxNatSets);
 }
 
+// Every backend may be a neighbour, and what the configuration names has its place.
+std::size_t neighbors_of(const config::Config& config) noexcept {
+  std::size_t known = config.neighbors.size();
+  for (const config::Pool& pool : config.pools) known += pool.backends.size();
+  return std::bit_ceil(std::max(kMinNeighbors, known * 2));
+}
+
 bool has_syn_proxy(const config::Config& config) noexcept {
   return std::ranges::any_of(config.services, [](const config::Service& one) { return one.syn_proxy.has_value(); });
 }
@@ -42,7 +50,7 @@ bool has_syn_proxy(const config::Config& config) noexcept {
 
 class Assembly::Impl {
  public:
-  explicit Impl(const AssemblyParts& parts) : parts_(parts), neighbors_(kNeighbors) {
+  explicit Impl(const AssemblyParts& parts) : parts_(parts), neighbors_(neighbors_of(parts.config)) {
     for (const auto* list : {&parts.config.runtime.workers, &parts.config.runtime.proxies}) {
       for (const unsigned cpu : *list) {
         role_cpus_.push_back(cpu);

@@ -13,6 +13,7 @@
 #include "answers.h"
 #include "packet.h"
 #include "sluice/dataplane/egress.h"
+#include "sluice/lb/flow_query.h"
 #include "sluice/lb/flow_table.h"
 #include "sluice/lb/nat_ports.h"
 #include "sluice/lb/round_robin.h"
@@ -81,7 +82,8 @@ class Forward {
   bool retry_openings(const lb::Snapshot& snapshot, Ms now) noexcept;
   // Once a turn: forgets what is idle, within a bound. True: something was removed.
   bool expire(Ms now) noexcept;
-  [[nodiscard]] const lb::FlowTable& flows() const noexcept { return flows_; }
+  // Once a turn: what control asks of the flows, in slices. True: there is something left to do.
+  bool answer(lb::FlowQueryMailbox& queries, const lb::Snapshot& snapshot, Ms now) noexcept;
 
  private:
   // The packets of the burst at hand in one direction, as structure of arrays: each stage runs over what it needs.
@@ -96,6 +98,10 @@ class Forward {
   void to_clients(const lb::Snapshot& snapshot, Waiting& waiting, Ms now) noexcept;
   void dnat_to_clients(const lb::Snapshot& snapshot, Ms now) noexcept;
   void adopt(const lb::Snapshot& snapshot) noexcept;
+  // forward_end.cc
+  void end_flow(const lb::Snapshot& snapshot, lb::Flow& flow, Ms now) noexcept;
+  void reset_both_ends(const lb::Snapshot& snapshot, const lb::Flow& flow) noexcept;
+  void send_reset(const net::TcpSegment& segment) noexcept;
   void forward(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   void forward_checked(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   // In a tunnel.

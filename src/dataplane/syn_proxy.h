@@ -27,6 +27,7 @@
 #include <vector>
 
 #include "sluice/base/huge_pages.h"
+#include "sluice/base/lazy_array.h"
 #include "sluice/base/siphash.h"
 #include "sluice/base/time.h"
 #include "sluice/config/config.h"
@@ -109,7 +110,7 @@ class SynProxy {
   std::vector<Retry> waiting_;  // a ring, in the order of time
   std::size_t first_ = 0, count_ = 0;
   std::uint32_t openings_ = 0;
-  std::array<Rate, telemetry::kMaxCountedServices> rates_{};
+  LazyArray<Rate> rates_{telemetry::kMaxCountedServices};
 };
 
 }  // namespace sluice::dataplane

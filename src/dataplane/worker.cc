@@ -22,8 +22,7 @@ using telemetry::Drop;
 
 namespace {
 
-constexpr std::size_t kInboxBursts = 4;     // a turn: others may give more than one queue does
-constexpr std::size_t kQueryPerTurn = 512;  // places of the flow table
+constexpr std::size_t kInboxBursts = 4;  // a turn: others may give more than one queue does
 
 lb::FlowTable::Secret table_secret(const SipKey& key, RoleId worker) noexcept {
   lb::FlowTable::Secret secret{};
@@ -160,10 +159,11 @@ bool Worker::Impl::poll(Instant now) noexcept {
   counters.polls.add();
   if (neighbors_) worked |= neighbors_->poll(now);
   const Ms now_ms = to_ms(now);
-  if (snapshot != nullptr) [[likely]]
+  if (snapshot != nullptr) [[likely]] {
     worked |= forward_.retry_openings(*snapshot, now_ms);
+    worked |= forward_.answer(queries_, *snapshot, now_ms);
+  }
   worked |= forward_.expire(now_ms);
-  worked |= queries_.serve(forward_.flows(), kQueryPerTurn, now_ms);
   if (const std::size_t dropped = parts_.handoff.flush(); dropped != 0) counters.drop(Drop::kHandoffFull, dropped);
   return worked;
 }

@@ -28,9 +28,6 @@ FlowTable::FlowTable(std::size_t capacity, const Secret& secret, NatPorts& ports
       idle_ms_(kMaxServices * kIdleClasses) {
   std::memset(static_cast<void*>(chunks_.data()), 0, chunks_.size() * sizeof(Chunk));
   for (Flow& flow : flows_.span()) flow = Flow{};
-  for (std::size_t service = 0; service < kMaxServices; ++service) {
-    set_limits(static_cast<ServiceIndex>(service), FlowLimits{});
-  }
   counters_.flow_capacity.set(static_cast<std::int64_t>(capacity));
 }
 
@@ -104,6 +101,8 @@ Flow* FlowTable::insert(const NewFlow& flow, Ms now) noexcept {
   if (full()) return nullptr;
   const std::size_t place = take_place(hash(flow.key.words()));
   if (place == kNoPlace) return nullptr;
+  if (idle_ms_[flow.service * kIdleClasses] == 0) [[unlikely]]
+    set_limits(flow.service, FlowLimits{});  // nothing was said of the service
   Flow& entry = flows_[place];
   entry = {.key = flow.key,
            .reply = {flow.reply.backend, flow.reply.backend_port, flow.reply.local_port, flow.reply.source},

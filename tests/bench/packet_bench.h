@@ -20,6 +20,7 @@
 #include "sluice/config/load.h"
 #include "sluice/dataplane/assembly.h"
 #include "sluice/dataplane/topology.h"
+#include "sluice/dataplane/worker.h"
 #include "sluice/dpdk/mempool.h"
 #include "sluice/lb/build_snapshot.h"
 #include "sluice/lb/flow_table.h"
@@ -109,6 +110,7 @@ class PacketBench {
 
   [[nodiscard]] std::size_t room() const;  // flows that the table still takes
   [[nodiscard]] double load() const;       // of the table's places
+  [[nodiscard]] lb::FlowQueryMailbox& queries() { return assembly_->worker(0).queries(); }
   [[nodiscard]] telemetry::WorkerCounters& counters() { return assembly_->worker_counters(0); }
 
  private:

@@ -37,7 +37,9 @@ class AdminServer {
   AdminServer(const AdminServer&) = delete;
   AdminServer& operator=(const AdminServer&) = delete;
 
-  void get(const std::string& path, AdminHandler handler);  // before start()
+  // Before start(). post(): for what changes something; its parameters are a form.
+  void get(const std::string& path, AdminHandler handler);
+  void post(const std::string& path, AdminHandler handler);
   [[nodiscard]] Result<void> start(const std::string& socket_path);
   void stop();
 

@@ -74,8 +74,8 @@ struct ProcessView {
 [[nodiscard]] nlohmann::json drops_report(const ProcessView& view);
 [[nodiscard]] nlohmann::json interfaces_report(const ProcessView& view);
 
-// The flows of all workers that match ?service= &backend= &client= , at most &limit= (default 1000, at most 100,000).
-// One question at a time; each is answered within kPatience, with an Error if need be: sluicectl waits no longer than 5 s.
+// The flows of all workers that match ?service= &backend= &client= : listed, at most &limit= (default 1000, at most 100,000);
+// with &count=1 counted by service and backend; or ended. One question at a time; each is answered within kPatience, with an Error if need be: sluicectl waits no longer than 5 s.
 class FlowReporter {
  public:
   static constexpr std::chrono::milliseconds kPatience = std::chrono::seconds(3);
@@ -83,8 +83,18 @@ class FlowReporter {
   explicit FlowReporter(const ProcessView& view, std::chrono::milliseconds patience = kPatience)
       : view_(view), patience_(patience) {}
   [[nodiscard]] Result<nlohmann::json> report(const AdminQuery& query);
+  // At least one of service, backend and client is given. Workers that have more to end than they can in the time go on.
+  [[nodiscard]] Result<nlohmann::json> kill(const AdminQuery& query);
 
  private:
+  using Deadline = std::chrono::steady_clock::time_point;
+  // Posts a query to every worker; they are in pending_ then. `lock`: on mutex_.
+  template <typename Make>
+  [[nodiscard]] Result<void> post_all(const std::unique_lock<std::timed_mutex>& lock, Make&& make);
+  [[nodiscard]] bool wait_for(const lb::FlowQuery& query, Deadline deadline) const;
+  [[nodiscard]] Result<nlohmann::json> list(const lb::Snapshot& snapshot, std::size_t limit, Deadline deadline);
+  [[nodiscard]] Result<nlohmann::json> count(const lb::Snapshot& snapshot, Deadline deadline);
+
   const ProcessView& view_;
   const std::chrono::milliseconds patience_;
   std::timed_mutex mutex_;                               // one query at a time per mailbox

@@ -12,10 +12,12 @@
 
 #include <rte_mbuf.h>
 
+#include "sluice/base/lazy_array.h"
 #include "sluice/dataplane/neighbors.h"
 #include "sluice/dataplane/topology.h"
 #include "sluice/dataplane/tx.h"
 #include "sluice/dpdk/ring.h"
+#include "sluice/lb/ids.h"
 
 namespace sluice::dataplane {
 
@@ -64,7 +66,7 @@ class Egress {
   // what becomes of the packet). Valid until the next call.
   [[nodiscard, gnu::always_inline]] const Hop* hop_to_backend(std::size_t index,
                                                               const net::IpAddress& address) noexcept {
-    Hop& hop = backend_hops_[index % kBackendHops];
+    Hop& hop = backend_hops_[index];
     if (hop.destination == address && Neighbors::is_current(hop.neighbor)) [[likely]]
       return &hop;
     const Route* route = route_to(address);
@@ -110,7 +112,7 @@ class Egress {
   [[nodiscard]] const Topology& topology() const noexcept { return topology_; }
 
  private:
-  static constexpr std::size_t kHops = 256, kBackendHops = 1024;
+  static constexpr std::size_t kHops = 256;
 
   // Makes `hop` the way to `destination`; nullptr: its neighbour is not known.
   [[nodiscard]] const Hop* find_hop(Hop& hop, const net::IpAddress& destination, const Route& route) noexcept;
@@ -123,9 +125,9 @@ class Egress {
   dpdk::MbufRing& resolve_;
   DropCounters& drops_;
   telemetry::Traffic& sent_;
-  std::vector<Hop> gateway_hops_;               // by Route::number
-  std::array<Hop, kHops> hops_;                 // on-link destinations, by hash
-  std::array<Hop, kBackendHops> backend_hops_;  // by the backend's number
+  std::vector<Hop> gateway_hops_;                  // by Route::number
+  std::array<Hop, kHops> hops_;                    // on-link destinations, by hash
+  LazyArray<Hop> backend_hops_{lb::kMaxBackends};  // by the backend's number
 };
 
 }  // namespace sluice::dataplane

@@ -232,17 +232,6 @@ class FlowTable {
   // Removes what has been idle too long among the next `budget` places; gives the number removed. Once per turn.
   std::size_t expire(Ms now, std::size_t budget) noexcept;
 
-  // Calls visit(const Flow&) for the flows at places from..from+budget; gives where to go on, places() at the end. Flows
-  // that come or go between two calls may be missed; one that stays is seen exactly once.
-  template <typename Visit>
-  std::size_t scan(std::size_t from, std::size_t budget, Visit&& visit) const {
-    std::size_t place = from;
-    for (; place < places() && budget > 0; ++place, --budget) {
-      if (occupied(place)) visit(flows_[place]);
-    }
-    return place;
-  }
-
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
   [[nodiscard]] bool full() const noexcept { return size_ >= capacity_; }
@@ -320,7 +309,8 @@ class FlowTable {
   HugeArray<Chunk> chunks_;
   HugeArray<Flow> flows_;
   ReplyIndex replies_;
-  HugeArray<std::uint32_t> idle_ms_;  // by service, and state with Flow::kOneWay and kSctp
+  HugeArray<std::uint32_t>
+      idle_ms_;  // by service, and state with Flow::kOneWay and kSctp; 0: of a service without a flow
   Flow nobody_;
   std::size_t size_ = 0;
   std::size_t cursor_ = 0;                           // of expire()

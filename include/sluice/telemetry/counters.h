@@ -1,7 +1,8 @@
 // What the threads count: one block per worker and per proxy, written by its owner alone, read by anybody.
 // Threading: Counter and Gauge have one writer; reads from other threads see a recent value, never a torn one. No
 //            read-modify-write instruction and no lock: on x86-64 an add is a plain load, add and store.
-// Layout:    each block begins on a cache line of its own, so that no two writers share one.
+// Layout:    each block begins on a cache line of its own, so that no two writers share one. What is counted per service and
+//            backend takes memory as they are first counted, not for as many as there may be.
 #pragma once
 
 #include <array>
@@ -9,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "sluice/base/lazy_array.h"
 #include "sluice/telemetry/drop.h"
 
 namespace sluice::telemetry {
@@ -53,8 +55,8 @@ struct alignas(64) EntityCounters {
   Counter failed;   // backend: connect failures; service: flows or requests refused
 };
 
-inline constexpr std::size_t kMaxCountedServices = 256;   // config refuses more
-inline constexpr std::size_t kMaxCountedBackends = 4096;  // over all pools; config refuses more
+inline constexpr std::size_t kMaxCountedServices = 16384;  // a snapshot has no more
+inline constexpr std::size_t kMaxCountedBackends = 16384;  // over all pools
 
 // Written by one worker.
 struct alignas(64) WorkerCounters {
@@ -66,6 +68,7 @@ struct alignas(64) WorkerCounters {
   Counter icmp_errors_passed;  // about flows, to the client or the backend
   Counter rst_sent, unreachable_sent, time_exceeded_sent;
   Counter flows_created, flows_expired, flows_closed;
+  Counter flows_killed;            // by hand
   Counter resets_implausible;      // forwarded, but the flow stays: their sequence number is not near its own
   Counter forwarded_without_flow;  // the flow table was full, and the mode needs no entry
   Counter syn_cookies_sent, syn_cookies_taken;  // SYNs answered so, and clients that came back
@@ -76,8 +79,8 @@ struct alignas(64) WorkerCounters {
   Gauge flow_capacity;
   Gauge nat_ports_used;
   std::array<Counter, kDropReasons> drops;
-  std::array<EntityCounters, kMaxCountedServices> services;
-  std::array<EntityCounters, kMaxCountedBackends> backends;
+  LazyArray<EntityCounters> services{kMaxCountedServices};
+  LazyArray<EntityCounters> backends{kMaxCountedBackends};
 
   void drop(Drop reason, std::uint64_t n = 1) noexcept { drops[static_cast<std::size_t>(reason)].add(n); }
 };
@@ -112,8 +115,8 @@ struct alignas(64) ProxyCounters {
   // TCP stack: copied from tcp::StackStats once a turn
   Counter tcp_retransmits, tcp_timeouts, tcp_bad_checksum, tcp_no_memory, tcp_resets_out, tcp_half_open_evicted;
   Gauge tcp_connections, tcp_half_open, tcp_time_wait, tcp_buffer_bytes;
-  std::array<EntityCounters, kMaxCountedServices> services;
-  std::array<EntityCounters, kMaxCountedBackends> backends;
+  LazyArray<EntityCounters> services{kMaxCountedServices};
+  LazyArray<EntityCounters> backends{kMaxCountedBackends};
 
   void drop(Drop reason, std::uint64_t n = 1) noexcept { drops[static_cast<std::size_t>(reason)].add(n); }
 };

@@ -60,12 +60,13 @@ class ReportTest : public testing::Test {
   }
 
   // Asks while a thread plays the worker.
-  Result<json> ask(const AdminQuery& query, std::size_t budget = 64) {
+  Result<json> ask(const AdminQuery& query, std::size_t budget = 64, bool kill = false) {
     std::atomic<bool> stop{false};
     std::thread worker([&] {
-      while (!stop.load()) mailbox_.serve(table_, budget, Ms{5000});
+      const auto end = [this](lb::Flow& flow) { table_.remove(flow, Ms{5000}); };
+      while (!stop.load()) mailbox_.serve(table_, budget, Ms{5000}, end);
     });
-    Result<json> answer = reporter_.report(query);
+    Result<json> answer = kill ? reporter_.kill(query) : reporter_.report(query);
     stop.store(true);
     worker.join();
     return answer;
@@ -179,11 +180,41 @@ TEST_F(ReportTest, FiltersNarrowTheFlows) {
   }
 }
 
+TEST_F(ReportTest, FlowsAreCountedByServiceAndBackend) {
+  for (std::uint16_t port = 1; port <= 99; ++port) ASSERT_NE(table_.insert(flow(port, port % 2), Ms{0}), nullptr);
+  const auto all = ask({{"count", "1"}});
+  ASSERT_TRUE(all.has_value()) << all.error().message;
+  EXPECT_EQ((*all)["total"], 99);
+  EXPECT_EQ((*all)["services"], json::parse(R"([{"service": "l4", "flows": 99}])"));
+  ASSERT_EQ((*all)["backends"].size(), 2u);
+  EXPECT_EQ((*all)["backends"][0]["flows"], 49);
+  EXPECT_EQ((*all)["backends"][1]["flows"], 50);
+  const auto one = ask({{"count", "1"}, {"backend", "web2"}});
+  ASSERT_TRUE(one.has_value());
+  EXPECT_EQ((*one)["total"], 50);
+}
+
+TEST_F(ReportTest, FlowsThatMatchAreKilled) {
+  for (std::uint16_t port = 1; port <= 99; ++port) ASSERT_NE(table_.insert(flow(port, port % 2), Ms{0}), nullptr);
+  const auto answer = ask({{"backend", "web2"}}, 64, true);
+  ASSERT_TRUE(answer.has_value()) << answer.error().message;
+  EXPECT_EQ((*answer)["killed"], 50);
+  EXPECT_EQ((*answer)["running"], false);
+  EXPECT_EQ(table_.size(), 49u);
+  const auto unfiltered = reporter_.kill({});
+  ASSERT_FALSE(unfiltered.has_value());
+  EXPECT_THAT(unfiltered.error().message, HasSubstr("by service, backend or client"));
+  const auto limited = reporter_.kill({{"service", "l4"}, {"limit", "3"}});
+  ASSERT_FALSE(limited.has_value());
+  EXPECT_EQ(table_.size(), 49u);
+}
+
 TEST_F(ReportTest, WrongParametersAreExplained) {
   const std::pair<AdminQuery, const char*> cases[] = {
       {{{"backend", "nope"}}, "there is no backend nope"},     {{{"service", "nope"}}, "there is no service nope"},
       {{{"client", "1.2.3"}}, "'1.2.3' is not an IP address"}, {{{"limit", "0"}}, "limit: '0' is not in 1..100000"},
       {{{"limit", "7x"}}, "limit: '7x' is not in 1..100000"},  {{{"colour", "red"}}, "unknown parameter colour"},
+      {{{"count", "yes"}}, "count: 'yes' is not 0 or 1"},
   };
   for (const auto& [query, want] : cases) {
     const auto answer = reporter_.report(query);
@@ -215,7 +246,7 @@ TEST_F(ReportTest, AWorkerThatDoesNotAnswerIsSaidSo) {
   ASSERT_FALSE(answer.has_value());
   EXPECT_THAT(answer.error().message, HasSubstr("do not answer"));
   // Once it turns again, the next question is answered.
-  for (int i = 0; i < 100; ++i) mailbox_.serve(table_, 64, Ms{0});
+  for (int i = 0; i < 100; ++i) mailbox_.serve(table_, 64, Ms{0}, [](lb::Flow&) {});
   EXPECT_TRUE(ask({}).has_value());
 }
 

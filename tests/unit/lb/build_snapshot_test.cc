@@ -299,7 +299,7 @@ TEST(BuildSnapshot, RefusesMoreThanItsLimits) {
   }
   const auto snapshot = build_snapshot(std::make_shared<const config::Config>(config), board, nullptr);
   ASSERT_FALSE(snapshot);
-  EXPECT_EQ(snapshot.error().message, "more than 4096 backends");
+  EXPECT_EQ(snapshot.error().message, "more than 16384 backends");
 }
 
 TEST(Slots, ReusesAFreeSlotWithANewGenerationOnceAllWereUsed) {

@@ -4,11 +4,13 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "sluice/base/random.h"
+#include "sluice/lb/flow_query.h"
 #include "sluice/net/wire.h"
 
 namespace sluice::lb {
@@ -253,17 +255,60 @@ TEST_F(FlowTableTest, AFlowWithoutTranslationHasNoReplyKey) {
   EXPECT_EQ(table.size(), 0u);
 }
 
-TEST_F(FlowTableTest, ScanSeesEachFlowOnceInSlices) {
+TEST_F(FlowTableTest, AQuerySeesEachFlowOnceInSlices) {
   FlowTable table = make(500);
   for (std::uint16_t i = 0; i < 500; ++i) (void)open(table, key_of(2, i), FlowState::kUdp, Ms{0});
+  FlowQuery query({}, 500);
+  std::size_t steps = 1;
+  while (!query.step(table, 7, Ms{3}, [](Flow&) {})) ++steps;
+  EXPECT_EQ(steps, (table.places() + 6) / 7);
+  EXPECT_EQ(query.rows().size(), 500u);
+  EXPECT_FALSE(query.more());
   std::vector<int> seen(500);
-  std::size_t at = 0;
-  while (at < table.places()) {
-    const std::size_t next = table.scan(at, 7, [&](const Flow& flow) { ++seen[flow.key.client_port]; });
-    ASSERT_LE(next - at, 7u);
-    at = next;
+  for (const FlowQuery::Row& row : query.rows()) {
+    ++seen[row.flow.key.client_port];
+    EXPECT_EQ(row.idle_ms, 3u);
   }
   EXPECT_TRUE(std::ranges::all_of(seen, [](int count) { return count == 1; }));
+}
+
+// The table lives meanwhile: flows come and go between the slices, and those that stay are met once.
+TEST_F(FlowTableTest, AMillionFlowsAreCountedAndEndedInSlices) {
+  constexpr std::uint32_t kFlows = 1'000'000;
+  constexpr std::size_t kSlice = 256;
+  FlowTable table = make(kFlows + 1000);
+  const auto insert = [&](std::uint32_t i, ServiceIndex service) {
+    return table.insert({.key = key_of(i >> 10, static_cast<std::uint16_t>(i & 1023)),
+                         .reply = reply_of(static_cast<std::uint16_t>(i % 8), 0),
+                         .backend = {static_cast<BackendIndex>(i % 8), 1},
+                         .service = service,
+                         .state = FlowState::kUdp},
+                        Ms{0});
+  };
+  for (std::uint32_t i = 0; i < kFlows; ++i) ASSERT_NE(insert(i, i % 4), nullptr);
+  FlowQuery count({}, FlowAction::kCount);
+  for (std::uint32_t step = 0; !count.step(table, kSlice, Ms{0}, [](Flow&) {}); ++step) {
+    Flow* passing = insert(kFlows + step, 5);
+    if (passing != nullptr) table.remove(*passing, Ms{0});
+  }
+  EXPECT_EQ(count.matched(), kFlows);
+  EXPECT_EQ(count.services()[3], kFlows / 4);
+  EXPECT_EQ(count.services()[5], 0u);
+  EXPECT_EQ(count.backends()[7], kFlows / 8);
+
+  FlowQuery end({.service = 1, .backend = {}, .client = {}}, FlowAction::kEnd);
+  std::size_t most = 0, ended = 0;
+  for (bool done = false; !done; most = std::max(most, std::exchange(ended, 0))) {
+    done = end.step(table, kSlice, Ms{0}, [&](Flow& flow) {
+      ++ended;
+      table.remove(flow, Ms{0});
+    });
+  }
+  EXPECT_EQ(most, FlowQuery::kEndsPerStep);
+  EXPECT_EQ(end.matched(), kFlows / 4);
+  EXPECT_EQ(table.size(), kFlows - kFlows / 4);
+  EXPECT_EQ(counters_->services[1].active.read(), 0);
+  EXPECT_EQ(counters_->services[0].active.read(), kFlows / 4);
 }
 
 struct Churn {

@@ -1,0 +1,62 @@
+// Flows that are asked for from outside: counted, listed, and ended by hand.
+#include "forward.h"
+#include "packet.h"
+
+namespace sluice::dataplane {
+
+namespace {
+
+constexpr std::size_t kPlacesPerTurn = 256;
+
+}  // namespace
+
+bool Forward::answer(lb::FlowQueryMailbox& queries, const lb::Snapshot& snapshot, Ms now) noexcept {
+  return queries.serve(flows_, kPlacesPerTurn, now, [&](lb::Flow& flow) { end_flow(snapshot, flow, now); });
+}
+
+void Forward::end_flow(const lb::Snapshot& snapshot, lb::Flow& flow, Ms now) noexcept {
+  if (awaits_backend(flow)) {
+    if (rte_mbuf* mbuf = answers_.blank()) send_reset_to_client(snapshot, mbuf, flow);
+  } else if (flow.key.proto == net::IpProto::kTcp && lb::is_open(flow.state())) {
+    reset_both_ends(snapshot, flow);
+  }
+  counters_.flows_killed.add();
+  flows_.remove(flow, now);
+}
+
+// RFC 9293 section 3.10.7.4: a reset counts where its sequence number is the one that is waited for. Towards the client that
+// is what it has acknowledged last, towards the backend what the client would send next.
+void Forward::reset_both_ends(const lb::Snapshot& snapshot, const lb::Flow& flow) noexcept {
+  const lb::Listener* listener = snapshot.find_listener(flow.key.listener);
+  if (listener == nullptr) return;
+  send_reset({.src = listener->endpoint(),
+              .dst = flow.key.client_endpoint(),
+              .sequence = flow.client_ack,
+              .acknowledgment = flow.client_next,
+              .flags = net::kTcpRst | net::kTcpAck,
+              .window = 0,
+              .options = {}});
+  if (!config::sees_replies(listener->mode)) return;  // it has the service's address, and hears of it from the client
+  const bool nat = config::takes_port(listener->mode);
+  send_reset({.src = nat ? net::Endpoint{snapshot.sources[flow.reply.source], flow.reply.local_port}
+                         : flow.key.client_endpoint(),
+              .dst = flow.reply.endpoint(),
+              .sequence = flow.client_next,
+              .acknowledgment = 0,
+              .flags = net::kTcpRst,
+              .window = 0,
+              .options = {}});
+}
+
+void Forward::send_reset(const net::TcpSegment& segment) noexcept {
+  rte_mbuf* mbuf = answers_.blank();
+  if (mbuf == nullptr) return;
+  const std::size_t len = net::write_tcp_segment(
+      {rte_pktmbuf_mtod(mbuf, std::uint8_t*), Egress::kLinkRoom + net::kMaxSegmentBytes}, Egress::kLinkRoom, segment);
+  mbuf->data_len = static_cast<std::uint16_t>(len);
+  mbuf->pkt_len = static_cast<std::uint32_t>(len);
+  counters_.rst_sent.add();
+  egress_.send_ip(mbuf, segment.dst.address);
+}
+
+}  // namespace sluice::dataplane
