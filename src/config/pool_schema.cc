@@ -9,7 +9,8 @@ namespace sluice::config {
 namespace {
 
 constexpr std::size_t kMaxBackends = 16'384;  // of one pool
-constexpr std::uint32_t kMaxWeight = 1000;
+constexpr std::uint32_t kMaxWeight = 65'535;
+constexpr std::uint32_t kMaxFlows = 64u << 20;
 constexpr std::uint32_t kMaxMaglevTable = 16'777'259;  // the first prime above 2^24
 
 bool is_prime(std::uint32_t n) noexcept {
@@ -82,7 +83,9 @@ const Section<Backend>& backend_schema() {
           .optional_with("port", port(), [](Backend& out, std::uint16_t&& found) { out.endpoint.port = found; })
           .optional("weight", &Backend::weight, number(0u, kMaxWeight))
           .optional("mac", &Backend::mac, mac())
-          .not_yet({"max_connections", "backup", "tls"})
+          .optional("backup", &Backend::backup, boolean())
+          .optional("max_flows", &Backend::max_flows, count(1u, kMaxFlows))
+          .not_yet({"max_connections", "tls"})
           .check([](Reader&, const Node&, Backend& backend) {
             if (backend.name.empty()) backend.name = backend.text();
           });
@@ -134,6 +137,13 @@ const Section<HealthCheck>& health_schema() {
   return table;
 }
 
+void check_hash(Reader& reader, const Node& /*node*/, Pool& pool) {
+  if (reader.given("hash") && pool.balance != Balance::kMaglev) {
+    reader.error_in("hash", "is for 'balance: maglev' only");
+  }
+  if (pool.balance == Balance::kSourceHash) pool.hash = FlowHash::kSource;
+}
+
 const Section<Keepalive>& keepalive_schema() {
   static const Section<Keepalive> table = Section<Keepalive>()
                                               .optional("idle", &Keepalive::idle, count(0u, 1'000'000u))
@@ -154,16 +164,27 @@ const Section<Pool>& pool_schema() {
   static const Section<Pool> table =
       Section<Pool>()
           .optional("balance", &Pool::balance,
-                    one_of<Balance>(
-                        {{"maglev", Balance::kMaglev}, {"round_robin", Balance::kRoundRobin}},
-                        {"least_conn", "least_time", "random", "p2c", "hash", "source_hash", "ring_hash", "ewma"}))
+                    one_of<Balance>({{"maglev", Balance::kMaglev},
+                                     {"round_robin", Balance::kRoundRobin},
+                                     {"weighted_round_robin", Balance::kRoundRobin},
+                                     {"least_conn", Balance::kLeastConn},
+                                     {"source_hash", Balance::kSourceHash}},
+                                    {"least_time", "random", "p2c", "hash", "ring_hash", "ewma"}))
+          .optional("hash", &Pool::hash,
+                    one_of<FlowHash>({{"tuple", FlowHash::kTuple},
+                                      {"source", FlowHash::kSource},
+                                      {"source_and_service", FlowHash::kSourceAndService},
+                                      {"destination_port", FlowHash::kDestinationPort}}))
           .optional("maglev_table", &Pool::maglev_table, maglev_table())
           .required("backends", &Pool::backends, list(section(backend_schema()), 1, kMaxBackends))
           .optional("health", &Pool::health, section(health_schema()))
           .optional("keepalive", &Pool::keepalive, section(keepalive_schema()))
           .optional("timeouts", &Pool::timeouts, section(timeouts_schema()))
-          .not_yet({"on_all_down", "slow_start", "sticky", "retries", "limits", "outlier", "tls", "proxy_protocol",
-                    "discover"});
+          .optional("on_all_down", &Pool::on_all_down,
+                    one_of<OnAllDown>({{"refuse", OnAllDown::kRefuse}, {"use_all", OnAllDown::kUseAll}}))
+          .optional("slow_start", &Pool::slow_start, duration(1s, 1h))
+          .check(check_hash)
+          .not_yet({"sticky", "retries", "limits", "outlier", "tls", "proxy_protocol", "discover"});
   return table;
 }
 

@@ -54,8 +54,10 @@ void check_shares(const Pool& pool, const std::string& base, Reader& reader) {
   if (!reader.sound(base + ".backends")) return;
   std::uint64_t sum = 0;
   for (const Backend& backend : pool.backends) sum += backend.weight;
+  if (std::ranges::all_of(pool.backends, &Backend::backup))
+    return reader.error_at(base + ".backends", "every backend is a backup; at least one is needed that is not");
   if (sum == 0) return reader.error_at(base + ".backends", "every weight is 0; at least one backend needs more");
-  if (pool.balance != Balance::kMaglev) return;
+  if (!is_hashed(pool.balance)) return;
   if (pool.maglev_table < kSlotsPerBackend * pool.backends.size()) {
     reader.warning_at(reader.has(base + ".maglev_table") ? base + ".maglev_table" : base,
                       fmt::format("a table of {} slots is small for {} backends; at least {} are advised",

@@ -250,6 +250,10 @@ void check_proxy(const Config& config, const Service& service, Reader& reader) {
     if (to == nullptr || !reader.sound(path)) continue;
     const Pool* pool = get_pool(config, to->pool, path + ".pool", reader);
     if (pool == nullptr || !reader.sound("pools." + pool->name)) continue;
+    if (std::ranges::any_of(pool->backends, [](const Backend& one) { return one.max_flows != 0; })) {
+      reader.error_at(path + ".pool",
+                      fmt::format("pool '{}' has 'max_flows', which counts flows of layer 4", pool->name));
+    }
     check_dialled_ports(*pool, fmt::format("service '{}'", service.name), reader);
   }
   validate_http_routes(service, reader);

@@ -47,17 +47,22 @@ void Publisher::remember(std::shared_ptr<const lb::Snapshot> snapshot) {
 }
 
 bool Publisher::tick(Instant now) {
+  const std::optional<Instant> step = slot_.owner()->next_step;  // of a slow start
+  if (step && now >= *step) {
+    publish(now);
+    return true;
+  }
   if (health_.changes() == published_changes_) return false;
   if (!changed_since_) changed_since_ = now;
   if (now - *changed_since_ < kGather) return false;
-  publish();
+  publish(now);
   changed_since_.reset();
   return true;
 }
 
-void Publisher::publish() {
+void Publisher::publish(Instant now) {
   published_changes_ = health_.changes();  // before the reports are read: a later change is seen next time
-  auto next = lb::build_snapshot(config_, health_, slot_.owner().get());
+  auto next = lb::build_snapshot(config_, health_, slot_.owner().get(), now);
   if (!next) {
     log::error("the snapshot stays as it is: {}", next.error().message);
     return;

@@ -259,10 +259,11 @@ Drop Forward::try_open(const lb::Snapshot& snapshot, const FlowPacket& packet, M
   if (snapshot.find_local(parsed.src) != nullptr) [[unlikely]]
     return Drop::kBadIpAddress;  // our own, from outside (RFC 1812 section 5.3.8)
 
-  const std::uint64_t hash =
-      lb::maglev_hash({parsed.src, parsed.src_port}, {parsed.dst, parsed.dst_port}, parsed.proto);
-  const lb::BackendIndex chosen = lb::choose(snapshot, listener.pool, hash, turns_);
-  if (chosen == lb::kNoBackend) return Drop::kNoBackend;
+  const net::Endpoint client{parsed.src, parsed.src_port}, destination{parsed.dst, parsed.dst_port};
+  const lb::Pool& pool = snapshot.pools[listener.pool];
+  const std::uint64_t hash = lb::flow_hash(pool.hash, client, destination, parsed.proto);
+  const lb::BackendIndex chosen = lb::choose(snapshot, listener.pool, hash, turns_, counters_.backends);
+  if (chosen == lb::kNoBackend) return pool.up == 0 ? Drop::kNoBackend : Drop::kBackendsFull;
   const lb::Backend& backend = snapshot.backends[chosen];
   const Route* route = egress_.route_to(backend.address);
   if (route == nullptr) return Drop::kNoRoute;
@@ -283,7 +284,7 @@ Drop Forward::try_open(const lb::Snapshot& snapshot, const FlowPacket& packet, M
   }
   if (takes_port) {
     if (flows_.full()) return Drop::kFlowTableFull;
-    if (const Drop reason = take_port(snapshot, service, *route, hash, now, made); reason != Drop::kNone) return reason;
+    if (const Drop reason = take_port(snapshot, service, *route, now, made); reason != Drop::kNone) return reason;
   }
   flow = flows_.insert(made, now);
   if (flow != nullptr) [[likely]]
@@ -301,8 +302,11 @@ Drop Forward::try_open(const lb::Snapshot& snapshot, const FlowPacket& packet, M
   return Drop::kNone;
 }
 
-Drop Forward::take_port(const lb::Snapshot& snapshot, const lb::Service& service, const Route& route,
-                        std::uint64_t hash, Ms now, lb::NewFlow& made) noexcept {
+Drop Forward::take_port(const lb::Snapshot& snapshot, const lb::Service& service, const Route& route, Ms now,
+                        lb::NewFlow& made) noexcept {
+  // Of the whole tuple, whatever the pool's choice depends on.
+  const lb::Listener& listener = snapshot.listeners[made.key.listener.index];
+  const std::uint64_t hash = lb::maglev_hash(made.key.client_endpoint(), listener.endpoint(), made.key.proto);
   const bool v4 = made.reply.backend.is_v4();
   made.reply.source = snapshot.choose_source(v4 ? service.sources4 : service.sources6, route.interface, v4, hash >> 32);
   if (made.reply.source == lb::kNoIndex) return Drop::kNoRoute;

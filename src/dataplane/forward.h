@@ -155,7 +155,7 @@ class Forward {
                               const lb::Flow& flow) noexcept;
   // Gives the new flow its source address and port.
   [[nodiscard]] telemetry::Drop take_port(const lb::Snapshot& snapshot, const lb::Service& service, const Route& route,
-                                          std::uint64_t hash, Ms now, lb::NewFlow& made) noexcept;
+                                          Ms now, lb::NewFlow& made) noexcept;
   void error_past_us(const lb::Snapshot& snapshot, const FlowPacket& packet, const net::Parsed& quoted,
                      Ms now) noexcept;
   void pass_error(const FlowPacket& packet, const net::Parsed& quoted, const net::IcmpErrorTuple& to, Ms now) noexcept;

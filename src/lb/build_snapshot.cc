@@ -20,24 +20,26 @@ struct Eligible {
   std::string_view name;
   BackendIndex index;
   std::uint16_t generation;
-  std::uint16_t weight;
+  std::uint32_t weight;
   bool operator==(const Eligible&) const = default;
 };
 
-std::vector<Eligible> eligible(const Snapshot& snapshot, const Pool& pool) {
+std::vector<Eligible> eligible(const Snapshot& snapshot, std::span<const WeightedBackend> backends) {
   std::vector<Eligible> out;
-  for (const BackendIndex index : pool.backends) {
-    const Backend& backend = snapshot.backends[index];
-    if (!backend.takes_new()) continue;
-    out.push_back({snapshot.backend_names[index], index, backend.generation, backend.weight});
+  for (const WeightedBackend& one : backends) {
+    out.push_back({snapshot.backend_names[one.index], one.index, snapshot.backends[one.index].generation, one.weight});
   }
   return out;
 }
 
+// A slow start goes up in so many steps. Each is a table of its own, so few of them; Maglev moves few flows between two.
+constexpr std::uint32_t kSteps = 16;
+
 class Builder {
  public:
-  Builder(std::shared_ptr<const config::Config> config, const HealthBoard& health, const Snapshot* previous)
-      : health_(health), previous_(previous), out_(std::make_shared<Snapshot>()) {
+  Builder(std::shared_ptr<const config::Config> config, const HealthBoard& health, const Snapshot* previous,
+          Instant now)
+      : health_(health), previous_(previous), now_(now), out_(std::make_shared<Snapshot>()) {
     out_->config = std::move(config);
     out_->generation = previous == nullptr ? 1 : previous->generation + 1;
   }
@@ -47,7 +49,9 @@ class Builder {
     if (!add_pools() || !add_backends() || !add_services() || !add_listeners()) return fail(std::move(problem_));
     if (out_->sources.size() > kMaxSources) return fail(fmt::format("more than {} source addresses", kMaxSources));
     for (Pool& pool : out_->pools) {
-      if (pool.present) add_tables(pool);
+      if (!pool.present) continue;
+      add_takers(pool);
+      add_tables(pool);
     }
     add_dnat_backends();
     add_listened_ports();
@@ -71,6 +75,9 @@ class Builder {
   bool add_services();
   [[nodiscard]] config::ForwardMode mode_of(const Service& service, const config::Listen& listen) const;
   bool add_listeners();
+  [[nodiscard]] Rise rise_of(const Slot& slot, bool up) const;
+  [[nodiscard]] std::uint32_t step_of(const Pool& pool, Rise& rise);
+  void add_takers(Pool& pool);
   void add_tables(Pool& pool);
   void add_dnat_backends();
   void add_listened_ports();
@@ -78,6 +85,7 @@ class Builder {
 
   const HealthBoard& health_;
   const Snapshot* previous_;
+  const Instant now_;
   std::shared_ptr<Snapshot> out_;
   std::string problem_;
   std::map<net::IpAddress, LocalAddress> local_;
@@ -134,6 +142,7 @@ bool Builder::add_pools() {
     Pool& pool = out_->pools[(*assigned)[i].index];
     pool.name = from.name;
     pool.balance = from.balance;
+    pool.hash = from.hash;
     pool.present = true;
     pool.config = &from;
     pool_by_name_[from.name] = (*assigned)[i].index;
@@ -164,6 +173,8 @@ bool Builder::add_backends() {
   }
   out_->backends.resize(slots.size());
   out_->backend_names.resize(slots.size());
+  out_->rises.resize(slots.size());
+  const auto workers = static_cast<std::uint32_t>(config().runtime.workers.size());
 
   std::size_t next = 0;
   for (const config::Pool& pool : config().pools) {
@@ -178,7 +189,11 @@ bool Builder::add_backends() {
                                     .weight = static_cast<std::uint16_t>(from.weight),
                                     .state = up ? BackendState::kUp : BackendState::kDown,
                                     .present = true,
-                                    .checked = pool.health.has_value()};
+                                    .checked = pool.health.has_value(),
+                                    .backup = from.backup,
+                                    .max_flows = (from.max_flows + workers - 1) / workers};
+      out_->rises[slot.index] = rise_of(slot, up);
+      out_->pools[pool_index].limited |= from.max_flows != 0;
       out_->backend_names[slot.index] = from.name;
       out_->pools[pool_index].backends.push_back(slot.index);
     }
@@ -282,13 +297,57 @@ bool Builder::add_listeners() {
   return true;
 }
 
+// A backend that was down, or that joins a pool that others were in, rises slowly. At the start all rise at once, which would
+// be no different from none: there they have never been down.
+Rise Builder::rise_of(const Slot& slot, bool up) const {
+  const Health health = health_.read({slot.index, slot.generation}).health;
+  const bool known = previous_ != nullptr && slot.index < previous_->backends.size() &&
+                     previous_->backends[slot.index].generation == slot.generation;
+  Rise rise = known ? previous_->rises[slot.index] : Rise{};
+  if (!up) return {.was_down = rise.was_down || health == Health::kDown, .began = std::nullopt};
+  if (rise.was_down || (!known && previous_ != nullptr)) rise = {.was_down = false, .began = now_};
+  return rise;
+}
+
+// 1..kSteps
+std::uint32_t Builder::step_of(const Pool& pool, Rise& rise) {
+  const Duration whole = pool.config->slow_start;
+  if (!rise.began || now_ - *rise.began >= whole) {
+    rise.began.reset();
+    return kSteps;
+  }
+  const auto step = static_cast<std::uint32_t>((now_ - *rise.began) * kSteps / whole) + 1;
+  // One nanosecond more, so that rounding does not make it the same step.
+  const Instant next = *rise.began + whole * step / kSteps + Duration(1);
+  if (!out_->next_step || next < *out_->next_step) out_->next_step = next;
+  return step;
+}
+
+void Builder::add_takers(Pool& pool) {
+  const auto any_takes = [&] {
+    return std::ranges::any_of(pool.backends, [&](BackendIndex index) { return out_->backends[index].takes_new(); });
+  };
+  if (pool.config->on_all_down == config::OnAllDown::kUseAll && !any_takes()) {
+    for (const BackendIndex index : pool.backends) out_->backends[index].trusted = !out_->backends[index].backup;
+  }
+  // With a slow start all weights are in sixteenths: the same shares, and so the same table, once it is over.
+  const std::uint32_t unit = pool.config->slow_start > Duration(0) ? kSteps : 1;
+  for (const BackendIndex index : pool.backends) {
+    const Backend& backend = out_->backends[index];
+    if (!backend.takes_new()) continue;
+    const std::uint32_t step = unit == 1 ? 1 : step_of(pool, out_->rises[index]);
+    (backend.backup ? pool.backups : pool.takers).push_back({index, backend.weight * step});
+  }
+  if (pool.takers.empty()) pool.takers.swap(pool.backups);
+  pool.up = static_cast<std::uint16_t>(pool.takers.size());
+}
+
 void Builder::add_tables(Pool& pool) {
   static const auto kNoMaglev = std::make_shared<const MaglevTable>();
   static const auto kNoRoundRobin = std::make_shared<const RoundRobinTable>();
   pool.maglev = kNoMaglev;
   pool.round_robin = kNoRoundRobin;
-  std::vector<Eligible> now = eligible(*out_, pool);
-  pool.up = static_cast<std::uint16_t>(now.size());
+  std::vector<Eligible> now = eligible(*out_, pool.takers);
 
   const auto index = static_cast<std::size_t>(&pool - out_->pools.data());
   const Pool* before = nullptr;
@@ -296,10 +355,10 @@ void Builder::add_tables(Pool& pool) {
       previous_->pools[index].name == pool.name) {
     before = &previous_->pools[index];
   }
-  if (before != nullptr && before->balance == pool.balance &&
+  if (before != nullptr && config::is_hashed(before->balance) == config::is_hashed(pool.balance) &&
       before->config->maglev_table == pool.config->maglev_table) {
-    std::vector<Eligible> then = eligible(*previous_, *before);
-    if (pool.balance == config::Balance::kMaglev) {  // its table does not depend on the order
+    std::vector<Eligible> then = eligible(*previous_, before->takers);
+    if (config::is_hashed(pool.balance)) {  // its table does not depend on the order
       std::ranges::sort(now, {}, &Eligible::name);
       std::ranges::sort(then, {}, &Eligible::name);
     }
@@ -309,14 +368,12 @@ void Builder::add_tables(Pool& pool) {
       return;
     }
   }
-  if (pool.balance == config::Balance::kMaglev) {
+  if (config::is_hashed(pool.balance)) {
     std::vector<MaglevBackend> backends;
     for (const Eligible& one : now) backends.push_back({one.name, one.index, one.weight});
     pool.maglev = std::make_shared<const MaglevTable>(backends, pool.config->maglev_table);
   } else {
-    std::vector<WeightedBackend> backends;
-    for (const Eligible& one : now) backends.push_back({one.index, one.weight});
-    pool.round_robin = std::make_shared<const RoundRobinTable>(backends);
+    pool.round_robin = std::make_shared<const RoundRobinTable>(pool.takers);
   }
 }
 
@@ -391,8 +448,9 @@ void Builder::add_local_addresses() {
 }  // namespace
 
 Result<std::shared_ptr<const Snapshot>> build_snapshot(std::shared_ptr<const config::Config> config,
-                                                       const HealthBoard& health, const Snapshot* previous) {
-  return Builder(std::move(config), health, previous).build();
+                                                       const HealthBoard& health, const Snapshot* previous,
+                                                       Instant now) {
+  return Builder(std::move(config), health, previous, now).build();
 }
 
 }  // namespace sluice::lb

@@ -20,7 +20,7 @@ UpstreamCall::UpstreamCall(Exchange& x, Pool& pool)
     : x_(x),
       core_(x.core()),
       pool_(pool),
-      hash_(lb::maglev_hash(x.session().client(), x.session().local(), net::IpProto::kTcp)),
+      hash_(lb::flow_hash(pool.config->hash, x.session().client(), x.session().local(), net::IpProto::kTcp)),
       timer_([](void* raw) noexcept { static_cast<UpstreamCall*>(raw)->x_.port().post(events::kUpstreamTimeout); },
              this) {
   const http::RequestHead& head = x.head();

@@ -16,6 +16,7 @@ from scapy.all import (ARP, ICMP, IP, TCP, UDP, Dot1Q, Ether, ICMPv6DestUnreach,
                        ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6NDOptDstLLAddr, ICMPv6NDOptSrcLLAddr, ICMPv6PacketTooBig,
                        ICMPv6ParamProblem, ICMPv6TimeExceeded, IPv6, IPv6ExtHdrFragment, Raw, raw)
 
+from choice_cases import CASES as CHOICE_CASES
 from nat_cases import CASES as NAT_CASES
 from network_cases import CASES as NETWORK_CASES
 from protocol_cases import CASES as PROTOCOL_CASES
@@ -26,7 +27,7 @@ from packets import (B1, B2, B3, BACKEND6, BACKENDS, BROADCAST, CLIENT, CLIENT6,
                      forwarded, from_backend, from_client, icmp_error_of, pool_of, reset_of, returned, rewritten, rfc1624,
                      solicited_node)
 
-CASES = NETWORK_CASES | NAT_CASES | PROTOCOL_CASES | TUNNEL_CASES
+CASES = NETWORK_CASES | NAT_CASES | CHOICE_CASES | PROTOCOL_CASES | TUNNEL_CASES
 
 
 def case(function):

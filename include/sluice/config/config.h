@@ -108,13 +108,36 @@ struct StaticRoute {
 
 // ---- pools: backends, how to choose among them, how to know that they live ----
 
-enum class Balance : std::uint8_t { kMaglev, kRoundRobin };
+enum class Balance : std::uint8_t {
+  kMaglev,
+  kRoundRobin,  // in proportion to the weights
+  kLeastConn,   // fewest flows or connections for its weight
+  kSourceHash,  // Maglev over the client's address
+};
+// Whether the choice follows from a hash of the flow.
+[[nodiscard]] constexpr bool is_hashed(Balance balance) noexcept {
+  return balance == Balance::kMaglev || balance == Balance::kSourceHash;
+}
+
+enum class FlowHash : std::uint8_t {  // what of a flow Maglev looks at
+  kTuple,                             // both addresses, both ports and the protocol
+  kSource,                            // the client's address
+  kSourceAndService,                  // that, and the service's address, port and protocol
+  kDestinationPort,                   // the service's port
+};
+
+enum class OnAllDown : std::uint8_t {
+  kRefuse,  // new flows are refused, requests answered with 503
+  kUseAll,  // the health checks are not believed: all backends count as up
+};
 
 struct Backend {
   std::string name;          // unique in its pool; without the key: "address:port"
   net::Endpoint endpoint;    // address and port; port 0: not given, as modes are content with that keep the client's
-  std::uint32_t weight = 1;  // 0..1000, share of new flows and requests; 0: gets none that are new
+  std::uint32_t weight = 1;  // 0..65535, share of new flows and requests; 0: gets none that are new
   std::optional<net::MacAddress> mac{};  // mode vxlan: of its VXLAN interface; without: the service's
+  bool backup = false;                   // takes new flows only where no other backend of the pool does
+  std::uint32_t max_flows = 0;           // layer 4 flows at a time, all workers together; 0: no limit
 
   [[nodiscard]] std::string text() const;  // the endpoint, or the address alone where no port is given
 };
@@ -155,9 +178,12 @@ struct PoolTimeouts {       // of upstream connections (L7)
 struct Pool {
   std::string name;
   Balance balance = Balance::kMaglev;
+  FlowHash hash = FlowHash::kTuple;    // of `balance: maglev`; source_hash has kSource
   std::uint32_t maglev_table = 65537;  // slots, a prime; same on every machine that shares the traffic
   std::vector<Backend> backends;       // 1 or more
   std::optional<HealthCheck> health;   // without: every backend counts as up
+  OnAllDown on_all_down = OnAllDown::kRefuse;
+  Duration slow_start{};  // a backend that comes back has its whole weight after so long; 0: at once
   Keepalive keepalive;
   PoolTimeouts timeouts;
 };

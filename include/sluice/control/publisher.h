@@ -31,11 +31,11 @@ class Publisher {
   [[nodiscard]] Result<void> publish_first();
   // The current snapshot. Any thread.
   [[nodiscard]] std::shared_ptr<const lb::Snapshot> current() const;
-  // Publishes again if health has changed at least kGather ago. True: it did.
+  // Publishes again if health has changed at least kGather ago, or a backend's slow start goes on. True: it did.
   bool tick(Instant now);
 
  private:
-  void publish();
+  void publish(Instant now);
   void remember(std::shared_ptr<const lb::Snapshot> snapshot);
 
   std::shared_ptr<const config::Config> config_;

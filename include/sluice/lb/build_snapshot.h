@@ -17,9 +17,9 @@
 
 namespace sluice::lb {
 
-// `previous` may be nullptr.
+// `previous` may be nullptr. `now` is what slow starts are counted by.
 [[nodiscard]] Result<std::shared_ptr<const Snapshot>> build_snapshot(std::shared_ptr<const config::Config> config,
                                                                      const HealthBoard& health,
-                                                                     const Snapshot* previous);
+                                                                     const Snapshot* previous, Instant now = {});
 
 }  // namespace sluice::lb

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "sluice/config/config.h"
 #include "sluice/lb/ids.h"
 #include "sluice/net/address.h"
 
@@ -27,7 +28,7 @@ struct MaglevBackend {
 class MaglevTable {
  public:
   MaglevTable() = default;  // empty: every lookup gives kNoBackend
-  // `slots` is a prime, at least the number of backends. Takes O(slots log slots) on average.
+  // `slots` is a prime, at least the number of backends. Takes O(slots log slots) on average, whatever the weights.
   MaglevTable(std::span<const MaglevBackend> backends, std::uint32_t slots);
 
   [[nodiscard]] BackendIndex find(std::uint64_t hash) const noexcept {
@@ -46,6 +47,10 @@ class MaglevTable {
 // What Maglev looks up: the same on every machine, so its key is fixed; the flow table's hash is another one.
 [[nodiscard]] std::uint64_t maglev_hash(const net::Endpoint& client, const net::Endpoint& service,
                                         net::IpProto proto) noexcept;
+
+// Of those parts of the flow that the pool's choice is to depend on.
+[[nodiscard]] std::uint64_t flow_hash(config::FlowHash parts, const net::Endpoint& client, const net::Endpoint& service,
+                                      net::IpProto proto) noexcept;
 
 [[nodiscard]] bool is_prime(std::uint32_t number) noexcept;
 

@@ -41,6 +41,8 @@ class RoundRobinTurns {
 
   // The next turn of that pool; kNoBackend if the table is empty.
   [[nodiscard]] BackendIndex next(PoolIndex pool, const RoundRobinTable& table) noexcept;
+  // A number that goes up by one each time: where to begin looking among equals.
+  [[nodiscard]] std::uint32_t next(PoolIndex pool) noexcept { return next_[pool]++; }
 
  private:
   std::vector<std::uint32_t> next_;  // by pool

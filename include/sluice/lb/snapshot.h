@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "sluice/base/time.h"
 #include "sluice/config/config.h"
 #include "sluice/lb/address_index.h"
 #include "sluice/lb/flow_limits.h"
@@ -115,22 +116,35 @@ struct Backend {  // 32 B: what a new flow needs
   PoolIndex pool = kNoIndex;
   std::uint16_t weight = 0;
   BackendState state = BackendState::kDown;
-  bool present = false;  // false: gone from the configuration; its flows may live on
-  bool checked = false;  // by a health check; else it counts as up
-  std::uint8_t unused[5] = {};
+  bool present = false;      // false: gone from the configuration; its flows may live on
+  bool checked = false;      // by a health check; else it counts as up
+  bool trusted : 1 = false;  // down, but all of the pool are, and `on_all_down: use_all` says to use them
+  bool backup : 1 = false;
+  std::uint32_t max_flows = 0;  // of one worker: its share of the configured number; 0: no limit
 
   [[nodiscard]] net::Endpoint endpoint() const noexcept { return {address, port}; }
-  [[nodiscard]] bool takes_new() const noexcept { return present && state == BackendState::kUp && weight > 0; }
+  [[nodiscard]] bool serves() const noexcept { return present && (state == BackendState::kUp || trusted); }
+  [[nodiscard]] bool takes_new() const noexcept { return serves() && weight > 0; }
 };
 static_assert(sizeof(Backend) == 32);
+
+// Since when a backend is up, for its slow start.
+struct Rise {
+  bool was_down = false;         // a check has found it down since the pool was first seen
+  std::optional<Instant> began;  // of the slow start that goes on
+};
 
 struct Pool {
   config::Balance balance = config::Balance::kMaglev;
   bool present = false;
+  config::FlowHash hash = config::FlowHash::kTuple;
+  bool limited = false;                       // some backend has a limit of flows
   std::uint16_t up = 0;                       // backends that take new flows; 0: both tables are empty
   std::shared_ptr<const MaglevTable> maglev;  // never nullptr in a pool that is present
   std::shared_ptr<const RoundRobinTable> round_robin;
-  std::vector<BackendIndex> backends;  // in the order of the configuration
+  std::vector<WeightedBackend> takers;   // what the tables are made from: the backends that take new flows now
+  std::vector<WeightedBackend> backups;  // that take new flows where no taker has room
+  std::vector<BackendIndex> backends;    // in the order of the configuration
   std::string name;
   const config::Pool* config = nullptr;  // in Snapshot::config; nullptr unless present
 };
@@ -159,6 +173,8 @@ struct Snapshot : std::enable_shared_from_this<Snapshot> {
   std::vector<Pool> pools;
   std::vector<Backend> backends;
   std::vector<std::string> backend_names;  // parallel to backends
+  std::vector<Rise> rises;                 // parallel to backends
+  std::optional<Instant> next_step;        // when some backend's slow start goes on: then build again
   std::vector<net::IpAddress> sources;
   std::vector<ListenedPorts> listened;  // parallel to sources
   std::vector<InterfaceSources> interfaces;

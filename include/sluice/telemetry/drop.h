@@ -42,6 +42,7 @@ namespace sluice::telemetry {
   X(kNeighborPending,     "neighbor_pending",      "too many packets wait for a neighbour to answer")                  \
   X(kNeighborUnreachable, "neighbor_unreachable",  "neighbour did not answer ARP or ND")                               \
   X(kNoBackend,           "no_backend",            "pool has no backend that is up (answered: RST or unreachable)")    \
+  X(kBackendsFull,        "backends_full",         "every backend of the pool has its max_flows (answered: RST or unreachable)") \
   X(kNoFlow,              "no_flow",               "TCP segment amid a flow that is not known (answered: RST)")        \
   X(kBadSynCookie,        "bad_syn_cookie",        "ACK without a flow whose SYN cookie is forged or old (answered: RST)") \
   X(kSynProxyWaits,       "syn_proxy_waits",       "segment amid a handshake of the SYN proxy with a backend: it will come again") \

@@ -95,10 +95,11 @@ const ErrorCase kNotYet[] = {
      R"(services: { web: { listen: "198.51.100.80:80", forward: { mode: esp, pool: web } } })",
      {"t.yaml:3:65: services.web.forward.mode: 'esp' is not supported yet; supported: nat, dnat, dsr, ipip, gre, gue, "
       "vxlan"}},
-    {"least_conn",
+    {"ring_hash",
      Part::kPools,
-     "pools: { web: { backends: { address: 198.51.100.11, port: 80 }, balance: least_conn } }",
-     {"t.yaml:2:74: pools.web.balance: 'least_conn' is not supported yet; supported: maglev, round_robin"}},
+     "pools: { web: { backends: { address: 198.51.100.11, port: 80 }, balance: ring_hash } }",
+     {"t.yaml:2:74: pools.web.balance: 'ring_hash' is not supported yet; supported: maglev, round_robin, "
+      "weighted_round_robin, least_conn, source_hash"}},
     {"udp_health_check",
      Part::kPools,
      "pools: { web: { backends: { address: 198.51.100.11, port: 80 }, health: { udp: {} } } }",
@@ -111,10 +112,10 @@ const ErrorCase kNotYet[] = {
      Part::kServices,
      R"(services: { web: { listen: "198.51.100.80:80", proxy: { routes: { pool: web }, tls: { certificates: { cert: /c, key: /k }, ocsp: true } } } })",
      {"t.yaml:3:124: services.web.proxy.tls.ocsp: is not supported yet"}},
-    {"on_all_down",
+    {"sticky",
      Part::kPools,
-     "pools: { web: { backends: { address: 198.51.100.11, port: 80 }, on_all_down: any } }",
-     {"t.yaml:2:65: pools.web.on_all_down: is not supported yet"}},
+     "pools: { web: { backends: { address: 198.51.100.11, port: 80 }, sticky: any } }",
+     {"t.yaml:2:65: pools.web.sticky: is not supported yet"}},
     {"acl", Part::kRest, "acl: []", {"t.yaml:4:1: acl: is not supported yet"}},
     {"quic_listener",
      Part::kServices,
@@ -176,8 +177,8 @@ const ErrorCase kScalars[] = {
      {"t.yaml:2:53: pools.web.backends.port: an empty value is not a number in 1..65535"}},
     {"weight_too_large",
      Part::kPools,
-     "pools: { web: { backends: { address: 198.51.100.11, port: 80, weight: 1001 } } }",
-     {"t.yaml:2:71: pools.web.backends.weight: 1001 is not in 0..1000"}},
+     "pools: { web: { backends: { address: 198.51.100.11, port: 80, weight: 65536 } } }",
+     {"t.yaml:2:71: pools.web.backends.weight: 65536 is not in 0..65535"}},
     {"count_with_a_size_unit",
      Part::kRest,
      "runtime: { flows: 4MiB }",
@@ -215,7 +216,8 @@ const ErrorCase kScalars[] = {
     {"word_not_in_its_set",
      Part::kPools,
      "pools: { web: { backends: { address: 198.51.100.11, port: 80 }, balance: leastconn } }",
-     {"t.yaml:2:74: pools.web.balance: 'leastconn' is not one of maglev, round_robin"}},
+     {"t.yaml:2:74: pools.web.balance: 'leastconn' is not one of maglev, round_robin, weighted_round_robin, "
+      "least_conn, source_hash"}},
     {"word_in_the_wrong_case",
      Part::kRest,
      "runtime: { hugepages: Off }",
@@ -253,11 +255,12 @@ const ErrorCase kScalars[] = {
      "pools: { web: { backends: { address: 198.51.100.11, port: 80 }, balance: "
      "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa } }",
      {"t.yaml:2:74: pools.web.balance: 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...' is not one of "
-      "maglev, round_robin"}},
+      "maglev, round_robin, weighted_round_robin, least_conn, source_hash"}},
     {"odd_text_is_escaped",
      Part::kPools,
      R"(pools: { web: { backends: { address: 198.51.100.11, port: 80 }, balance: "a\tb\u00e9" } })",
-     {"t.yaml:2:74: pools.web.balance: 'a\\x09bé' is not one of maglev, round_robin"}},
+     {"t.yaml:2:74: pools.web.balance: 'a\\x09bé' is not one of maglev, round_robin, "
+      "weighted_round_robin, least_conn, source_hash"}},
 };
 INSTANTIATE_TEST_SUITE_P(Scalars, ErrorText, ::testing::ValuesIn(kScalars), row_name);
 

@@ -39,6 +39,15 @@ TEST_P(ErrorText, IsExact) {
 
 TEST(Errors, TheFileThatTheTablesChangeIsSound) { EXPECT_THAT(errors_of(file_with(Part::kRest, "")), IsEmpty()); }
 
+TEST(Errors, MaxFlowsIsForLayer4) {
+  EXPECT_THAT(
+      errors_of("interfaces: { edge: { device: net_null0, addresses: 198.51.100.2/24 } }\n"
+                "pools: { web: { backends: { address: 198.51.100.11, port: 80, max_flows: 10 } } }\n"
+                "services: { web: { listen: '198.51.100.80:80', proxy: { routes: { pool: web } } } }\n"),
+      ElementsAre(
+          "t.yaml:3:73: services.web.proxy.routes.pool: pool 'web' has 'max_flows', which counts flows of layer 4"));
+}
+
 TEST(Errors, AreReportedAllAtOnceInTheOrderOfTheFile) {
   const std::string yaml =
       "runtime: { drain: 30, flows: many }\n"

@@ -106,9 +106,11 @@ TEST(Reference, SaysWhatItSays) {
 
   const Pool* web = find_pool(config, "web");
   ASSERT_NE(web, nullptr);
-  ASSERT_THAT(web->backends, SizeIs(3));
+  ASSERT_THAT(web->backends, SizeIs(4));
   EXPECT_EQ(web->backends[2].endpoint, at("[2001:db8:2::13]:8080"));
   EXPECT_EQ(web->backends[2].weight, 5u);
+  EXPECT_TRUE(web->backends[3].backup);
+  EXPECT_EQ(web->slow_start, 30s);
   ASSERT_TRUE(web->health.has_value());
   EXPECT_EQ(web->health->port, 8081);
   const auto& probe = std::get<HttpCheck>(web->health->probe);
@@ -118,6 +120,7 @@ TEST(Reference, SaysWhatItSays) {
   EXPECT_EQ(probe.expect[1].first, 301);
   const Pool* resolvers = find_pool(config, "resolvers");
   ASSERT_NE(resolvers, nullptr);
+  EXPECT_EQ(resolvers->backends[0].max_flows, 100'000u);
   EXPECT_EQ(resolvers->backends[0].name, "192.0.2.53:53");
   EXPECT_TRUE(std::holds_alternative<TcpCheck>(resolvers->health->probe));
 }

@@ -76,6 +76,25 @@ class Spelling : public ::testing::TestWithParam<SpellingCase> {};
 TEST_P(Spelling, IsRead) { EXPECT_TRUE(GetParam().holds(load(Part::kRest, GetParam().yaml))); }
 INSTANTIATE_TEST_SUITE_P(Config, Spelling, ::testing::ValuesIn(kSpellings), row_name);
 
+TEST(Pools, WhatChoosesABackend) {
+  const auto pool = [](const std::string& keys) {
+    return load(Part::kPools,
+                "pools: { web: { backends: { address: 198.51.100.11, port: 80, weight: 65535, max_flows: 10k }, " +
+                    keys + " } }")
+        .pools.at(0);
+  };
+  const Pool turns = pool("balance: weighted_round_robin, on_all_down: use_all, slow_start: 30s");
+  EXPECT_EQ(turns.balance, Balance::kRoundRobin);
+  EXPECT_EQ(turns.on_all_down, OnAllDown::kUseAll);
+  EXPECT_EQ(turns.slow_start, 30s);
+  EXPECT_EQ(turns.backends[0].weight, 65535u);
+  EXPECT_EQ(turns.backends[0].max_flows, 10'000u);
+  EXPECT_EQ(pool("balance: source_hash").hash, FlowHash::kSource);
+  EXPECT_EQ(pool("balance: least_conn").balance, Balance::kLeastConn);
+  EXPECT_EQ(pool("hash: destination_port").hash, FlowHash::kDestinationPort);
+  EXPECT_EQ(pool("hash: source_and_service").hash, FlowHash::kSourceAndService);
+}
+
 TEST(Defaults, OfTheSmallestUsefulFile) {
   const Config config = load(Part::kRest, "");
   EXPECT_THAT(config.runtime.workers, ElementsAre(0u));

@@ -12,6 +12,8 @@
 namespace sluice::lb {
 namespace {
 
+const std::vector<telemetry::EntityCounters> kIdle(16);  // nothing is open anywhere
+
 net::IpAddress ip(const char* text) { return *net::IpAddress::parse(text); }
 net::Endpoint endpoint(const char* text) { return *net::Endpoint::parse(text); }
 
@@ -159,7 +161,7 @@ TEST(BuildSnapshot, ACheckedBackendIsDownUntilItsFirstSuccess) {
   RoundRobinTurns turns(Random(1));
   EXPECT_EQ(first->pools[0].name, "web");
   EXPECT_EQ(first->pools[0].up, 0);
-  EXPECT_EQ(choose(*first, 0, 1, turns), kNoBackend);
+  EXPECT_EQ(choose(*first, 0, 1, turns, kIdle), kNoBackend);
   EXPECT_EQ(first->pools[1].up, 2);  // not checked: up
 
   board.report(first->id_of(index_of(*first, "web2")), {Health::kUp, HealthReason::kSuccess});
@@ -167,7 +169,7 @@ TEST(BuildSnapshot, ACheckedBackendIsDownUntilItsFirstSuccess) {
   EXPECT_EQ(second->generation, 2u);
   EXPECT_EQ(second->pools[0].up, 1);
   for (std::uint64_t hash = 0; hash < 1000; ++hash) {
-    ASSERT_EQ(choose(*second, 0, hash * 0x01000193, turns), index_of(*second, "web2"));
+    ASSERT_EQ(choose(*second, 0, hash * 0x01000193, turns, kIdle), index_of(*second, "web2"));
   }
 }
 
@@ -324,12 +326,12 @@ TEST(Choose, RoundRobinTakesTurnsAndARetryGoesElsewhere) {
   HealthBoard board;
   const auto snapshot = build(base_config(), board);
   RoundRobinTurns turns(Random(1));
-  const BackendIndex first = choose(*snapshot, 1, 0, turns);
-  const BackendIndex second = choose(*snapshot, 1, 0, turns);
+  const BackendIndex first = choose(*snapshot, 1, 0, turns, kIdle);
+  const BackendIndex second = choose(*snapshot, 1, 0, turns, kIdle);
   EXPECT_NE(first, second);
   const BackendIndex tried[] = {first, second};
-  for (int i = 0; i < 4; ++i) EXPECT_EQ(choose_other(*snapshot, 1, 0, turns, std::span(tried).first(1)), second);
-  EXPECT_EQ(choose_other(*snapshot, 1, 0, turns, tried), kNoBackend);
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(choose_other(*snapshot, 1, 0, turns, kIdle, std::span(tried).first(1)), second);
+  EXPECT_EQ(choose_other(*snapshot, 1, 0, turns, kIdle, tried), kNoBackend);
 }
 
 TEST(Choose, MaglevRetryIsTheSameEachTime) {
@@ -339,9 +341,9 @@ TEST(Choose, MaglevRetryIsTheSameEachTime) {
   RoundRobinTurns turns(Random(1));
   for (std::uint64_t hash = 0; hash < 100; ++hash) {
     const std::uint64_t spread = hash * 0x9e3779b97f4a7c15u;
-    const BackendIndex first = choose(*snapshot, 0, spread, turns);
-    EXPECT_EQ(choose(*snapshot, 0, spread, turns), first);
-    const BackendIndex other = choose_other(*snapshot, 0, spread, turns, {&first, 1});
+    const BackendIndex first = choose(*snapshot, 0, spread, turns, kIdle);
+    EXPECT_EQ(choose(*snapshot, 0, spread, turns, kIdle), first);
+    const BackendIndex other = choose_other(*snapshot, 0, spread, turns, kIdle, {&first, 1});
     EXPECT_NE(other, first);
     EXPECT_NE(other, kNoBackend);
   }

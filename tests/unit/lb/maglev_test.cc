@@ -69,6 +69,23 @@ TEST(Maglev, LargeWeightsOfOddProportions) {
   }
 }
 
+// The heaviest takes one slot a round, so that the lightest has its turn in the last rounds of a long walk.
+TEST(Maglev, WeightsFromOneToTheLargest) {
+  Backends backends(4);
+  const std::uint32_t weights[] = {65535, 1, 6553, 65};
+  for (std::size_t i = 0; i < 4; ++i) backends.list[i].weight = weights[i];
+  auto share = shares(MaglevTable(backends.list, 65537));
+  for (std::size_t i = 0; i < 4; ++i) {
+    const double want = 65537.0 * weights[i] / (65535 + 1 + 6553 + 65);
+    EXPECT_NEAR(static_cast<double>(share[static_cast<BackendIndex>(i)]), want, 1.0) << i;
+  }
+}
+
+TEST(Maglev, EqualWeightsAreWeightsOfOne) {
+  EXPECT_TRUE(std::ranges::equal(MaglevTable(Backends(7, 65535).list, 251).slots(),
+                                 MaglevTable(Backends(7, 1).list, 251).slots()));
+}
+
 TEST(Maglev, DoesNotDependOnTheOrder) {
   Backends backends(20);
   for (std::size_t i = 0; i < 20; ++i) backends.list[i].weight = static_cast<std::uint32_t>(1 + i % 4);
@@ -91,6 +108,43 @@ TEST(Maglev, IsTheSameEverywhere) {
   EXPECT_EQ(maglev_hash(*net::Endpoint::parse("192.0.2.1:40000"), *net::Endpoint::parse("203.0.113.10:443"),
                         net::IpProto::kTcp),
             12060979907838379848u);
+}
+
+TEST(Maglev, WeightedIsTheSameEverywhere) {
+  Backends backends(3);
+  for (std::size_t i = 0; i < 3; ++i) backends.list[i].weight = static_cast<std::uint32_t>(3 - i);
+  const MaglevTable table(backends.list, 251);
+  std::string first;
+  for (std::size_t i = 0; i < 32; ++i) first += std::to_string(table.slots()[i]);
+  EXPECT_EQ(first, "11110200111000201120020010021200");
+}
+
+struct PartsCase {
+  const char* name;
+  config::FlowHash parts;
+  bool client_port, service_address, service_port, proto, client;  // whether the hash depends on it
+};
+const PartsCase kPartsCases[] = {
+    {"tuple", config::FlowHash::kTuple, true, true, true, true, true},
+    {"source", config::FlowHash::kSource, false, false, false, false, true},
+    {"source_and_service", config::FlowHash::kSourceAndService, false, true, true, true, true},
+    {"destination_port", config::FlowHash::kDestinationPort, false, false, true, false, false},
+};
+
+TEST(FlowHash, DependsOnWhatItsKindSays) {
+  const auto hash = [](config::FlowHash parts, const char* client, const char* service, net::IpProto proto) {
+    return flow_hash(parts, *net::Endpoint::parse(client), *net::Endpoint::parse(service), proto);
+  };
+  constexpr auto kTcp = net::IpProto::kTcp;
+  for (const PartsCase& row : kPartsCases) {
+    const std::uint64_t base = hash(row.parts, "192.0.2.1:40000", "203.0.113.10:443", kTcp);
+    EXPECT_EQ(base != hash(row.parts, "192.0.2.1:40001", "203.0.113.10:443", kTcp), row.client_port) << row.name;
+    EXPECT_EQ(base != hash(row.parts, "192.0.2.2:40000", "203.0.113.10:443", kTcp), row.client) << row.name;
+    EXPECT_EQ(base != hash(row.parts, "192.0.2.1:40000", "203.0.113.11:443", kTcp), row.service_address) << row.name;
+    EXPECT_EQ(base != hash(row.parts, "192.0.2.1:40000", "203.0.113.10:444", kTcp), row.service_port) << row.name;
+    EXPECT_EQ(base != hash(row.parts, "192.0.2.1:40000", "203.0.113.10:443", net::IpProto::kUdp), row.proto)
+        << row.name;
+  }
 }
 
 // Section 5.3 of the paper: besides the flows of the backend that left, few move.
