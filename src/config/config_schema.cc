@@ -117,6 +117,7 @@ const Section<Runtime>& runtime_schema() {
           .optional("file_prefix", &Runtime::file_prefix, name())
           .optional("mbufs", &Runtime::mbufs, count(1024u, 1u << 26))
           .optional("flows", &Runtime::flows, count(1024u, 1u << 30))
+          .optional("persistent_clients", &Runtime::persistent_clients, count(1024u, 1u << 28))
           .optional("connections", &Runtime::connections, count(16u, 100'000'000u))
           .optional("connection_memory", &Runtime::connection_bytes, size(kMiB, kTiB))
           .optional("drain", &Runtime::drain, duration(0s, 24h))

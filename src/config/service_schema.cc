@@ -156,12 +156,16 @@ const Section<ForwardService>& forward_schema() {
           .required("pool", &ForwardService::pool, reference())
           .optional("source", &ForwardService::source, list(address(), 1, 64))
           .optional("timeouts", &ForwardService::timeouts, section(flow_timeouts_schema()))
+          .optional("on_down", &ForwardService::on_down,
+                    one_of<OnDown>({{"keep", OnDown::kKeep}, {"reset", OnDown::kReset}, {"rehash", OnDown::kRehash}}))
+          .optional("persist", &ForwardService::persist, duration(1s, 24h * 30))
+          .optional("one_packet", &ForwardService::one_packet, boolean())
           .optional("mss", &ForwardService::mss, mss())
           .optional("outer", &ForwardService::outer, section(outer_schema()))
           .optional("gue", &ForwardService::gue, section(gue_schema()))
           .optional("vxlan", &ForwardService::vxlan, section(vxlan_schema()))
           .check(check_mode_keys)
-          .not_yet({"balance", "toa", "on_full", "persist"});
+          .not_yet({"balance", "toa", "on_full"});
   return table;
 }
 

@@ -142,6 +142,24 @@ void check_families(const Service& service, const Pool& pool, Reader& reader) {
   }
 }
 
+void check_choice(const Service& service, Reader& reader) {
+  const ForwardService& forward = *service.forward;
+  const std::string base = base_of(service) + ".forward";
+  if (!reader.sound(base)) return;
+  if (forward.persist && forward.mode == ForwardMode::kDnat) {
+    reader.error_at(base + ".persist",
+                    "is not for mode dnat; 'balance: source_hash' keeps a client on its backend there");
+  }
+  if (!forward.one_packet) return;
+  if (sees_replies(forward.mode)) {
+    return reader.error_at(base + ".one_packet",
+                           "needs a mode in which backends answer clients themselves: without a flow, "
+                           "nothing says whose a reply is");
+  }
+  if (std::ranges::any_of(service.listen, [](const Listen& at) { return at.proto != net::IpProto::kUdp; }))
+    reader.error_at(base + ".one_packet", "is for UDP, and some 'listen' of this service is not");
+}
+
 // Modes that leave the packet as it is leave its port too. The pool is sound.
 void check_ports(const Service& service, const Pool& pool, Reader& reader) {
   const bool keeps = !sees_replies(service.forward->mode);
@@ -344,6 +362,7 @@ void validate_services(Config& config, Reader& reader) {
     check_announce(config, service, reader);
     if (service.syn_proxy) check_syn_proxy(service, reader);
     if (service.forward) check_forward(config, service, reader);
+    if (service.forward) check_choice(service, reader);
     if (service.proxy) check_proxy(config, service, reader);
   }
   check_upstream(config, reader);

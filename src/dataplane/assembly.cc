@@ -42,6 +42,13 @@ std::size_t neighbors_of(const config::Config& config) noexcept {
   return std::bit_ceil(std::max(kMinNeighbors, known * 2));
 }
 
+// Of one worker; 0 where no service needs to know its clients.
+std::size_t persistent_clients_of(const config::Config& config) noexcept {
+  const bool wanted = std::ranges::any_of(
+      config.services, [](const config::Service& one) { return one.forward && one.forward->persist; });
+  return wanted ? config.runtime.persistent_clients / config.runtime.workers.size() : 0;
+}
+
 bool has_syn_proxy(const config::Config& config) noexcept {
   return std::ranges::any_of(config.services, [](const config::Service& one) { return one.syn_proxy.has_value(); });
 }
@@ -184,6 +191,7 @@ void Assembly::Impl::build_workers() {
                                                             .proxies = proxies(),
                                                             .queues = queues[id],
                                                             .flows = parts_.config.runtime.flows / workers(),
+                                                            .persistent_clients = persistent_clients_of(parts_.config),
                                                             .nat_sets = nat_sets_of(parts_.config),
                                                             .secret = parts_.secret,
                                                             .seed = parts_.seed,

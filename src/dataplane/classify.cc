@@ -74,6 +74,10 @@ Classified Classifier::service_of_many(const lb::Listener& listener, const net::
     const std::uint16_t owner = owner_of_client(packet.src, packet.src_port, packet.proto);
     return {.action = Action::kToBackend, .owner = owner, .listener = &listener};
   }
+  if (listener.persists) {  // of a proxy's listener it is never set
+    const std::uint64_t hash = tuple_hash(secret, packet.src, 0, net::IpAddress(), 0, net::IpProto{});
+    return {.action = Action::kToBackend, .owner = owner_of(hash, workers), .listener = &listener};
+  }
   const std::uint64_t hash = tuple_hash(secret, packet.src, packet.src_port, packet.dst, packet.dst_port, packet.proto);
   if (listener.kind == lb::ServiceKind::kForward) {
     return {.action = Action::kToBackend, .owner = owner_of(hash, workers), .listener = &listener};

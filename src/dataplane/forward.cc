@@ -38,12 +38,13 @@ bool begins_again(const lb::Snapshot& snapshot, const lb::Flow& flow, const Flow
 
 Forward::Forward(std::size_t flows, const lb::FlowTable::Secret& secret, lb::PortBlock ports, std::size_t nat_sets,
                  std::uint64_t seed, Egress& egress, Answers& answers, telemetry::WorkerCounters& counters,
-                 const SynProxyParts& syn_proxy)
+                 const SynProxyParts& syn_proxy, std::size_t persistent_clients)
     : ports_(ports, Random(seed), nat_sets),
       flows_(flows, secret, ports_, counters),
       syn_proxy_(syn_proxy.secret, syn_proxy.wanted ? flows_.places() : 0, syn_proxy.workers, counters),
       turns_(Random(seed + 1)),
       tunnels_(egress.topology()),
+      persistence_(persistent_clients, secret, counters.persistent_evicted),
       egress_(egress),
       answers_(answers),
       counters_(counters) {}
@@ -195,6 +196,7 @@ void Forward::adopt(const lb::Snapshot& snapshot) noexcept {
   has_tunnels_ = std::ranges::any_of(snapshot.services, [](const lb::Service& service) {
     return service.present && config::has_tunnel(service.mode);
   });
+  note_backends(snapshot);
   for (std::size_t i = 0; i < snapshot.services.size(); ++i) {
     const lb::Service& service = snapshot.services[i];
     if (service.present) flows_.set_limits(static_cast<lb::ServiceIndex>(i), service.limits);
@@ -259,11 +261,8 @@ Drop Forward::try_open(const lb::Snapshot& snapshot, const FlowPacket& packet, M
   if (snapshot.find_local(parsed.src) != nullptr) [[unlikely]]
     return Drop::kBadIpAddress;  // our own, from outside (RFC 1812 section 5.3.8)
 
-  const net::Endpoint client{parsed.src, parsed.src_port}, destination{parsed.dst, parsed.dst_port};
-  const lb::Pool& pool = snapshot.pools[listener.pool];
-  const std::uint64_t hash = lb::flow_hash(pool.hash, client, destination, parsed.proto);
-  const lb::BackendIndex chosen = lb::choose(snapshot, listener.pool, hash, turns_, counters_.backends);
-  if (chosen == lb::kNoBackend) return pool.up == 0 ? Drop::kNoBackend : Drop::kBackendsFull;
+  const lb::BackendIndex chosen = choose_backend(snapshot, packet, now);
+  if (chosen == lb::kNoBackend) return snapshot.pools[listener.pool].up == 0 ? Drop::kNoBackend : Drop::kBackendsFull;
   const lb::Backend& backend = snapshot.backends[chosen];
   const Route* route = egress_.route_to(backend.address);
   if (route == nullptr) return Drop::kNoRoute;
@@ -286,7 +285,7 @@ Drop Forward::try_open(const lb::Snapshot& snapshot, const FlowPacket& packet, M
     if (flows_.full()) return Drop::kFlowTableFull;
     if (const Drop reason = take_port(snapshot, service, *route, now, made); reason != Drop::kNone) return reason;
   }
-  flow = flows_.insert(made, now);
+  if (!listener.one_packet) flow = flows_.insert(made, now);
   if (flow != nullptr) [[likely]]
     return Drop::kNone;
   if (takes_port) {
@@ -298,8 +297,32 @@ Drop Forward::try_open(const lb::Snapshot& snapshot, const FlowPacket& packet, M
       .key = made.key, .reply = {backend.address, backend.port}, .service = made.service, .backend = made.backend};
   without_entry_.set_state(lb::FlowState::kUdp);
   flow = &without_entry_;
-  counters_.forwarded_without_flow.add();
+  (listener.one_packet ? counters_.one_packet_forwarded : counters_.forwarded_without_flow).add();
   return Drop::kNone;
+}
+
+lb::BackendIndex Forward::choose_backend(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept {
+  const net::Parsed& parsed = *packet.parsed;
+  const lb::Listener& listener = *packet.listener;
+  const std::uint32_t persist_ms = listener.persists ? snapshot.services[listener.service].persist_ms : 0;
+  lb::BackendIndex chosen = lb::kNoBackend;
+  if (persist_ms != 0) {
+    const lb::BackendId known = persistence_.find(parsed.src, listener.service, persist_ms, now);
+    const lb::Backend* backend = snapshot.find_backend(known);
+    const bool rests = backend != nullptr && backend->backup && !snapshot.pools[listener.pool].backups.empty();
+    if (backend != nullptr && backend->pool == listener.pool && backend->takes_new() && !rests &&
+        lb::has_room(snapshot, known.index, counters_.backends.span())) {
+      chosen = known.index;
+    }
+  }
+  if (chosen == lb::kNoBackend) {
+    const std::uint64_t hash = lb::flow_hash(snapshot.pools[listener.pool].hash, {parsed.src, parsed.src_port},
+                                             {parsed.dst, parsed.dst_port}, parsed.proto);
+    chosen = lb::choose(snapshot, listener.pool, hash, turns_, counters_.backends.span());
+  }
+  if (persist_ms != 0 && chosen != lb::kNoBackend)
+    persistence_.remember(parsed.src, listener.service, snapshot.id_of(chosen), persist_ms, now);
+  return chosen;
 }
 
 Drop Forward::take_port(const lb::Snapshot& snapshot, const lb::Service& service, const Route& route, Ms now,

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <array>
+#include <bitset>
 #include <cstdint>
 #include <span>
 
@@ -16,6 +17,7 @@
 #include "sluice/lb/flow_query.h"
 #include "sluice/lb/flow_table.h"
 #include "sluice/lb/nat_ports.h"
+#include "sluice/lb/persistence.h"
 #include "sluice/lb/round_robin.h"
 #include "sluice/lb/snapshot.h"
 #include "sluice/net/parse.h"
@@ -49,7 +51,7 @@ class Forward {
  public:
   Forward(std::size_t flows, const lb::FlowTable::Secret& secret, lb::PortBlock ports, std::size_t nat_sets,
           std::uint64_t seed, Egress& egress, Answers& answers, telemetry::WorkerCounters& counters,
-          const SynProxyParts& syn_proxy);
+          const SynProxyParts& syn_proxy, std::size_t persistent_clients);
 
   // A packet of a flow of this worker: it is put aside, and its flow's lookup begun. At most kMaxBurst until run().
   // `listener` is that of a client's packet.
@@ -80,6 +82,8 @@ class Forward {
   void refuse_new_flows(bool refuse) noexcept { refuse_new_ = refuse; }
   // Once a turn: SYNs to backends that did not answer. True: some were sent.
   bool retry_openings(const lb::Snapshot& snapshot, Ms now) noexcept;
+  // Once a turn: ends flows of backends that went down, where their service says so, within a bound. True: it looked.
+  bool abandon_flows(const lb::Snapshot& snapshot, Ms now) noexcept;
   // Once a turn: forgets what is idle, within a bound. True: something was removed.
   bool expire(Ms now) noexcept;
   // Once a turn: what control asks of the flows, in slices. True: there is something left to do.
@@ -100,6 +104,8 @@ class Forward {
   void adopt(const lb::Snapshot& snapshot) noexcept;
   // forward_end.cc
   void end_flow(const lb::Snapshot& snapshot, lb::Flow& flow, Ms now) noexcept;
+  // Resets, where the flow is an open connection. True: it is.
+  bool reset_open(const lb::Snapshot& snapshot, const lb::Flow& flow) noexcept;
   void reset_both_ends(const lb::Snapshot& snapshot, const lb::Flow& flow) noexcept;
   void send_reset(const net::TcpSegment& segment) noexcept;
   void forward(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
@@ -137,6 +143,11 @@ class Forward {
   [[nodiscard]] lb::Flow* open(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept;
   [[nodiscard]] telemetry::Drop try_open(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now,
                                          lb::Flow*& flow) noexcept;
+  // For a new flow, or one packet. kNoBackend: none takes it.
+  [[nodiscard]] lb::BackendIndex choose_backend(const lb::Snapshot& snapshot, const FlowPacket& packet,
+                                                Ms now) noexcept;
+  // forward_on_down.cc
+  void note_backends(const lb::Snapshot& snapshot) noexcept;
   void refuse(const FlowPacket& packet, telemetry::Drop reason, Ms now) noexcept;
   // forward_syn_proxy.cc
   [[nodiscard]] bool answer_with_cookie(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept;
@@ -179,12 +190,16 @@ class Forward {
   SynProxy syn_proxy_;
   lb::RoundRobinTurns turns_;
   Tunnels tunnels_;
+  lb::Persistence persistence_;
   Egress& egress_;
   Answers& answers_;
   telemetry::WorkerCounters& counters_;
-  lb::Flow without_entry_;        // what try_open() gives where the table is full and the mode needs no entry
-  std::uint64_t generation_ = 0;  // of the last snapshot that was seen
-  bool has_tunnels_ = false;      // some service has
+  lb::Flow without_entry_;                 // what try_open() gives where the table is full and the mode needs no entry
+  std::uint64_t generation_ = 0;           // of the last snapshot that was seen
+  bool has_tunnels_ = false;               // some service has
+  std::bitset<lb::kMaxBackends> serving_;  // in the last snapshot that was seen
+  std::size_t abandoned_next_ = 0;         // places of the flow table where flows of backends that went down may be
+  std::size_t abandoned_left_ = 0;
   bool refuse_new_ = false;
   Ms last_scan_{};             // of expire()
   std::size_t scan_owed_ = 0;  // places that its pace demands and that were not looked at yet

@@ -15,13 +15,19 @@ bool Forward::answer(lb::FlowQueryMailbox& queries, const lb::Snapshot& snapshot
 }
 
 void Forward::end_flow(const lb::Snapshot& snapshot, lb::Flow& flow, Ms now) noexcept {
-  if (awaits_backend(flow)) {
-    if (rte_mbuf* mbuf = answers_.blank()) send_reset_to_client(snapshot, mbuf, flow);
-  } else if (flow.key.proto == net::IpProto::kTcp && lb::is_open(flow.state())) {
-    reset_both_ends(snapshot, flow);
-  }
+  reset_open(snapshot, flow);
   counters_.flows_killed.add();
   flows_.remove(flow, now);
+}
+
+bool Forward::reset_open(const lb::Snapshot& snapshot, const lb::Flow& flow) noexcept {
+  if (flow.key.proto != net::IpProto::kTcp || !lb::is_open(flow.state())) return false;
+  if (!awaits_backend(flow)) {
+    reset_both_ends(snapshot, flow);
+  } else if (rte_mbuf* mbuf = answers_.blank()) {
+    send_reset_to_client(snapshot, mbuf, flow);
+  }
+  return true;
 }
 
 // RFC 9293 section 3.10.7.4: a reset counts where its sequence number is the one that is waited for. Towards the client that
@@ -51,10 +57,7 @@ void Forward::reset_both_ends(const lb::Snapshot& snapshot, const lb::Flow& flow
 void Forward::send_reset(const net::TcpSegment& segment) noexcept {
   rte_mbuf* mbuf = answers_.blank();
   if (mbuf == nullptr) return;
-  const std::size_t len = net::write_tcp_segment(
-      {rte_pktmbuf_mtod(mbuf, std::uint8_t*), Egress::kLinkRoom + net::kMaxSegmentBytes}, Egress::kLinkRoom, segment);
-  mbuf->data_len = static_cast<std::uint16_t>(len);
-  mbuf->pkt_len = static_cast<std::uint32_t>(len);
+  write_segment(mbuf, segment);
   counters_.rst_sent.add();
   egress_.send_ip(mbuf, segment.dst.address);
 }

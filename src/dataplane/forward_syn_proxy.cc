@@ -7,18 +7,6 @@ namespace sluice::dataplane {
 using lb::Direction;
 using telemetry::Drop;
 
-namespace {
-
-// The mbuf holds this segment from now on, behind the room for its link header.
-void become(rte_mbuf* mbuf, const net::TcpSegment& segment) noexcept {
-  const std::size_t len = net::write_tcp_segment(
-      {rte_pktmbuf_mtod(mbuf, std::uint8_t*), Egress::kLinkRoom + net::kMaxSegmentBytes}, Egress::kLinkRoom, segment);
-  mbuf->data_len = static_cast<std::uint16_t>(len);
-  mbuf->pkt_len = static_cast<std::uint32_t>(len);
-}
-
-}  // namespace
-
 // The way of a flood: nothing is looked up and nothing kept. The answer goes back the way the SYN came.
 bool Forward::answer_with_cookie(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept {
   const net::Parsed& parsed = *packet.parsed;
@@ -30,7 +18,7 @@ bool Forward::answer_with_cookie(const lb::Snapshot& snapshot, const FlowPacket&
   }
   const InterfaceId interface = interface_of(packet.mbuf);
   const std::uint16_t mtu = egress_.topology().interfaces()[interface].mtu;
-  become(packet.mbuf, syn_proxy_.answer(frame_of(packet.mbuf), parsed, *service.syn_proxy, mtu, now));
+  write_segment(packet.mbuf, syn_proxy_.answer(frame_of(packet.mbuf), parsed, *service.syn_proxy, mtu, now));
   auto& ethernet = *rte_pktmbuf_mtod(packet.mbuf, net::EthernetHeader*);
   std::swap(ethernet.src, ethernet.dst);
   counters_.syn_cookies_sent.add();
@@ -63,7 +51,7 @@ void Forward::send_opening(const lb::Snapshot& snapshot, rte_mbuf* mbuf, const l
   net::TcpSegment segment = SynProxy::opening(syn_proxy_.entry(flows_.place_of(flow)));
   segment.src = {snapshot.sources[flow.reply.source], flow.reply.local_port};
   segment.dst = flow.reply.endpoint();
-  become(mbuf, segment);
+  write_segment(mbuf, segment);
   counters_.backends[flow.backend.index].out.add(1, mbuf->pkt_len - Egress::kLinkRoom);
   egress_.send_ip(mbuf, flow.reply.backend);
 }
@@ -98,13 +86,13 @@ void Forward::send_reset_to_client(const lb::Snapshot& snapshot, rte_mbuf* mbuf,
   const lb::Listener* listener = snapshot.find_listener(flow.key.listener);
   if (listener == nullptr) return egress_.drop(mbuf, Drop::kNatNoReplyFlow);
   const SynProxy::Entry& entry = syn_proxy_.entry(flows_.place_of(flow));
-  become(mbuf, {.src = listener->endpoint(),
-                .dst = flow.key.client_endpoint(),
-                .sequence = entry.shift.sequence + 1,
-                .acknowledgment = entry.client_sequence + 1,
-                .flags = net::kTcpRst | net::kTcpAck,
-                .window = 0,
-                .options = {}});
+  write_segment(mbuf, {.src = listener->endpoint(),
+                       .dst = flow.key.client_endpoint(),
+                       .sequence = entry.shift.sequence + 1,
+                       .acknowledgment = entry.client_sequence + 1,
+                       .flags = net::kTcpRst | net::kTcpAck,
+                       .window = 0,
+                       .options = {}});
   counters_.rst_sent.add();
   egress_.send_ip(mbuf, flow.key.client);
 }
@@ -117,13 +105,13 @@ void Forward::forward_opening(const lb::Snapshot& snapshot, const FlowPacket& pa
   const auto& tcp = net::header_at<net::TcpHeader>(frame_of(packet.mbuf), parsed.l4_offset);
   flows_.touch(flow, Direction::kToBackend, {.flags = parsed.tcp_flags, .sequence = tcp.sequence.host()}, now);
   if (flow.state() == lb::FlowState::kSynSent) return egress_.drop(packet.mbuf, Drop::kSynProxyWaits);  // forged
-  become(packet.mbuf, {.src = {snapshot.sources[flow.reply.source], flow.reply.local_port},
-                       .dst = flow.reply.endpoint(),
-                       .sequence = entry.client_sequence + 1,
-                       .acknowledgment = 0,
-                       .flags = net::kTcpRst,
-                       .window = 0,
-                       .options = {}});
+  write_segment(packet.mbuf, {.src = {snapshot.sources[flow.reply.source], flow.reply.local_port},
+                              .dst = flow.reply.endpoint(),
+                              .sequence = entry.client_sequence + 1,
+                              .acknowledgment = 0,
+                              .flags = net::kTcpRst,
+                              .window = 0,
+                              .options = {}});
   egress_.send_ip(packet.mbuf, flow.reply.backend);
 }
 
@@ -185,7 +173,7 @@ void Forward::reply_to_opening(const lb::Snapshot& snapshot, const FlowPacket& p
     opened.options.timestamp = backend.timestamp + entry.shift.timestamp;
     opened.options.timestamp_echo = entry.client_timestamp;
   }
-  become(packet.mbuf, opened);
+  write_segment(packet.mbuf, opened);
   counters_.services[flow.service].out.add(1, packet.mbuf->pkt_len - Egress::kLinkRoom);
   egress_.send_ip(packet.mbuf, flow.key.client);
 }
@@ -208,7 +196,7 @@ void Forward::acknowledge_to_backend(const lb::Snapshot& snapshot, const FlowPac
     segment.options.timestamp = entry.client_timestamp;
     segment.options.timestamp_echo = backend.timestamp;
   }
-  become(mbuf, segment);
+  write_segment(mbuf, segment);
   counters_.backends[flow.backend.index].out.add(1, mbuf->pkt_len - Egress::kLinkRoom);
   egress_.send_ip(mbuf, flow.reply.backend);
 }

@@ -10,6 +10,7 @@
 
 #include "sluice/dataplane/routes.h"
 #include "sluice/net/parse.h"
+#include "sluice/net/tcp_segment.h"
 
 namespace sluice::dataplane {
 
@@ -25,6 +26,14 @@ inline void trim_padding(rte_mbuf* mbuf, const net::Parsed& packet) noexcept {
     return;
   mbuf->data_len = packet.end;
   mbuf->pkt_len = packet.end;
+}
+// The mbuf holds this segment from now on, behind the room for its link header.
+inline void write_segment(rte_mbuf* mbuf, const net::TcpSegment& segment) noexcept {
+  constexpr std::size_t kLinkRoom = 14;  // Egress::kLinkRoom
+  const std::size_t len = net::write_tcp_segment(
+      {rte_pktmbuf_mtod(mbuf, std::uint8_t*), kLinkRoom + net::kMaxSegmentBytes}, kLinkRoom, segment);
+  mbuf->data_len = static_cast<std::uint16_t>(len);
+  mbuf->pkt_len = static_cast<std::uint32_t>(len);
 }
 [[nodiscard]] inline InterfaceId interface_of(const rte_mbuf* mbuf) noexcept { return mbuf->port; }
 

@@ -78,7 +78,8 @@ class Worker::Impl {
         forward_(
             parts_.flows, table_secret(parts_.secret, parts_.id), parts_.ports.worker_block(parts_.id), parts_.nat_sets,
             parts_.seed * 2 + parts_.id, egress_, answers_, parts_.counters,
-            {.secret = cookie_secret(parts_.secret, parts_.id), .wanted = parts_.syn_proxy, .workers = parts_.workers}),
+            {.secret = cookie_secret(parts_.secret, parts_.id), .wanted = parts_.syn_proxy, .workers = parts_.workers},
+            parts_.persistent_clients),
         classifier_{.topology = parts_.topology,
                     .ports = parts_.ports,
                     .secret = parts_.secret,
@@ -161,6 +162,7 @@ bool Worker::Impl::poll(Instant now) noexcept {
   const Ms now_ms = to_ms(now);
   if (snapshot != nullptr) [[likely]] {
     worked |= forward_.retry_openings(*snapshot, now_ms);
+    worked |= forward_.abandon_flows(*snapshot, now_ms);
     worked |= forward_.answer(queries_, *snapshot, now_ms);
   }
   worked |= forward_.expire(now_ms);

@@ -223,6 +223,11 @@ bool Builder::add_services() {
     service.pool = pool_by_name_.at(from.forward->pool);
     service.mode = from.forward->mode;
     service.syn_proxy = from.syn_proxy;
+    service.on_down = from.forward->on_down;
+    if (from.forward->persist) {
+      service.persist_ms = static_cast<std::uint32_t>(
+          std::chrono::duration_cast<std::chrono::milliseconds>(*from.forward->persist).count());
+    }
     service.limits = FlowLimits::from(from.forward->timeouts);
     for (const net::Prefix& outer : from.forward->outer.source) {
       if (outer.is_one()) local_[outer.address];  // errors about packets in their tunnels are sent there
@@ -281,7 +286,9 @@ bool Builder::add_listeners() {
                   .kind = service.kind,
                   .present = true,
                   .mode = mode_of(service, listen),
-                  .syn_proxy = service.syn_proxy && listen.proto == net::IpProto::kTcp};
+                  .syn_proxy = service.syn_proxy && listen.proto == net::IpProto::kTcp,
+                  .persists = service.persist_ms != 0,
+                  .one_packet = service.config->forward && service.config->forward->one_packet};
       if (const net::IpAddress& address = listen.endpoint.address; address.is_v4()) {
         entries4.emplace_back(WordIndex::word_of(address.v4(), listener.key.port, listener.key.proto),
                               ListenerHit::of(listener.id, listener.kind).word);
@@ -316,9 +323,9 @@ std::uint32_t Builder::step_of(const Pool& pool, Rise& rise) {
     rise.began.reset();
     return kSteps;
   }
-  const auto step = static_cast<std::uint32_t>((now_ - *rise.began) * kSteps / whole) + 1;
+  const auto step = std::max(1u, static_cast<std::uint32_t>((now_ - *rise.began) * kSteps / whole));
   // One nanosecond more, so that rounding does not make it the same step.
-  const Instant next = *rise.began + whole * step / kSteps + Duration(1);
+  const Instant next = *rise.began + whole * (step + 1) / kSteps + Duration(1);
   if (!out_->next_step || next < *out_->next_step) out_->next_step = next;
   return step;
 }

@@ -92,8 +92,8 @@ Pool* UpstreamPools::find(std::string_view name) noexcept {
 
 lb::BackendIndex UpstreamPools::choose(const Pool& pool, std::uint64_t hash,
                                        std::span<const lb::BackendIndex> tried) noexcept {
-  if (tried.empty()) return lb::choose(*core_.snapshot, pool.index, hash, core_.turns, core_.counters.backends);
-  return lb::choose_other(*core_.snapshot, pool.index, hash, core_.turns, core_.counters.backends, tried);
+  if (tried.empty()) return lb::choose(*core_.snapshot, pool.index, hash, core_.turns, core_.counters.backends.span());
+  return lb::choose_other(*core_.snapshot, pool.index, hash, core_.turns, core_.counters.backends.span(), tried);
 }
 
 UpstreamLease UpstreamPools::take_idle(Pool& pool, lb::BackendId backend, EventPort& port) noexcept {

@@ -1,9 +1,9 @@
 """Golden cases of choosing a backend: weights, limits, backups, and what happens when all are down. make_cases.py writes them."""
 
-from scapy.all import ICMP, TCP, UDP, ICMPv6DestUnreach
+from scapy.all import ICMP, IP, TCP, UDP, ICMPv6DestUnreach, IPv6
 
-from packets import (B1, B2, BACKENDS, Case, EDGE, GATEWAY, GW, GW6, HEALTH, OWN, OWN6, SERVICE, SERVICE6, forwarded,
-                     from_client, icmp_error_of, reset_of)
+from packets import (B1, B2, BACKENDS, Case, EDGE, GATEWAY, GW, GW6, HEALTH, OWN, OWN6, SERVICE, SERVICE6, built,
+                     forwarded, from_client, icmp_error_of, reset_of)
 
 CASES = {}
 BACKENDS6 = ["2001:db8:1::11", "2001:db8:1::12"]
@@ -113,3 +113,50 @@ def source_hash_keeps_a_client_on_its_backend():
 
 
 SOURCE_HASH6 = 0  # a contract, as the table itself: every machine chooses alike
+
+
+def with_starts(c, expect):
+    """Both pools' turns begin anywhere: one expectation for each pair of starts."""
+    for start4 in (0, 1):
+        for start6 in (0, 1):
+            expect(c, {SERVICE: start4, SERVICE6: start6}, start4 * 2 + start6)
+    return c
+
+
+@case
+def persist_keeps_a_client_on_its_backend():
+    """Its first flow has its turn, the rest follow it."""
+    c = Case(config("balance: round_robin,", forward_keys=", persist: 60s"))
+    seen = [c.receive(from_client(segment, dst=service)) for segment, _, service, _, _ in flows(4)]
+
+    def expect(c, starts, alternative):
+        for packet, (_, number, service, backends, own) in zip(seen, flows(4)):
+            at = starts[service]
+            c.expect(forwarded(packet, number, backend=backends[at], own=own, mac=MACS[at]), alternative=alternative)
+    return with_starts(c, expect)
+
+
+@case
+def one_packet_scheduling_gives_each_packet_a_turn():
+    text = config("balance: round_robin,", forward_keys=", one_packet: true")
+    for old, new in (("mode: nat", "mode: dsr"), (", port: 8080", ""), (':80/tcp", ', ':54/udp", ')):
+        assert old in text
+        text = text.replace(old, new)
+    c = Case(text)
+    seen = [(service, c.receive(from_client(UDP(sport=5353, dport=53) / b"query", dst=service)))
+            for service in (SERVICE, SERVICE6) for _ in range(4)]
+
+    def expect(c, starts, alternative):
+        turns = dict(starts)
+        for service, packet in seen:
+            out = packet.copy()  # the MAC addresses are others, and it is one hop further
+            out.src, out.dst = EDGE, MACS[turns[service] % 2]
+            if out.haslayer(IP):
+                out[IP].ttl -= 1
+                del out[IP].chksum
+            else:
+                out[IPv6].hlim -= 1
+            out = built(out)
+            turns[service] += 1
+            c.expect(out, alternative=alternative)
+    return with_starts(c, expect)

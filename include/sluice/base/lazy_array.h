@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <new>
+#include <span>
 #include <type_traits>
 #include <utility>
 
@@ -37,6 +38,7 @@ class LazyArray {
   [[nodiscard]] T& operator[](std::size_t index) noexcept { return data_[index]; }
   [[nodiscard]] const T& operator[](std::size_t index) const noexcept { return data_[index]; }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] std::span<const T> span() const noexcept { return {data_, size_}; }
 
  private:
   T* data_ = nullptr;

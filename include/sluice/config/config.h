@@ -54,11 +54,12 @@ struct Runtime {
   std::uint64_t memory_bytes = 512ull << 20;  // for EAL
   HugePages hugepages = HugePages::kAuto;
   PollMode poll = PollMode::kBusy;
-  std::vector<std::string> eal;            // extra EAL arguments, passed as they are
-  std::optional<std::string> file_prefix;  // EAL's --file-prefix; without: the app makes one from its process id
-  std::optional<std::uint32_t> mbufs;      // in the packet pool; without: the app computes it from queues and rings
-  std::uint32_t flows = 1u << 20;          // entries of the flow table, all workers together
-  std::uint32_t connections = 100'000;     // client connections and upstream connections, all proxies together
+  std::vector<std::string> eal;                // extra EAL arguments, passed as they are
+  std::optional<std::string> file_prefix;      // EAL's --file-prefix; without: the app makes one from its process id
+  std::optional<std::uint32_t> mbufs;          // in the packet pool; without: the app computes it from queues and rings
+  std::uint32_t flows = 1u << 20;              // entries of the flow table, all workers together
+  std::uint32_t persistent_clients = 256'000;  // remembered for services with `persist`, all workers together
+  std::uint32_t connections = 100'000;         // client connections and upstream connections, all proxies together
   // Send and receive buffers of all connections, all proxies together. Without the key: as much as `connections` need.
   std::uint64_t connection_bytes = connection_bytes_for(100'000);
   Duration drain = 30s;                    // SIGTERM: how long open connections may take to end
@@ -261,13 +262,24 @@ struct Vxlan {
 
 inline constexpr std::uint16_t kMssAuto = 1;
 
+// What becomes of the flows of a backend that goes down. UDP flows, and connections that it has not answered, move in any case.
+enum class OnDown : std::uint8_t {
+  kKeep,    // they stay, in case it is only its checks that fail
+  kReset,   // TCP: both ends are sent a reset, so that the client connects anew at once; others move
+  kRehash,  // the next packet of each goes to another backend (nat: is answered with a reset)
+};
+
 struct ForwardService {  // layer 4
   ForwardMode mode = ForwardMode::kNat;
   std::string pool;  // backends are of the family of every `listen`, but in a tunnel; of kNat of one, whichever
   std::vector<net::IpAddress> source;  // NAT source addresses; for a family that has none here: the egress interface's
   FlowTimeouts timeouts;
-  std::uint16_t mss = 0;  // of SYNs, at most; kMssAuto: as the MTUs on the way allow | 0: as it comes
-  Outer outer;            // modes with a tunnel
+  OnDown on_down = OnDown::kKeep;
+  std::optional<Duration>
+      persist;              // a client's flows go to one backend until it has opened none for so long; not for dnat
+  bool one_packet = false;  // each packet is balanced by itself, and no flow kept; UDP, modes without replies
+  std::uint16_t mss = 0;    // of SYNs, at most; kMssAuto: as the MTUs on the way allow | 0: as it comes
+  Outer outer;              // modes with a tunnel
   Gue gue;
   Vxlan vxlan;
 };

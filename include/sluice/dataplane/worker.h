@@ -38,7 +38,8 @@ struct WorkerParts {
   std::size_t workers = 1;
   std::size_t proxies = 0;
   std::vector<RxQueue> queues;
-  std::size_t flows = 1 << 20;  // of this worker
+  std::size_t flows = 1 << 20;         // of this worker
+  std::size_t persistent_clients = 0;  // of this worker
   std::size_t nat_sets = lb::NatPorts::kDefaultSets;
   SipKey secret{};  // the same for every worker: they must agree on who owns a packet
   std::uint64_t seed = 0;

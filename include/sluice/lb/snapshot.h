@@ -36,7 +36,9 @@ struct Listener {
   ServiceKind kind = ServiceKind::kForward;
   bool present = false;                                  // false: a slot of Snapshot::listeners whose listener is gone
   config::ForwardMode mode = config::ForwardMode::kNat;  // kForward only; kNat64 and kNat46 stand here alone
-  bool syn_proxy = false;                                // TCP of a service that has it
+  bool syn_proxy : 1 = false;                            // TCP of a service that has it
+  bool persists : 1 = false;    // `persist`: a worker owns all that comes from a client's address
+  bool one_packet : 1 = false;  // no flow is kept
 
   [[nodiscard]] net::Endpoint endpoint() const noexcept { return {key.address, key.port}; }
   [[nodiscard]] net::IpProto proto() const noexcept { return static_cast<net::IpProto>(key.proto); }
@@ -98,6 +100,8 @@ struct Service {
   config::ForwardMode mode = config::ForwardMode::kNat;  // kForward only
   FlowLimits limits;                                     // kForward only
   std::optional<config::SynProxy> syn_proxy;             // kForward in mode nat only
+  config::OnDown on_down = config::OnDown::kKeep;        // kForward only
+  std::uint32_t persist_ms = 0;                          // kForward only; 0: no persistence
   std::vector<SourceIndex> sources4;  // NAT sources that the operator named; empty: the egress interface's
   std::vector<SourceIndex> sources6;
   std::vector<std::uint16_t> listeners;     // indices of Snapshot::listeners

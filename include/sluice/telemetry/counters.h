@@ -71,11 +71,14 @@ struct alignas(64) WorkerCounters {
   Counter flows_killed;            // by hand
   Counter resets_implausible;      // forwarded, but the flow stays: their sequence number is not near its own
   Counter forwarded_without_flow;  // the flow table was full, and the mode needs no entry
-  Counter syn_cookies_sent, syn_cookies_taken;  // SYNs answered so, and clients that came back
-  Counter syn_proxy_retries;                    // SYNs sent to a backend once more
-  Gauge syn_proxy_engaged;                      // services whose SYNs are answered so at present
-  Gauge flows;                                  // entries in this worker's table
-  Gauge tcp_flows_open;                         // of those, TCP flows that have not ended: what a drain waits for
+  Counter one_packet_forwarded;    // of services that keep no flows
+  Counter flows_reset_on_down, flows_moved_on_down;  // their backend went down: reset, or forgotten so that they move
+  Counter persistent_evicted;                        // clients forgotten early because others came
+  Counter syn_cookies_sent, syn_cookies_taken;       // SYNs answered so, and clients that came back
+  Counter syn_proxy_retries;                         // SYNs sent to a backend once more
+  Gauge syn_proxy_engaged;                           // services whose SYNs are answered so at present
+  Gauge flows;                                       // entries in this worker's table
+  Gauge tcp_flows_open;                              // of those, TCP flows that have not ended: what a drain waits for
   Gauge flow_capacity;
   Gauge nat_ports_used;
   std::array<Counter, kDropReasons> drops;

@@ -59,7 +59,7 @@ const ErrorCase kKeys[] = {
      Part::kRest,
      "runtime: [1]",
      {"t.yaml:4:10: runtime: a list is not a mapping with the keys main, workers, proxies, memory, hugepages, poll, "
-      "eal, file_prefix, mbufs, flows, connections, connection_memory, drain, stop_when_idle"}},
+      "eal, file_prefix, mbufs, flows, persistent_clients, connections, connection_memory, drain, stop_when_idle"}},
     {"word_where_a_mapping_belongs",
      Part::kRest,
      "cache: big",

@@ -6,6 +6,24 @@ namespace {
 
 // services, listeners, layer 4
 const ErrorCase kServices[] = {
+    {"persist_of_dnat",
+     Part::kServices,
+     R"(services: { web: { listen: "198.51.100.80:80", forward: { pool: web, mode: dnat, persist: 5m } } })",
+     {"t.yaml:3:91: services.web.forward.persist: is not for mode dnat; 'balance: source_hash' keeps a client on its "
+      "backend there"}},
+    {"one_packet_of_nat",
+     Part::kServices,
+     R"(services: { web: { listen: "198.51.100.80:53/udp", forward: { pool: web, mode: nat, one_packet: true } } })",
+     {"t.yaml:3:97: services.web.forward.one_packet: needs a mode in which backends answer clients themselves: without "
+      "a flow, nothing says whose a reply is"}},
+    {"one_packet_of_tcp",
+     Part::kServices,
+     R"(services: { web: { listen: "198.51.100.80:80", forward: { pool: web, mode: dsr, one_packet: true } } })",
+     {"t.yaml:3:93: services.web.forward.one_packet: is for UDP, and some 'listen' of this service is not"}},
+    {"on_down",
+     Part::kServices,
+     R"(services: { web: { listen: "198.51.100.80:80", forward: { pool: web, mode: nat, on_down: drop } } })",
+     {"t.yaml:3:90: services.web.forward.on_down: 'drop' is not one of keep, reset, rehash"}},
     {"neither_forward_nor_proxy",
      Part::kServices,
      R"(services: { web: { listen: "198.51.100.80:80" } })",

@@ -95,6 +95,22 @@ TEST(Pools, WhatChoosesABackend) {
   EXPECT_EQ(pool("hash: source_and_service").hash, FlowHash::kSourceAndService);
 }
 
+TEST(Services, WhatKeepsAFlowOnItsBackend) {
+  const auto forward = [](const std::string& keys) {
+    return *load(Part::kServices,
+                 R"(services: { web: { listen: "198.51.100.80:80/udp", forward: { pool: web, )" + keys + " } } }")
+                .services.at(0)
+                .forward;
+  };
+  const ForwardService keeps = forward("mode: nat, persist: 5m, on_down: reset");
+  EXPECT_EQ(keeps.persist, 5min);
+  EXPECT_EQ(keeps.on_down, OnDown::kReset);
+  EXPECT_FALSE(keeps.one_packet);
+  EXPECT_TRUE(forward("mode: dsr, one_packet: true").one_packet);
+  EXPECT_EQ(forward("mode: dsr").on_down, OnDown::kKeep);
+  EXPECT_EQ(forward("mode: dsr").persist, std::nullopt);
+}
+
 TEST(Defaults, OfTheSmallestUsefulFile) {
   const Config config = load(Part::kRest, "");
   EXPECT_THAT(config.runtime.workers, ElementsAre(0u));
