@@ -133,6 +133,7 @@ const Section<Config>& config_schema() {
           .required("interfaces", &Config::interfaces, named(interface_schema(), name_is_good))
           .optional("neighbors", &Config::neighbors, list(section(neighbor_schema())))
           .optional("routes", &Config::routes, list(section(static_route_schema())))
+          .optional("fragments", &Config::fragments, section(fragments_schema()))
           .optional("pools", &Config::pools, named(pool_schema(), name_is_good))
           .optional("services", &Config::services, named(service_schema(), name_is_good))
           .optional("cache", &Config::cache, section(cache_schema()))

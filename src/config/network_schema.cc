@@ -1,4 +1,4 @@
-// interfaces, neighbors, routes.
+// interfaces, neighbors, routes, fragments.
 #include <array>
 #include <string_view>
 #include <utility>
@@ -140,6 +140,15 @@ const Section<StaticRoute>& static_route_schema() {
                                                 .required("via", &StaticRoute::via, address())
                                                 .optional("interface", &StaticRoute::interface, reference())
                                                 .not_yet({"metric", "source"});
+  return table;
+}
+
+const Section<Fragments>& fragments_schema() {
+  static const Section<Fragments> table = Section<Fragments>()
+                                              .optional("packets", &Fragments::packets, count(16u, 1u << 20))
+                                              .optional("waiting", &Fragments::waiting, count(0u, 1u << 16))
+                                              // RFC 1122 section 3.3.2 has at most 120 s for those who put together.
+                                              .optional("timeout", &Fragments::timeout, duration(10ms, 120s));
   return table;
 }
 

@@ -14,6 +14,7 @@ namespace sluice::config {
 [[nodiscard]] const Section<Interface>& interface_schema();
 [[nodiscard]] const Section<Neighbor>& neighbor_schema();
 [[nodiscard]] const Section<StaticRoute>& static_route_schema();
+[[nodiscard]] const Section<Fragments>& fragments_schema();
 [[nodiscard]] const Section<Pool>& pool_schema();
 [[nodiscard]] const Section<Service>& service_schema();
 [[nodiscard]] const Section<ProxyService>& proxy_schema();

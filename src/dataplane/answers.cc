@@ -43,8 +43,11 @@ bool Answers::send_built(InterfaceId interface, Build&& build) noexcept {
 void Answers::echo(rte_mbuf* mbuf, const net::Parsed& parsed, Ms now) noexcept {
   if (!net::l4_checksum_ok(frame_of(mbuf), parsed)) return egress_.drop(mbuf, Drop::kBadChecksum);
   if (!echoes_.take(now)) return egress_.drop(mbuf, Drop::kIcmpRateLimited);
-  if (!net::make_echo_reply(frame_of(mbuf), parsed)) return egress_.drop(mbuf, Drop::kIcmpUnhandled);
-  counters_.icmp_echo.add();
+  const bool later = parsed.fragment == net::FragmentKind::kLater;
+  const bool made =
+      later ? net::make_later_echo_reply(frame_of(mbuf), parsed) : net::make_echo_reply(frame_of(mbuf), parsed);
+  if (!made) return egress_.drop(mbuf, Drop::kIcmpUnhandled);
+  if (!later) counters_.icmp_echo.add();
   egress_.send_frame(mbuf, interface_of(mbuf));
 }
 

@@ -38,6 +38,7 @@ class Answers {
 
   // An empty one for a packet of ours; nullptr: there is none, which was counted.
   [[nodiscard]] rte_mbuf* blank() noexcept;
+  // An echo request, or a fragment of one.
   void echo(rte_mbuf* mbuf, const net::Parsed& parsed, Ms now) noexcept;
   // TCP's RST, SCTP's ABORT.
   void reset(const rte_mbuf* mbuf, const net::Parsed& parsed) noexcept;

@@ -6,6 +6,8 @@
 #include <optional>
 
 #include <fmt/format.h>
+#include <rte_errno.h>
+#include <rte_mbuf_dyn.h>
 
 #include "sluice/dataplane/handoff.h"
 #include "sluice/dataplane/neighbors.h"
@@ -82,6 +84,7 @@ class Assembly::Impl {
   std::vector<std::unique_ptr<PollLoop>> loops_;
 
  private:
+  Result<void> register_flags();
   Result<void> build_rings();
   Result<void> build_loops();
   void build_workers();
@@ -101,6 +104,7 @@ class Assembly::Impl {
   std::vector<unsigned> cpus_;       // by loop
   std::vector<unsigned> role_cpus_;  // by role
   Neighbors neighbors_;
+  std::uint64_t note_flag_ = 0;
   std::optional<dpdk::MbufRing> resolve_;
   std::vector<std::optional<dpdk::MbufRing>> tx_rings_;  // by interface; none for a VLAN
   std::vector<std::unique_ptr<Inbox>> inboxes_;
@@ -110,10 +114,20 @@ class Assembly::Impl {
 Result<void> Assembly::Impl::build() {
   for (std::size_t i = 0; i < workers(); ++i) worker_counters_.push_back(std::make_unique<telemetry::WorkerCounters>());
   for (std::size_t i = 0; i < proxies(); ++i) proxy_counters_.push_back(std::make_unique<telemetry::ProxyCounters>());
+  if (Result<void> done = register_flags(); !done) return done;
   if (Result<void> done = build_rings(); !done) return done;
   if (Result<void> done = build_loops(); !done) return done;
   build_workers();
   build_proxies();
+  return {};
+}
+
+// The same bit for all who ask for this name in the process.
+Result<void> Assembly::Impl::register_flags() {
+  const rte_mbuf_dynflag flag{.name = "sluice_fragment_note", .flags = 0};
+  const int bit = rte_mbuf_dynflag_register(&flag);
+  if (bit < 0) return fail(fmt::format("no flag of packets is free: {}", rte_strerror(rte_errno)));
+  note_flag_ = std::uint64_t{1} << bit;
   return {};
 }
 
@@ -193,6 +207,10 @@ void Assembly::Impl::build_workers() {
                                                             .flows = parts_.config.runtime.flows / workers(),
                                                             .persistent_clients = persistent_clients_of(parts_.config),
                                                             .nat_sets = nat_sets_of(parts_.config),
+                                                            .fragments = {.packets = parts_.config.fragments.packets,
+                                                                          .waiting = parts_.config.fragments.waiting,
+                                                                          .timeout = parts_.config.fragments.timeout},
+                                                            .note_flag = note_flag_,
                                                             .secret = parts_.secret,
                                                             .seed = parts_.seed,
                                                             .syn_proxy = has_syn_proxy(parts_.config),
@@ -216,8 +234,8 @@ void Assembly::Impl::build_proxies() {
     const std::size_t loop = loop_of(workers() + i);
     telemetry::ProxyCounters& counters = *proxy_counters_[i];
     ProxyParts proxy;
-    proxy.egress =
-        std::make_unique<Egress>(parts_.topology, neighbors_, *tx_[loop], *resolve_, counters.drops, counters.tx);
+    proxy.egress = std::make_unique<Egress>(parts_.topology, neighbors_, *tx_[loop], *resolve_, counters.drops,
+                                            counters.tx, counters.packets_cut);
     proxy.sink = std::make_unique<MbufSink>(parts_.pool, *proxy.egress, counters.drops);
     proxy.role = std::make_unique<ProxyRole>(*inboxes_[workers() + i], counters);
     loops_[loop]->add(*proxy.role);

@@ -15,6 +15,26 @@ namespace {
 
 Classified dropped(Drop reason) noexcept { return {.action = Action::kDrop, .drop = reason}; }
 
+bool is_icmp(const net::Parsed& packet) noexcept {
+  return packet.proto == net::IpProto::kIcmp || packet.proto == net::IpProto::kIcmpv6;
+}
+
+bool is_echo_request(const net::Parsed& packet) noexcept {
+  return packet.icmp_type == (packet.proto == net::IpProto::kIcmp
+                                  ? static_cast<std::uint8_t>(net::IcmpType::kEchoRequest)
+                                  : static_cast<std::uint8_t>(net::Icmpv6Type::kEchoRequest));
+}
+
+// New ports change SCTP's checksum in a way that depends on how much lies behind them; another family has fragments of
+// another form; and where no flow is kept, nothing would bring the fragments of a packet to one backend.
+bool needs_the_whole(const net::Parsed& packet, const Classified& what) noexcept {
+  if (what.action == Action::kToBackend && (config::translates(what.listener->mode) || what.listener->one_packet))
+    return true;
+  if (packet.proto != net::IpProto::kSctp) return false;
+  if (what.action == Action::kToBackend) return config::sees_replies(what.listener->mode);
+  return what.action == Action::kToClient || what.action == Action::kDnatToClient;
+}
+
 // An error that says what became of a packet: unreachable, too big, time exceeded, parameter problem. Redirects are for
 // hosts, and we have configured routes (RFC 1812 section 5.2.7.2); source quench is of the past (RFC 6633).
 bool reports_failure(const net::Parsed& packet) noexcept {
@@ -96,10 +116,7 @@ Classified Classifier::to_another(const lb::Snapshot& snapshot, std::span<const 
 
 Classified Classifier::icmp(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame,
                             const net::Parsed& packet) const noexcept {
-  const bool v4 = packet.proto == net::IpProto::kIcmp;
-  const std::uint8_t request = v4 ? static_cast<std::uint8_t>(net::IcmpType::kEchoRequest)
-                                  : static_cast<std::uint8_t>(net::Icmpv6Type::kEchoRequest);
-  if (packet.icmp_type == request) return {.action = Action::kEcho};
+  if (is_echo_request(packet)) return {.action = Action::kEcho};
   if (reports_failure(packet)) return icmp_error(snapshot, frame, packet);
   return dropped(Drop::kIcmpUnhandled);
 }
@@ -153,15 +170,37 @@ Classified Classifier::without_flow(const lb::Snapshot& snapshot, std::span<cons
   // A link-local address of ours has ICMPv6 and nothing else.
   const bool link_local = local == nullptr && packet.dst.is_link_local() && topology.is_own(packet.dst);
   if (local == nullptr && !link_local) {
-    if (snapshot.has_dnat && whole && reports_failure(packet)) {
+    if (!snapshot.has_dnat) return dropped(Drop::kNotForUs);
+    if (!whole) return {.action = Action::kFragment};  // a backend's to a client, perhaps: its first one says
+    if (reports_failure(packet)) {
       const Classified error = icmp_error(snapshot, frame, packet);
       if (error.action == Action::kErrorToClient) return error;
     }
     return dropped(Drop::kNotForUs);
   }
-  if (!whole) return dropped(Drop::kFragment);
-  if (packet.proto == net::IpProto::kIcmp || packet.proto == net::IpProto::kIcmpv6)
-    return icmp(snapshot, frame, packet);
+  if (!whole) return {.action = Action::kFragment};
+  if (is_icmp(packet)) return icmp(snapshot, frame, packet);
+  return dropped(Drop::kProtocolUnknown);
+}
+
+Classified Classifier::classify_fragment(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame,
+                                         const net::Parsed& packet) const noexcept {
+  if (to_group(frame)) return dropped(Drop::kBadEthernet);
+  const lb::LocalAddress* local = snapshot.find_local(packet.dst);
+  if (net::has_ports(packet.proto)) {
+    const lb::Listener* listener = snapshot.find_listener(packet.dst, packet.dst_port, packet.proto);
+    const Classified what = listener != nullptr ? service(*listener, packet)
+                            : local != nullptr  ? to_port(*local, packet)
+                                                : to_another(snapshot, frame, packet);
+    if (local == nullptr && listener == nullptr && what.action != Action::kDnatToClient)
+      return dropped(Drop::kNotForUs);
+    return needs_the_whole(packet, what) ? dropped(Drop::kFragmentUnsupported) : what;
+  }
+  if (local == nullptr && !topology.is_own(packet.dst)) return dropped(Drop::kNotForUs);
+  // An echo request may be as long as it likes. Errors are short (RFC 1812 section 4.3.2.3, RFC 4443 section 2.4 (c)), and
+  // neighbour discovery does not come in fragments (RFC 6980).
+  if (is_icmp(packet))
+    return is_echo_request(packet) ? Classified{.action = Action::kEcho} : dropped(Drop::kIcmpUnhandled);
   return dropped(Drop::kProtocolUnknown);
 }
 
@@ -189,6 +228,7 @@ Drop drop_of(net::ParseError error) noexcept {
       return Drop::kBadIpAddress;
     case net::ParseError::kLand:
       return Drop::kLand;
+    case net::ParseError::kIpOption:
     case net::ParseError::kExtensionLimit:
     case net::ParseError::kExtensionUnknown:
       return Drop::kIpOptions;

@@ -26,8 +26,10 @@ enum class Action : std::uint8_t {
   kErrorToClient,    // ICMP error about a packet that we sent to a backend; `owner` is the worker
   kArp,              // for worker 0
   kNeighborDiscovery,
+  kFragment,    // of something that may be for us; FragmentPath says what is to be done
   kEcho,        // answered here
   kPortClosed,  // answered here, then dropped
+  kNone,        // it was taken
 };
 
 struct Classified {
@@ -80,6 +82,10 @@ struct Classifier {
     __asm__("" : "+r"(ours));
     return {.ours = ours != 0, .to_client = to_client != 0, .source = local.source(), .listener = listener.id()};
   }
+
+  // A first fragment, or a later one that has been given the first one's ports and protocol.
+  [[nodiscard]] Classified classify_fragment(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame,
+                                             const net::Parsed& packet) const noexcept;
 
   // Any packet that has been parsed without error.
   [[nodiscard]] Classified classify(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame,

@@ -8,6 +8,7 @@
 #include "mode_tunnel.h"
 #include "packet.h"
 #include "sluice/lb/balance.h"
+#include "sluice/net/fragment.h"
 #include "sluice/net/tcp_options.h"
 
 namespace sluice::dataplane {
@@ -60,19 +61,23 @@ bool Forward::expire(Ms now) noexcept {
   return flows_.expire(now, budget) != 0;
 }
 
-void Forward::stop(const FlowPacket& packet, const Route* route, std::size_t overhead, Ms now) noexcept {
+bool Forward::may_be_cut(const FlowPacket& packet, const Route* route, std::size_t overhead, Ms now) noexcept {
   const net::Parsed& parsed = *packet.parsed;
   if (parsed.ttl <= 1) {  // RFC 1812 section 5.3.1
     answers_.time_exceeded(packet.mbuf, parsed, now);
-    return egress_.drop(packet.mbuf, Drop::kTtlExpired);
+    egress_.drop(packet.mbuf, Drop::kTtlExpired);
+    return false;
   }
-  if (route == nullptr) return egress_.drop(packet.mbuf, Drop::kNoRoute);
-  const bool may_fragment = parsed.family == net::Family::kIp4 &&
-                            (net::header_at<net::Ip4Header>(frame_of(packet.mbuf), parsed.l3_offset).fragment.host() &
-                             net::kIp4DontFragment) == 0;
+  if (route == nullptr) {
+    egress_.drop(packet.mbuf, Drop::kNoRoute);
+    return false;
+  }
+  const bool cuttable = net::may_be_cut(std::span<const std::uint8_t>(frame_of(packet.mbuf)).subspan(parsed.l3_offset));
+  if (cuttable && overhead == 0) return true;
   const auto mtu = static_cast<std::uint16_t>(route->mtu - std::min<std::size_t>(overhead, route->mtu));
-  if (!may_fragment) answers_.packet_too_big(packet.mbuf, parsed, mtu, now);
+  if (!cuttable) answers_.packet_too_big(packet.mbuf, parsed, mtu, now);
   egress_.drop(packet.mbuf, Drop::kTooBig);
+  return false;
 }
 
 // The least that both ways take, less the headers: neither end sends segments that would be too big on the other side.

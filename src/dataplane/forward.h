@@ -176,10 +176,10 @@ class Forward {
     const net::Parsed& parsed = *packet.parsed;
     if (parsed.ttl > 1 && route != nullptr && parsed.l3_len() + overhead <= route->mtu) [[likely]]
       return true;
-    stop(packet, route, overhead, now);
-    return false;
+    return may_be_cut(packet, route, overhead, now);
   }
-  void stop(const FlowPacket& packet, const Route* route, std::size_t overhead, Ms now) noexcept;
+  // Of a packet that does not pass as it is. True: Egress cuts it into fragments.
+  [[nodiscard]] bool may_be_cut(const FlowPacket& packet, const Route* route, std::size_t overhead, Ms now) noexcept;
 
   std::array<Waiting, 2> waiting_;  // to backends, to clients
   std::array<FlowPacket, kMaxBurst> dnat_replies_;
@@ -205,8 +205,13 @@ class Forward {
   std::size_t scan_owed_ = 0;  // places that its pace demands and that were not looked at yet
 };
 
-[[nodiscard]] inline lb::Segment segment_of(const FlowPacket& packet) noexcept {
+[[nodiscard]] inline lb::Segment segment_of(const FlowPacket& packet, const lb::Flow& flow) noexcept {
   const net::Parsed& parsed = *packet.parsed;
+  if (parsed.fragment == net::FragmentKind::kLater) [[unlikely]] {  // goes on where the one before it ended
+    return {.sequence = flow.client_next,
+            .data_len = static_cast<std::uint32_t>(parsed.fragment_len()),
+            .acknowledgment = flow.client_ack};
+  }
   if (parsed.proto != net::IpProto::kTcp) return {.flags = parsed.tcp_flags};
   const auto& tcp = net::header_at<net::TcpHeader>(frame_of(packet.mbuf), parsed.l4_offset);
   return {.flags = parsed.tcp_flags,
@@ -218,7 +223,7 @@ class Forward {
 // The flow and the counters of a packet that goes on.
 [[gnu::always_inline]] inline void Forward::note_to_backend(const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept {
   const net::Parsed& parsed = *packet.parsed;
-  flows_.touch(flow, lb::Direction::kToBackend, segment_of(packet), now);
+  flows_.touch(flow, lb::Direction::kToBackend, segment_of(packet, flow), now);
   const std::size_t bytes = parsed.l3_len();
   counters_.services[flow.service].in.add(1, bytes);
   counters_.backends[flow.backend.index].out.add(1, bytes);
@@ -230,7 +235,7 @@ class Forward {
   if (lb::FlowTable::stays(flow, parsed.tcp_flags)) [[likely]] {
     flow.last_seen = now;
   } else {
-    flows_.advance(flow, lb::Direction::kToClient, segment_of(packet), now);
+    flows_.advance(flow, lb::Direction::kToClient, segment_of(packet, flow), now);
   }
   const std::size_t bytes = parsed.l3_len();
   counters_.services[flow.service].out.add(1, bytes);

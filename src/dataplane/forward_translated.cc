@@ -65,7 +65,10 @@ void Forward::translate_to_client(const FlowPacket& packet, const lb::Listener& 
 void Forward::translate_error(const FlowPacket& packet, const net::Parsed& quoted, const net::IcmpErrorTuple& to,
                               Ms now) noexcept {
   const Route* route = egress_.route_to(to.dst);
-  if (packet.parsed->ttl <= 1 || route == nullptr) return stop(packet, route, 0, now);
+  if (packet.parsed->ttl <= 1 || route == nullptr) {
+    (void)may_be_cut(packet, route, 0, now);  // neither passes
+    return;
+  }
   const Route* back = egress_.route_to(quoted.dst);
   std::array<std::uint8_t, net::kMaxBuiltBytes> out;
   const std::size_t bytes =

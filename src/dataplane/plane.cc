@@ -59,10 +59,11 @@ dpdk::MempoolOptions pool_options(const config::Config& config) {
     devices += interface.is_vlan() ? 0 : 1;
   }
   const std::size_t cpus = cpus_of(runtime);
-  // Per device: a receive queue per worker, a transmit queue and a backlog per CPU. Per role: its two inboxes.
+  // Per device: a receive queue per worker, a transmit queue and a backlog per CPU. Per role: its two inboxes; per worker
+  // the fragments that wait.
   const std::size_t descriptors = devices * (runtime.workers.size() + cpus) * kMostDescriptors;
-  const std::size_t queued =
-      (runtime.workers.size() + runtime.proxies.size()) * kRingPackets + devices * cpus * Tx::kBacklog;
+  const std::size_t queued = (runtime.workers.size() + runtime.proxies.size()) * kRingPackets +
+                             devices * cpus * Tx::kBacklog + runtime.workers.size() * config.fragments.waiting;
   const std::uint32_t mbufs =
       runtime.mbufs.value_or(dpdk::mbufs_for(runtime.memory_bytes, mtu, descriptors, queued, cpus));
   return {.name = "packets", .mbufs = mbufs, .cache = 256, .mtu = mtu};

@@ -1,7 +1,9 @@
 #include "sluice/dataplane/proxy_role.h"
 
+#include <algorithm>
 #include <array>
 #include <ctime>
+#include <utility>
 
 #include "sluice/net/parse.h"
 
@@ -54,6 +56,13 @@ void MbufSink::commit(std::size_t bytes) noexcept {
   egress_.send_ip(mbuf, destination_of({packet, bytes}));
 }
 
+// What is in one_piece_ is valid until the next call.
+std::span<const std::uint8_t> ProxyRole::in_one_piece(const rte_mbuf& mbuf) noexcept {
+  const auto bytes = std::min<std::uint32_t>(rte_pktmbuf_pkt_len(&mbuf), static_cast<std::uint32_t>(one_piece_.size()));
+  const void* at = rte_pktmbuf_read(&mbuf, 0, bytes, one_piece_.data());
+  return {static_cast<const std::uint8_t*>(at), bytes};
+}
+
 // TCP goes to the host as one burst, so that the cache misses of its packets overlap.
 void ProxyRole::receive(std::span<rte_mbuf* const> mbufs, Instant now) noexcept {
   std::array<tcp::Received, kBurst> burst;
@@ -66,11 +75,11 @@ void ProxyRole::receive(std::span<rte_mbuf* const> mbufs, Instant now) noexcept 
       counters_.drop(Drop::kShutdown);
       continue;
     }
-    if (mbuf->nb_segs > 1 && rte_pktmbuf_linearize(mbuf) != 0) {
-      counters_.drop(Drop::kTooBig);
-      continue;
+    std::span<const std::uint8_t> packet(rte_pktmbuf_mtod(mbuf, const std::uint8_t*), rte_pktmbuf_data_len(mbuf));
+    if (mbuf->nb_segs > 1) [[unlikely]] {  // it came in fragments
+      if (count > 0) host_->receive(std::span(burst).first(std::exchange(count, 0)), now);
+      packet = in_one_piece(*mbuf);
     }
-    const std::span<const std::uint8_t> packet(rte_pktmbuf_mtod(mbuf, const std::uint8_t*), rte_pktmbuf_data_len(mbuf));
     const bool v4 = (packet[0] >> 4) == 4;
     const bool icmp = v4 ? packet[9] == static_cast<std::uint8_t>(net::IpProto::kIcmp)
                          : packet[6] == static_cast<std::uint8_t>(net::IpProto::kIcmpv6);

@@ -11,6 +11,7 @@
 #include "answers.h"
 #include "classify.h"
 #include "forward.h"
+#include "fragment_path.h"
 #include "neighbor_service.h"
 #include "packet.h"
 #include "sluice/net/parse_common.h"
@@ -72,8 +73,8 @@ class Worker::Impl {
  public:
   explicit Impl(WorkerParts parts)
       : parts_(std::move(parts)),
-        egress_(parts_.topology, parts_.neighbors, parts_.tx, parts_.resolve, parts_.counters.drops,
-                parts_.counters.tx),
+        egress_(parts_.topology, parts_.neighbors, parts_.tx, parts_.resolve, parts_.counters.drops, parts_.counters.tx,
+                parts_.counters.packets_cut),
         answers_(parts_.pool, egress_, parts_.counters),
         forward_(
             parts_.flows, table_secret(parts_.secret, parts_.id), parts_.ports.worker_block(parts_.id), parts_.nat_sets,
@@ -84,7 +85,16 @@ class Worker::Impl {
                     .ports = parts_.ports,
                     .secret = parts_.secret,
                     .workers = static_cast<std::uint32_t>(parts_.workers),
-                    .proxies = static_cast<std::uint32_t>(parts_.proxies)} {
+                    .proxies = static_cast<std::uint32_t>(parts_.proxies)},
+        fragments_({.id = parts_.id,
+                    .workers = parts_.workers,
+                    .limits = parts_.fragments,
+                    .note_flag = parts_.note_flag,
+                    .classifier = classifier_,
+                    .egress = egress_,
+                    .answers = answers_,
+                    .handoff = parts_.handoff,
+                    .counters = parts_.counters}) {
     for (std::size_t i = 0; i < parts_.topology.interfaces().size(); ++i) {
       std::memcpy(&our_macs_[i], parts_.topology.interfaces()[i].mac.bytes.data(), sizeof(net::MacAddress));
     }
@@ -96,7 +106,9 @@ class Worker::Impl {
 
   bool poll(Instant now) noexcept;
   [[nodiscard]] std::optional<Instant> next_deadline() const noexcept {
-    return neighbors_ ? neighbors_->next_deadline() : std::nullopt;
+    const Instant neighbors = neighbors_ ? neighbors_->next_deadline().value_or(Instant::max()) : Instant::max();
+    const Instant next = std::min(neighbors, fragments_.next_deadline());
+    return next == Instant::max() ? std::nullopt : std::optional(next);
   }
   lb::FlowQueryMailbox queries_;
   std::atomic<bool> refuse_new_{false};  // control: w, worker: r
@@ -107,7 +119,7 @@ class Worker::Impl {
   void classify(const lb::Snapshot& snapshot, std::size_t index, Instant now) noexcept;
   [[nodiscard]] bool is_common(const rte_mbuf* mbuf, net::Parsed& parsed) const noexcept;
   [[nodiscard]] bool accept(rte_mbuf* mbuf, net::Parsed& parsed) noexcept;
-  void act(const lb::Snapshot& snapshot, rte_mbuf* mbuf, const net::Parsed& parsed, const Classified& what,
+  void act(const lb::Snapshot& snapshot, rte_mbuf* mbuf, net::Parsed& parsed, const Classified& what,
            Instant now) noexcept;
   void give(RoleId to, rte_mbuf* mbuf) noexcept {
     parts_.counters.handed_over.add();
@@ -125,6 +137,7 @@ class Worker::Impl {
   Answers answers_;
   Forward forward_;
   Classifier classifier_;
+  FragmentPath fragments_;
   std::optional<NeighborService> neighbors_;  // worker 0
   Burst burst_;
 };
@@ -166,6 +179,7 @@ bool Worker::Impl::poll(Instant now) noexcept {
     worked |= forward_.answer(queries_, *snapshot, now_ms);
   }
   worked |= forward_.expire(now_ms);
+  worked |= fragments_.expire(now);
   if (const std::size_t dropped = parts_.handoff.flush(); dropped != 0) counters.drop(Drop::kHandoffFull, dropped);
   return worked;
 }
@@ -247,7 +261,7 @@ std::uint64_t Worker::Impl::run(const lb::Snapshot& snapshot, const RxQueue* fro
 }
 
 // What is not a common packet of a flow of this worker.
-void Worker::Impl::act(const lb::Snapshot& snapshot, rte_mbuf* mbuf, const net::Parsed& parsed, const Classified& what,
+void Worker::Impl::act(const lb::Snapshot& snapshot, rte_mbuf* mbuf, net::Parsed& parsed, const Classified& what,
                        Instant now) noexcept {
   switch (what.action) {
     case Action::kToBackend:
@@ -278,6 +292,10 @@ void Worker::Impl::act(const lb::Snapshot& snapshot, rte_mbuf* mbuf, const net::
       if (!neighbors_) return give(0, mbuf);
       if (what.action == Action::kArp) return neighbors_->receive_arp(mbuf, parsed, interface_of(mbuf), now);
       return neighbors_->receive_nd(mbuf, parsed, interface_of(mbuf), now);
+    case Action::kFragment:
+      return act(snapshot, mbuf, parsed, fragments_.receive(snapshot, mbuf, parsed, now), now);
+    case Action::kNone:
+      return;
     case Action::kEcho:
       return answers_.echo(mbuf, parsed, to_ms(now));
     case Action::kPortClosed:

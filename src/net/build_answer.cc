@@ -113,10 +113,19 @@ void swap_addresses_ip4(Out frame, const Parsed& packet) noexcept {
   ip.checksum = delta.apply(ip.checksum);
 }
 
+void turn_around(Out frame, const Parsed& packet) noexcept {
+  auto& ethernet = header_at<EthernetHeader>(frame, 0);
+  std::swap(ethernet.dst, ethernet.src);
+  if (packet.family == Family::kIp4) return swap_addresses_ip4(frame, packet);
+  auto& ip = header_at<Ip6Header>(frame, packet.l3_offset);
+  std::swap(ip.src, ip.dst);
+  ip.hop_limit = kTtl;
+}
+
 }  // namespace
 
 bool make_echo_reply(Out frame, const Parsed& packet) noexcept {
-  if (!is_unicast(frame, packet) || packet.fragment != FragmentKind::kWhole) return false;
+  if (!is_unicast(frame, packet) || packet.fragment == FragmentKind::kLater) return false;
   const bool ip4 = packet.family == Family::kIp4;
   if (packet.proto != (ip4 ? IpProto::kIcmp : IpProto::kIcmpv6)) return false;
   const auto request =
@@ -125,20 +134,18 @@ bool make_echo_reply(Out frame, const Parsed& packet) noexcept {
       ip4 ? static_cast<std::uint8_t>(IcmpType::kEchoReply) : static_cast<std::uint8_t>(Icmpv6Type::kEchoReply);
   if (packet.icmp_type != request || packet.icmp_code != 0) return false;
 
-  auto& ethernet = header_at<EthernetHeader>(frame, 0);
-  std::swap(ethernet.dst, ethernet.src);
-  if (ip4) {
-    swap_addresses_ip4(frame, packet);
-  } else {
-    auto& ip = header_at<Ip6Header>(frame, packet.l3_offset);
-    std::swap(ip.src, ip.dst);
-    ip.hop_limit = kTtl;
-  }
+  turn_around(frame, packet);
   auto& icmp = header_at<IcmpHeader>(frame, packet.l4_offset);
   ChecksumDelta delta;  // type and code are one 16-bit word; code is 0
   delta.replace(Be16(static_cast<std::uint16_t>(request << 8)), Be16(static_cast<std::uint16_t>(reply << 8)));
   icmp.type = reply;
   icmp.checksum = delta.apply(icmp.checksum);
+  return true;
+}
+
+bool make_later_echo_reply(Out frame, const Parsed& packet) noexcept {
+  if (!is_unicast(frame, packet) || packet.fragment != FragmentKind::kLater) return false;
+  turn_around(frame, packet);
   return true;
 }
 

@@ -41,6 +41,7 @@ Ip6Chain walk_extensions(std::span<const std::uint8_t> packet, std::size_t offse
       chain.more_fragments = (fragment.offset_more.host() & 1) != 0;
       chain.fragment_offset = fragment.offset_more.host() & 0xfff8;
       chain.fragment_id = fragment.id.host();
+      chain.fragment_at = offset + sizeof(Ip6Fragment);
     } else {
       len = (header.len + 1u) * 8u;
       if (next == kRouting && packet[offset + 2] == 0) {  // RFC 5095: type 0 is not processed

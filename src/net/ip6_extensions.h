@@ -19,7 +19,8 @@ struct Ip6Chain {
   bool segments_left = false;         // of a routing header: hosts still to be passed
   std::uint16_t fragment_offset = 0;  // bytes
   std::uint32_t fragment_id = 0;
-  std::size_t offset = 0;  // behind the last extension header
+  std::size_t fragment_at = 0;  // behind the fragment header
+  std::size_t offset = 0;       // behind the last extension header
 };
 
 // `packet` ends where the IP packet does; `offset` is behind the fixed header, `next` its next header.

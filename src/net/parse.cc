@@ -126,11 +126,13 @@ ParseError parse_l4(Bytes frame, Parsed& out) noexcept {
 // Offset in bytes and "more fragments follow", of either family.
 ParseError note_fragment(std::size_t offset, bool more, Parsed& out) noexcept {
   if (offset == 0 && !more) return ParseError::kNone;  // IPv6: an atomic fragment (RFC 6946)
-  const std::size_t len = out.l4_len();
+  const std::size_t len = out.fragment_len();
   if (len == 0 || offset + len > 65535 || (more && len % 8 != 0)) return ParseError::kFragment;
   // RFC 1858 section 3.2: offset 8 would overwrite the TCP flags of the first fragment.
   if (offset == 8 && out.proto == IpProto::kTcp) return ParseError::kFragment;
   out.fragment = offset == 0 ? FragmentKind::kFirst : FragmentKind::kLater;
+  out.fragment_offset = static_cast<std::uint16_t>(offset);
+  out.more_fragments = more;
   return ParseError::kNone;
 }
 
@@ -146,6 +148,23 @@ bool ip4_checksum_ok(Bytes header) noexcept {
   return ((sum & 0xffff) + (sum >> 16)) == 0xffff;
 }
 
+// Options pass as they are, but for those that name routers: they lead packets around filters (RFC 7126 section 4.3).
+ParseError judge_options(Bytes options) noexcept {
+  enum : std::uint8_t { kEnd = 0, kNoOperation = 1, kLooseSourceRoute = 131, kStrictSourceRoute = 137 };
+  for (std::size_t at = 0; at < options.size() && options[at] != kEnd;) {
+    const std::uint8_t type = options[at];
+    if (type == kNoOperation) {
+      ++at;
+      continue;
+    }
+    const std::size_t len = at + 1 < options.size() ? options[at + 1] : 0;
+    if (len < 2 || len > options.size() - at) return ParseError::kIpOption;
+    if (type == kLooseSourceRoute || type == kStrictSourceRoute) return ParseError::kIpOption;
+    at += len;
+  }
+  return ParseError::kNone;
+}
+
 ParseError parse_ip4(Bytes frame, Parsed& out) noexcept {
   const std::size_t room = frame.size() - out.l3_offset;
   if (room < sizeof(Ip4Header)) return ParseError::kIpTruncated;
@@ -158,6 +177,10 @@ ParseError parse_ip4(Bytes frame, Parsed& out) noexcept {
   if (total_len > room) return ParseError::kIpTruncated;
   if (!ip4_checksum_ok(frame.subspan(out.l3_offset, header_len))) return ParseError::kIpChecksum;
   if (const ParseError error = judge_addresses(ip.src, ip.dst); error != ParseError::kNone) return error;
+  if (header_len > sizeof(Ip4Header)) {
+    const Bytes options = frame.subspan(out.l3_offset + sizeof(Ip4Header), header_len - sizeof(Ip4Header));
+    if (const ParseError error = judge_options(options); error != ParseError::kNone) return error;
+  }
 
   out.family = Family::kIp4;
   out.src = IpAddress::v4(ip.src);
@@ -169,6 +192,7 @@ ParseError parse_ip4(Bytes frame, Parsed& out) noexcept {
   const std::uint16_t fragment = ip.fragment.host();
   if ((fragment & (kIp4MoreFragments | kIp4FragmentOffset)) != 0) [[unlikely]] {
     out.fragment_id = ip.id.host();
+    out.fragment_at = out.l4_offset;
     const ParseError error =
         note_fragment((fragment & kIp4FragmentOffset) * 8u, (fragment & kIp4MoreFragments) != 0, out);
     if (error != ParseError::kNone) return error;
@@ -199,6 +223,7 @@ ParseError parse_ip6(Bytes frame, Parsed& out) noexcept {
   if (src.is_unspecified() && out.proto != IpProto::kIcmpv6) return ParseError::kIpSource;
   if (chain.fragmented) [[unlikely]] {
     out.fragment_id = chain.fragment_id;
+    out.fragment_at = static_cast<std::uint16_t>(chain.fragment_at);
     const ParseError error = note_fragment(chain.fragment_offset, chain.more_fragments, out);
     if (error != ParseError::kNone) return error;
   }
@@ -312,6 +337,8 @@ const char* text_of(ParseError error) noexcept {
       return "ip_total_length";
     case ParseError::kIpChecksum:
       return "ip_checksum";
+    case ParseError::kIpOption:
+      return "ip_option";
     case ParseError::kIpSource:
       return "ip_source";
     case ParseError::kIpDestination:

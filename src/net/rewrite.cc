@@ -62,6 +62,7 @@ void rewrite_quoted(std::span<std::uint8_t> frame, const Parsed& quoted, const E
 void rewrite_flow_other(std::span<std::uint8_t> frame, const Parsed& packet, const IpAddress& src,
                         std::uint16_t src_port, const IpAddress& dst, std::uint16_t dst_port) noexcept {
   const ChecksumDelta delta = rewrite_ip(frame, packet, src, dst);
+  if (packet.fragment == FragmentKind::kLater) return;
   if (packet.proto == IpProto::kSctp) {
     const auto sctp = frame.subspan(packet.l4_offset, packet.l4_len());
     return rewrite_sctp_ports(sctp, sctp.size(), src_port, dst_port);

@@ -67,6 +67,7 @@ constexpr std::size_t kTimestampsLen = 10;
 }  // namespace
 
 void shift_to_client(std::span<std::uint8_t> frame, const Parsed& packet, const TcpShift& shift) noexcept {
+  if (packet.fragment == FragmentKind::kLater) return;
   Edit edit(frame, packet.l4_offset);
   edit.add(offsetof(TcpHeader, sequence), shift.sequence);
   if (shift.to_client != 0 && (packet.tcp_flags & kTcpSyn) == 0) edit.scale_window(shift.to_client);
@@ -77,6 +78,7 @@ void shift_to_client(std::span<std::uint8_t> frame, const Parsed& packet, const 
 }
 
 void shift_to_backend(std::span<std::uint8_t> frame, const Parsed& packet, const TcpShift& shift) noexcept {
+  if (packet.fragment == FragmentKind::kLater) return;
   Edit edit(frame, packet.l4_offset);
   const bool acknowledges = (packet.tcp_flags & kTcpAck) != 0;
   if (acknowledges) edit.add(offsetof(TcpHeader, acknowledgment), 0 - shift.sequence);

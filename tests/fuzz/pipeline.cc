@@ -367,16 +367,19 @@ void Pipeline::Run::check_canaries(const rte_mbuf* mbuf, const Put& put) {
 }
 
 void Pipeline::Run::check_balance() {
-  std::uint64_t drops = 0, messages = 0, own_may_drop = 0;
+  constexpr std::uint64_t kMaxPieces = 64;  // of a packet that is cut: a buffer holds no more
+  std::uint64_t drops = 0, messages = 0, own_may_drop = 0, cut = 0;
   for (std::size_t reason = 1; reason < telemetry::kDropReasons; ++reason) drops += dropped(static_cast<Drop>(reason));
   for (std::size_t i = 0; i < assembly_->workers(); ++i) {
     const telemetry::WorkerCounters& counters = assembly_->worker_counters(i);
     messages += counters.arp_in.read() + counters.nd_in.read();
+    cut += counters.packets_cut.read();
     own_may_drop += counters.syn_cookies_taken.read() * 2 + counters.syn_proxy_retries.read();
   }
   // Of messages for the host some are dropped, and of the drops some were never taken for a message.
   const std::uint64_t bad = dropped(Drop::kBadArp) + dropped(Drop::kBadNeighborDiscovery) + dropped(Drop::kArpNotForUs);
-  const std::uint64_t ends = sent_count_ + drops;
+  const std::uint64_t ends = sent_count_ + drops + cut;
+  own_may_drop += cut * kMaxPieces;  // its pieces, one by one
   if (ends + messages < put_count_ || ends + messages > put_count_ + own_may_drop + bad) {
     violated(fmt::format("{} packets in: {} sent, {} dropped, {} messages", put_count_, sent_count_, drops, messages));
   }

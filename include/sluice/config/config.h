@@ -107,6 +107,14 @@ struct StaticRoute {
   std::string interface;  // always set: found by `via` where the file leaves it out
 };
 
+// Packets in fragments, of each worker: how many are followed at once, how many fragments wait for others of theirs, and
+// how long a packet that does not become whole is remembered.
+struct Fragments {
+  std::uint32_t packets = 4096;
+  std::uint32_t waiting = 256;
+  Duration timeout = 2s;
+};
+
 // ---- pools: backends, how to choose among them, how to know that they live ----
 
 enum class Balance : std::uint8_t {
@@ -432,6 +440,7 @@ struct Config {
   std::vector<Interface> interfaces;  // lists of named things keep the order of the file; names are unique
   std::vector<Neighbor> neighbors;
   std::vector<StaticRoute> routes;
+  Fragments fragments;
   std::vector<Pool> pools;
   std::vector<Service> services;
   Cache cache;

@@ -39,14 +39,16 @@ class Egress {
   static constexpr std::size_t kLinkRoom = 14;
 
   // `resolve`: worker 0's ring of packets without a known neighbour.
+  // `cut`: counts packets that left in fragments that we made.
   Egress(const Topology& topology, const Neighbors& neighbors, Tx& tx, dpdk::MbufRing& resolve, DropCounters& drops,
-         telemetry::Traffic& sent)
+         telemetry::Traffic& sent, telemetry::Counter& cut)
       : topology_(topology),
         neighbors_(neighbors),
         tx_(tx),
         resolve_(resolve),
         drops_(drops),
         sent_(sent),
+        cut_(cut),
         gateway_hops_(topology.routes().all().size()) {}
 
   // `mbuf` begins with room for the Ethernet header (kLinkRoom), then the IP packet.
@@ -116,6 +118,8 @@ class Egress {
 
   // Makes `hop` the way to `destination`; nullptr: its neighbour is not known.
   [[nodiscard]] const Hop* find_hop(Hop& hop, const net::IpAddress& destination, const Route& route) noexcept;
+  // Of a packet that is larger than the way out takes: in fragments where that is allowed, else it is dropped.
+  void send_cut(rte_mbuf* mbuf, const net::IpAddress& destination, const Route& route) noexcept;
   // Of a packet whose neighbour is not known: it waits for it, or is dropped.
   void wait(rte_mbuf* mbuf, const net::IpAddress& next_hop, InterfaceId interface) noexcept;
 
@@ -125,6 +129,7 @@ class Egress {
   dpdk::MbufRing& resolve_;
   DropCounters& drops_;
   telemetry::Traffic& sent_;
+  telemetry::Counter& cut_;
   std::vector<Hop> gateway_hops_;                  // by Route::number
   std::array<Hop, kHops> hops_;                    // on-link destinations, by hash
   LazyArray<Hop> backend_hops_{lb::kMaxBackends};  // by the backend's number

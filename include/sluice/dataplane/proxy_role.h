@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "sluice/dataplane/egress.h"
 #include "sluice/dataplane/handoff.h"
@@ -51,7 +52,8 @@ class PacketHost {
 
 class ProxyRole final : public Role {
  public:
-  ProxyRole(Inbox& inbox, telemetry::ProxyCounters& counters) noexcept : inbox_(inbox), counters_(counters) {}
+  ProxyRole(Inbox& inbox, telemetry::ProxyCounters& counters)
+      : inbox_(inbox), counters_(counters), one_piece_(std::size_t{1} << 16) {}
 
   void attach(PacketHost& host) noexcept { host_ = &host; }
   bool poll(Instant now) noexcept override;
@@ -59,10 +61,12 @@ class ProxyRole final : public Role {
 
  private:
   void receive(std::span<rte_mbuf* const> mbufs, Instant now) noexcept;
+  [[nodiscard]] std::span<const std::uint8_t> in_one_piece(const rte_mbuf& mbuf) noexcept;
 
   Inbox& inbox_;
   telemetry::ProxyCounters& counters_;
   PacketHost* host_ = nullptr;
+  std::vector<std::uint8_t> one_piece_;  // as long as an IP packet can be: for one that came in fragments
 };
 
 }  // namespace sluice::dataplane

@@ -33,6 +33,13 @@ struct RxQueue {
   InterfaceId interface = 0;
 };
 
+// What a worker keeps of packets in fragments, see fragments.h.
+struct FragmentLimits {
+  std::size_t packets = 4096;
+  std::size_t waiting = 256;
+  Duration timeout = std::chrono::seconds(2);
+};
+
 struct WorkerParts {
   RoleId id = 0;  // its index; worker 0 is the one that knows the neighbours
   std::size_t workers = 1;
@@ -41,7 +48,9 @@ struct WorkerParts {
   std::size_t flows = 1 << 20;         // of this worker
   std::size_t persistent_clients = 0;  // of this worker
   std::size_t nat_sets = lb::NatPorts::kDefaultSets;
-  SipKey secret{};  // the same for every worker: they must agree on who owns a packet
+  FragmentLimits fragments;
+  std::uint64_t note_flag = 0;  // of mbufs' ol_flags, see fragment_path.h
+  SipKey secret{};              // the same for every worker: they must agree on who owns a packet
   std::uint64_t seed = 0;
   bool syn_proxy = false;  // some service has one
   bool announce = true;

@@ -54,9 +54,13 @@ std::size_t build_unsolicited_advertisement(std::span<std::uint8_t> out, const L
 
 // ---- ICMP ----
 
-// Turns an ICMP or ICMPv6 echo request to a unicast address into its reply, in place; the caller has verified the
-// checksum. false, and nothing is changed: not an echo request, a fragment, or to a group.
+// Turns an ICMP or ICMPv6 echo request to a unicast address, or its first fragment, into the reply, in place; the caller
+// has verified the checksum, which of a fragment nobody can: one that was wrong stays wrong. false, and nothing is changed:
+// not an echo request, or to a group.
 [[nodiscard]] bool make_echo_reply(std::span<std::uint8_t> frame, const Parsed& packet) noexcept;
+// The same for a later fragment of one: the reply has the request's data, so it may have the same fragments. false, and
+// nothing is changed: no later fragment, or to a group.
+[[nodiscard]] bool make_later_echo_reply(std::span<std::uint8_t> frame, const Parsed& packet) noexcept;
 
 enum class IcmpError : std::uint8_t {
   kHostUnreachable,  // ICMP 3/1, ICMPv6 1/3

@@ -27,6 +27,7 @@ enum class ParseError : std::uint8_t {
   kIpHeaderLength,      // IPv4 header length below 5 or beyond the packet
   kIpTotalLength,       // IPv4 total length below its header; a frame beyond 65,535 bytes
   kIpChecksum,          // IPv4 header checksum
+  kIpOption,            // IPv4: a source route (RFC 7126 section 4.3), or an option beyond the header
   kIpSource,            // multicast, broadcast, loopback, unspecified (but for ICMPv6), or IPv4-mapped in IPv6
   kIpDestination,       // unspecified, loopback, or IPv4-mapped in IPv6
   kLand,                // source is the destination
@@ -72,10 +73,14 @@ struct alignas(64) Parsed {  // one cache line: a burst of 32 is 2 KiB
   std::uint8_t tcp_flags = 0;  // TCP; SCTP: what its chunks mean (sctp.h)
   std::uint8_t icmp_type = 0;  // ICMP, ICMPv6
   std::uint8_t icmp_code = 0;
+  bool more_fragments = false;        // valid unless kWhole, as the two below
+  std::uint16_t fragment_offset = 0;  // bytes
+  std::uint16_t fragment_at = 0;      // where the fragment's data begin: behind the IPv4 header or the fragment header
 
   [[nodiscard]] bool ok() const noexcept { return error == ParseError::kNone; }
   [[nodiscard]] std::size_t l3_len() const noexcept { return end - l3_offset; }
   [[nodiscard]] std::size_t l4_len() const noexcept { return end - l4_offset; }  // header and payload
+  [[nodiscard]] std::size_t fragment_len() const noexcept { return end - fragment_at; }
   [[nodiscard]] std::size_t payload_len() const noexcept { return end - payload_offset; }
 };
 static_assert(sizeof(Parsed) == 64);

@@ -111,15 +111,20 @@ inline void rewrite_ports(std::span<std::uint8_t> frame, std::size_t l4_offset, 
 void rewrite_flow_other(std::span<std::uint8_t> frame, const Parsed& packet, const IpAddress& src,
                         std::uint16_t src_port, const IpAddress& dst, std::uint16_t dst_port) noexcept;
 
-// Addresses, TTL and ports of a whole TCP, UDP or SCTP packet; of an ICMP or ICMPv6 echo, `dst_port` is the new identifier.
-// `packet` is the result of parse(frame); all addresses are of its family.
+// Addresses, TTL and ports of a TCP, UDP or SCTP packet; of an ICMP or ICMPv6 echo, `dst_port` is the new identifier.
+// Or of a fragment: ports, and the checksum that covers the addresses too, are in the first one alone, and what becomes of the
+// whole follows from it; but not of SCTP, whose checksum must have the whole. `packet` is the result of parse(frame); all
+// addresses are of its family.
 [[gnu::always_inline]] inline void rewrite_flow(std::span<std::uint8_t> frame, const Parsed& packet,
                                                 const IpAddress& src, std::uint16_t src_port, const IpAddress& dst,
                                                 std::uint16_t dst_port) noexcept {
   if (packet.proto != IpProto::kTcp && packet.proto != IpProto::kUdp) [[unlikely]]
     return rewrite_flow_other(frame, packet, src, src_port, dst, dst_port);
-  if (packet.family == Family::kIp4) return rewrite_flow4(frame, packet, src.v4(), src_port, dst.v4(), dst_port);
+  if (packet.family == Family::kIp4 && packet.fragment == FragmentKind::kWhole)  // one comparison: they are neighbours
+    return rewrite_flow4(frame, packet, src.v4(), src_port, dst.v4(), dst_port);
   ChecksumDelta delta = rewrite_ip(frame, packet, src, dst);
+  if (packet.fragment == FragmentKind::kLater) [[unlikely]]
+    return;
   rewrite_ports(frame, packet.l4_offset, src_port, dst_port, delta);
   apply_to_l4(frame, packet.l4_offset, packet.proto, delta);
 }

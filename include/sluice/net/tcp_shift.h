@@ -19,8 +19,8 @@ struct TcpShift {
   std::int8_t to_backend = 0;
 };
 
-// A segment of the backend: its sequence number, timestamp and window. `packet` is the result of parse(frame), TCP and
-// whole; the addresses may have been rewritten since. A SYN's window is never scaled (RFC 7323 section 2.2).
+// A segment of the backend: its sequence number, timestamp and window. `packet` is the result of parse(frame), TCP; the
+// addresses may have been rewritten since. A later fragment has none of these, and stays as it is. A SYN's window is never scaled (RFC 7323 section 2.2).
 void shift_to_client(std::span<std::uint8_t> frame, const Parsed& packet, const TcpShift& shift) noexcept;
 // A segment of the client: its acknowledgment, the edges of its SACK blocks, the echoed timestamp, the window.
 void shift_to_backend(std::span<std::uint8_t> frame, const Parsed& packet, const TcpShift& shift) noexcept;

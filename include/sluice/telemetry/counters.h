@@ -70,6 +70,10 @@ struct alignas(64) WorkerCounters {
   Counter flows_created, flows_expired, flows_closed;
   Counter flows_killed;            // by hand
   Counter resets_implausible;      // forwarded, but the flow stays: their sequence number is not near its own
+  Counter fragments;               // received, by the worker where the packet's fragments meet
+  Counter fragments_waited;        // of those, that waited for others of their packet
+  Counter packets_cut;             // left in fragments that we made
+  Counter reassembled;             // packets put together for a proxy
   Counter forwarded_without_flow;  // the flow table was full, and the mode needs no entry
   Counter one_packet_forwarded;    // of services that keep no flows
   Counter flows_reset_on_down, flows_moved_on_down;  // their backend went down: reset, or forgotten so that they move
@@ -90,7 +94,8 @@ struct alignas(64) WorkerCounters {
 
 // Written by one proxy.
 struct alignas(64) ProxyCounters {
-  Traffic rx, tx;  // packets
+  Traffic rx, tx;       // packets
+  Counter packets_cut;  // left in fragments that we made
   std::array<Counter, kDropReasons> drops;
   // Clients
   Counter connections_accepted, connections_refused;

@@ -22,8 +22,12 @@ namespace sluice::telemetry {
   X(kBadIpChecksum,       "bad_ip_checksum",       "IPv4 header checksum is wrong")                                    \
   X(kBadIpAddress,        "bad_ip_address",        "an address that no packet may have on a wire, or our own as source") \
   X(kLand,                "land",                  "source and destination are one address")                           \
-  X(kIpOptions,           "ip_options",            "IPv6 extension headers beyond the bound, or of unknown kind")      \
-  X(kFragment,            "fragment",              "fragment to a service")                                            \
+  X(kIpOptions,           "ip_options",            "IPv4 source route, IPv6 extension headers beyond the bound or of unknown kind")      \
+  X(kFragment,            "fragment",              "fragment that is malformed: a tiny first one, over the TCP flags, beyond 65,535 bytes") \
+  X(kFragmentUnsupported, "fragment_unsupported",  "fragment where a whole packet alone can be forwarded: SCTP through a NAT, between families, `one_packet`") \
+  X(kFragmentOverlap,     "fragment_overlap",      "fragment that overlaps another of its packet, or is a copy of one") \
+  X(kFragmentTimeout,     "fragment_timeout",      "fragment that waited too long for the others of its packet")       \
+  X(kFragmentLimit,       "fragment_limit",        "fragment of a packet in too many pieces, or too many others wait") \
   X(kL4Truncated,         "l4_truncated",          "packet ends within its TCP, UDP or ICMP header")                   \
   X(kBadL4Header,         "bad_l4_header",         "TCP data offset or UDP length that cannot be")                     \
   X(kBadTcpFlags,         "bad_tcp_flags",         "no TCP flag at all, or SYN with FIN or RST")                       \

@@ -13,7 +13,8 @@ const ErrorCase kKeys[] = {
     {"unknown_key_with_none_near",
      Part::kRest,
      "zebra: 1",
-     {"t.yaml:4:1: zebra: unknown key; known here: runtime, interfaces, neighbors, routes, pools, services, cache, "
+     {"t.yaml:4:1: zebra: unknown key; known here: runtime, interfaces, neighbors, routes, fragments, pools, services, "
+      "cache, "
       "admin, log, upstream"}},
     {"unknown_key_deep_down",
      Part::kPools,

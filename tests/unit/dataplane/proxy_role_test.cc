@@ -43,7 +43,7 @@ neighbors:
   - { interface: edge, address: 198.51.100.1, mac: "02:00:00:00:ff:01" }
 services:
   site:
-    listen: 203.0.113.10:80
+    listen: ["203.0.113.10:80", "[2001:db8:5::10]:80"]
     proxy: { routes: [ { respond: { status: 200, body: hello } } ] }
 )";
 }
@@ -174,6 +174,70 @@ TEST(ProxySink, GivesNoRoomWhenThePoolIsEmpty) {
   EXPECT_EQ(lab.drops(Drop::kNoMbuf), 1u);
   rte_pktmbuf_free_bulk(taken.data(), static_cast<unsigned>(taken.size()));
   EXPECT_FALSE(lab.assembly().sink(0).reserve(100).empty());
+}
+
+// A proxy reads whole packets: fragments are put together, whatever their order, and passed over once.
+TEST_P(ProxyPath, FragmentsArriveAsOnePacket) {
+  const Bytes data(3000, 'x');
+  const auto packet = [&data](const char* from, const char* to) {
+    return test::PacketBuilder(from, to).link(kGatewayMac, kOurMac).tcp(1234, 80, net::kTcpAck, 1, 1, data);
+  };
+  for (const bool v4 : {true, false}) {
+    const char* from = v4 ? "192.0.2.7" : "2001:db8:99::7";
+    const char* to = v4 ? "203.0.113.10" : "2001:db8:5::10";
+    const Bytes whole = packet(from, to).ip_packet();
+    const Bytes segment(whole.begin() + (v4 ? 20 : 40), whole.end());
+    std::vector<Bytes> fragments;
+    for (std::size_t at = 0; at < segment.size(); at += 1400) {
+      const std::size_t end = std::min(at + 1400, segment.size());
+      fragments.push_back(test::PacketBuilder(from, to)
+                              .link(kGatewayMac, kOurMac)
+                              .payload(net::IpProto::kTcp, Bytes(segment.begin() + static_cast<std::ptrdiff_t>(at),
+                                                                 segment.begin() + static_cast<std::ptrdiff_t>(end)))
+                              .fragment(static_cast<std::uint16_t>(at), end < segment.size(), 77)
+                              .frame());
+    }
+    for (const std::vector<std::size_t>& order : {std::vector<std::size_t>{0, 1, 2}, {2, 0, 1}, {1, 2, 0}}) {
+      for (const std::size_t i : order) {
+        EXPECT_EQ(received(), 0u);
+        lab_.put(fragments[i]);
+        lab_.run();
+      }
+      ASSERT_EQ(received(), 1u);
+      Bytes got = hosts_[0].packets.empty() ? hosts_[1].packets[0] : hosts_[0].packets[0];
+      if (v4) got[4] = got[5] = 0, got[10] = whole[10], got[11] = whole[11];  // the identifier is the fragments'
+      EXPECT_EQ(got, whole);
+      for (FakeHost& host : hosts_) host.packets.clear();
+    }
+  }
+  EXPECT_EQ(lab_.drops(), 0u);
+  std::uint64_t reassembled = 0;
+  for (std::size_t i = 0; i < lab_.assembly().workers(); ++i) reassembled += lab_.counters(i).reassembled.read();
+  EXPECT_EQ(reassembled, 6u);
+}
+
+TEST_P(ProxyPath, FragmentsThatDoNotBecomeAPacketAreDropped) {
+  const auto piece = [](std::uint16_t offset, bool more) {
+    return from_client(
+        ip4("192.0.2.7", "203.0.113.10").tcp(1234, 80, net::kTcpAck, 1, 1, Bytes(100)).fragment(offset, more, 77));
+  };
+  lab_.put(piece(0, true));
+  lab_.put(piece(400, false));
+  lab_.run();
+  lab_.pass(std::chrono::seconds(2));
+  lab_.run();
+  EXPECT_EQ(received(), 0u);
+  EXPECT_EQ(lab_.drops(Drop::kFragmentTimeout), 2u);
+  // With its header it would be longer than an IP packet can be.
+  for (std::uint32_t at = 0; at + 120 <= 65520; at += 1400) {
+    const Bytes part(std::min<std::size_t>(1400, 65520 - at));
+    auto packet = ip4("192.0.2.7", "203.0.113.10").payload(net::IpProto::kTcp, part);
+    if (at == 0) packet.set_l4(12, 0x50).set_l4(13, net::kTcpAck).set_l4(2, 0).set_l4(3, 80);
+    lab_.put(from_client(packet.fragment(static_cast<std::uint16_t>(at), at + 1400 < 65520, 78)));
+    lab_.run();
+  }
+  EXPECT_EQ(received(), 0u);
+  EXPECT_EQ(lab_.drops(Drop::kTooBig), 47u);
 }
 
 TEST(ProxyRole, AVlanIsAWayInAndOut) {

@@ -136,13 +136,39 @@ TEST(MakeEchoReply, KeepsOptionsAndTag) {
   EXPECT_EQ(reply.icmp_type, 0);
   EXPECT_TRUE(l4_checksum_ok(frame, reply));
 }
+// The reply to a request in fragments is its fragments turned around.
+TEST(MakeEchoReply, OfFragments) {
+  for (const bool v4 : {true, false}) {
+    const auto packet = [&](std::uint8_t type, bool back) {
+      const char* here = v4 ? "192.0.2.1" : "2001:db8::1";
+      const char* there = v4 ? "198.51.100.7" : "2001:db8::2";
+      const net::MacAddress from = back ? kTheirs : kOurs, to = back ? kOurs : kTheirs;
+      return test::PacketBuilder(back ? there : here, back ? here : there)
+          .link(from, to)
+          .icmp(type, 0, 7, Bytes(24, 0x5a));
+    };
+    const std::uint8_t request = v4 ? 8 : 128, reply = v4 ? 0 : 129;
+    Bytes first = packet(request, false).fragment(0, true, 9).ttl(3).frame();
+    ASSERT_TRUE(make_echo_reply(first, parse(first)));
+    EXPECT_EQ(first, packet(reply, true).fragment(0, true, 9).frame());
+    Bytes later = packet(request, false).fragment(32, false, 9).ttl(3).frame();
+    ASSERT_TRUE(make_later_echo_reply(later, parse(later)));
+    const Parsed turned = parse(later);
+    EXPECT_TRUE(turned.ok());
+    EXPECT_EQ(turned.src, parse(first).src);
+    EXPECT_EQ(turned.dst, parse(first).dst);
+    EXPECT_EQ(turned.ttl, 64);
+    EXPECT_FALSE(make_later_echo_reply(first, parse(first)));
+  }
+}
+
 TEST(MakeEchoReply, OnlyToARequestToOneHost) {
   EXPECT_EQ(echo_reply(ip4("192.0.2.1", "198.51.100.7").icmp(0, 0).frame()), "");
   EXPECT_EQ(echo_reply(ip4("192.0.2.1", "198.51.100.7").icmp(8, 1).frame()), "");
   EXPECT_EQ(echo_reply(ip4("192.0.2.1", "224.0.0.1").icmp(8, 0).frame()), "");
   EXPECT_EQ(echo_reply(ip4("192.0.2.1", "255.255.255.255").icmp(8, 0).frame()), "");
   EXPECT_EQ(echo_reply(echo4().link(kOurs, kBroadcastMac).frame()), "");
-  EXPECT_EQ(echo_reply(ip4("192.0.2.1", "198.51.100.7").icmp(8, 0, 0, Bytes(16)).fragment(0, true).frame()), "");
+  EXPECT_EQ(echo_reply(ip4("192.0.2.1", "198.51.100.7").icmp(8, 0, 0, Bytes(16)).fragment(8, true).frame()), "");
   EXPECT_EQ(echo_reply(ip6("2001:db8::1", "ff02::1").icmp(128, 0).frame()), "");
   EXPECT_EQ(echo_reply(udp4().frame()), "");
   EXPECT_EQ(echo_reply(Bytes(20)), "");

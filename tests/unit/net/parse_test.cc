@@ -65,6 +65,13 @@ const ErrorCase kErrorCases[] = {
     {"arp_cut", arp(41), ParseError::kArpTruncated},
     // IPv4
     {"udp4", udp4().frame(), ParseError::kNone},
+    {"options_that_pass", udp4().options({7, 7, 4, 0, 0, 0, 0, 1, 0x94, 4, 0, 0}).frame(), ParseError::kNone},
+    {"options_end_early", udp4().options({0, 131, 3, 4}).frame(), ParseError::kNone},
+    {"loose_source_route", udp4().options({131, 7, 4, 192, 0, 2, 1, 0}).frame(), ParseError::kIpOption},
+    {"strict_source_route", udp4().options({1, 137, 3, 4}).frame(), ParseError::kIpOption},
+    {"option_beyond_the_header", udp4().options({0x94, 5, 0, 0}).frame(), ParseError::kIpOption},
+    {"option_without_length", udp4().options({1, 1, 1, 0x94}).frame(), ParseError::kIpOption},
+    {"option_of_length_1", udp4().options({0x94, 1, 0, 0}).frame(), ParseError::kIpOption},
     {"tcp4", tcp4().frame(), ParseError::kNone},
     {"padded_to_60", udp4().pad(60).frame(), ParseError::kNone},
     {"options", udp4().options({1, 1, 1, 0}).frame(), ParseError::kNone},

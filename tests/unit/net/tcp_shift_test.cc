@@ -127,5 +127,14 @@ TEST(TcpShift, QuotedNumbersAreTheSendersAgain) {
   }
 }
 
+TEST(TcpShift, LeavesLaterFragmentsAsTheyAre) {
+  const Bytes later =
+      test::ip4("192.0.2.7", "203.0.113.10").payload(IpProto::kTcp, Bytes(40, 0x55)).fragment(1480, false, 7).frame();
+  Bytes got = later;
+  shift_to_client(got, parse(got), kShift);
+  shift_to_backend(got, parse(got), kShift);
+  EXPECT_EQ(got, later);
+}
+
 }  // namespace
 }  // namespace sluice::net
