@@ -9,25 +9,6 @@ namespace {
 
 using Bytes = std::span<const std::uint8_t>;
 
-// RFC 7915 section 4.1: an option that names hosts still to be passed.
-bool has_source_route(Bytes options) noexcept {
-  constexpr std::uint8_t kEnd = 0, kNoOperation = 1, kLoose = 131, kStrict = 137;
-  for (std::size_t at = 0; at < options.size();) {
-    const std::uint8_t kind = options[at];
-    if (kind == kEnd) return false;
-    if (kind == kNoOperation) {
-      ++at;
-      continue;
-    }
-    if (at + 1 >= options.size() || options[at + 1] < 2) return true;  // no option list
-    const std::size_t len = options[at + 1];
-    // The pointer, from 1, is beyond the option when the route is at its end.
-    if ((kind == kLoose || kind == kStrict) && (at + 2 >= options.size() || options[at + 2] <= len)) return true;
-    at += len;
-  }
-  return false;
-}
-
 // Gives the new checksum, or two bytes of it.
 Be16 rewrite_l4(std::span<std::uint8_t> frame, const Parsed& packet, const Endpoint& src,
                 const Endpoint& dst) noexcept {
@@ -65,11 +46,7 @@ std::uint8_t traffic_class_of(Bytes frame, const Parsed& packet) noexcept {
 
 bool may_translate(Bytes frame, const Parsed& packet) noexcept {
   if (!has_ports(packet.proto) || packet.fragment != FragmentKind::kWhole) return false;
-  if (packet.family == Family::kIp4) {
-    const std::size_t options_at = packet.l3_offset + sizeof(Ip4Header);
-    return packet.l4_offset == options_at ||
-           !has_source_route(frame.subspan(options_at, packet.l4_offset - options_at));
-  }
+  if (packet.family == Family::kIp4) return true;  // parse() refuses source routes; other options are left out
   const std::size_t extensions_at = packet.l3_offset + sizeof(Ip6Header);
   if (packet.l4_offset != extensions_at) {
     const auto& ip = header_at<Ip6Header>(frame, packet.l3_offset);

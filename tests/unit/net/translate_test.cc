@@ -75,9 +75,6 @@ TEST(TranslateFlow, GivesThePacketOfTheOtherFamily) {
        udp(ip6(kOwn6, kBackend6).ttl(63), 30000, 8080).ip_packet()},
       {"options_go", tcp(ip4(kClient4, kService4).options(Bytes(40, 1)), 40000, 80, 3),
        tcp(ip6(kOwn6, kBackend6).ttl(63), 30000, 8080, 3).ip_packet()},
-      {"a_source_route_at_its_end_goes",
-       tcp(ip4(kClient4, kService4).options({131, 7, 8, 192, 0, 2, 1, 0}), 40000, 80, 3),
-       tcp(ip6(kOwn6, kBackend6).ttl(63), 30000, 8080, 3).ip_packet()},
       {"type_of_service_is_the_traffic_class", tcp(ip4(kClient4, kService4).set_ip(1, 0xb9), 40000, 80, 3),
        traffic_class6(tcp(ip6(kOwn6, kBackend6).ttl(63), 30000, 8080, 3), 0xb9).ip_packet()},
       {"identifier_and_df_have_no_place", tcp(ip4(kClient4, kService4).set_ip(4, 9).set_ip(6, 0x40), 40000, 80, 3),
@@ -129,9 +126,6 @@ TEST(MayTranslate, RefusesWhatHasNoOtherForm) {
     PacketBuilder in;
   };
   const Row rows[] = {
-      {"loose_source_route", ip4(kClient4, kService4).options({131, 7, 4, 192, 0, 2, 1, 0}).tcp(1, 2)},
-      {"strict_source_route", ip4(kClient4, kService4).options({1, 137, 7, 4, 192, 0, 2, 1}).tcp(1, 2)},
-      {"an_option_without_end", ip4(kClient4, kService4).options({131, 0, 4, 0}).tcp(1, 2)},
       {"segments_left", ip6(kClient6, kService6).extension(43, {4, 1, 0, 0, 0, 0}).tcp(1, 2)},
       {"segments_left_further_on",
        ip6(kClient6, kService6).extension(60, Bytes(6, 0)).extension(43, {4, 1, 0, 0, 0, 0}).tcp(1, 2)},
