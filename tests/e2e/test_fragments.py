@@ -8,6 +8,9 @@ import socket
 import pytest
 
 import world
+from test_path_mtu import BEYOND_CLIENT, host_behind
+
+IP_MTU_DISCOVER, IP_PMTUDISC_DONT = 10, 0  # of linux/in.h
 
 FAMILIES = {"ipv4": (world.L4_4, world.SITE4, "192.0.2.2"), "ipv6": (world.L4_6, world.SITE6, "2001:db8:1::2")}
 
@@ -48,21 +51,24 @@ def test_large_pings_are_answered(lab, sluice, family):
 
 
 def test_segments_cut_by_a_router_reach_a_proxy(lab, sluice):
-    """The client's own stack plays the router: it cuts what it sends, as its route says, because DF is off."""
+    """A host that does without path MTU discovery, behind a router whose way on is narrow."""
     before = counted(sluice, "reassembled")
-    lab.run("client", "ip", "route", "replace", "203.0.113.0/24", "via", "192.0.2.2", "mtu", "lock", 700, "advmss", 1460)
-    try:
-        with lab.make_socket("client") as raw:
-            raw.setsockopt(socket.IPPROTO_IP, 10, 0)  # IP_MTU_DISCOVER, IP_PMTUDISC_DONT
-            raw.settimeout(10 * world.PATIENCE)
-            raw.connect((FAMILIES["ipv4"][1], 80))
-            body = random.Random(8).randbytes(100_000)
-            raw.sendall(b"POST /sha256 HTTP/1.1\r\nHost: www.example.com\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body))
-            raw.sendall(body)
-            answer = b""
-            while part := raw.recv(65536):
-                answer += part
-        assert answer.startswith(b"HTTP/1.1 200") and hashlib.sha256(body).hexdigest().encode() in answer
-    finally:
-        lab.run("client", "ip", "route", "replace", "203.0.113.0/24", "via", "192.0.2.2")
+    body = random.Random(8).randbytes(100_000)
+    with host_behind(lab, "client", "far", BEYOND_CLIENT):
+        lab.run("client", "ip", "link", "set", "far", "mtu", 1500)  # takes what the host sends
+        lab.run("client", "ip", "route", "replace", "203.0.113.0/24", "via", "192.0.2.2", "mtu", "lock", 700)
+        try:
+            with lab.make_socket("far") as raw:
+                raw.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
+                raw.settimeout(10 * world.PATIENCE)
+                raw.connect((FAMILIES["ipv4"][1], 80))
+                raw.sendall(b"POST /sha256 HTTP/1.1\r\nHost: www.example.com\r\nConnection: close\r\n"
+                            b"Content-Length: %d\r\n\r\n" % len(body))
+                raw.sendall(body)
+                answer = b""
+                while part := raw.recv(65536):
+                    answer += part
+        finally:
+            lab.run("client", "ip", "route", "replace", "203.0.113.0/24", "via", "192.0.2.2")
+    assert answer.startswith(b"HTTP/1.1 200") and hashlib.sha256(body).hexdigest().encode() in answer
     assert counted(sluice, "reassembled") > before
