@@ -75,6 +75,7 @@ class Daemon {
   [[nodiscard]] Result<void> start_admin();
   void fill_view();
   void tick(Instant now);
+  void reload_lists();
   [[nodiscard]] int wait_for_signal(Duration at_most) const;
   [[nodiscard]] bool has_been_idle(Instant now);
   [[nodiscard]] std::int64_t open_connections() const;
@@ -262,7 +263,7 @@ void Daemon::serve() {
   while (true) {
     const int signal = wait_for_signal(kTick);
     if (signal == SIGHUP) {
-      log::warn("SIGHUP: reload is not supported yet, the configuration stays as it is");
+      reload_lists();
       continue;
     }
     if (signal != 0) {
@@ -275,6 +276,16 @@ void Daemon::serve() {
       log::info("no packet came for a while: stopping");
       return;
     }
+  }
+}
+
+// The lists of prefixes alone: the configuration stays as it is until a restart.
+void Daemon::reload_lists() {
+  const auto prefixes = publisher_->reload_lists(dataplane::monotonic_now());
+  if (prefixes) {
+    log::info("SIGHUP: {} prefixes of allow and deny lists are in force", *prefixes);
+  } else {
+    log::error("SIGHUP: the allow and deny lists stay as they are:\n{}", prefixes.error().message);
   }
 }
 

@@ -140,7 +140,8 @@ const Section<Config>& config_schema() {
           .optional("admin", &Config::admin, section(admin_schema()))
           .optional("log", &Config::log, section(log_schema()))
           .optional("upstream", &Config::upstream, section(upstream_schema()))
-          .not_yet({"acl", "allow", "deny", "rate_limits", "metrics", "syn_cookies", "defence"});
+          .optional("defence", &Config::defence, section(defence_schema()))
+          .not_yet({"metrics", "syn_cookies"});
   return table;
 }
 

@@ -11,6 +11,7 @@
 
 #include "reader.h"
 #include "sluice/config/load.h"
+#include "sluice/config/prefix_file.h"
 
 namespace sluice::config {
 namespace {
@@ -26,8 +27,17 @@ std::optional<std::string> problem_with(const FileReference& reference) {
   if (::access(reference.file.c_str(), directory ? R_OK | X_OK : R_OK) != 0) {
     return fmt::format("{}: {}", shown, std::strerror(errno));
   }
-  if (!directory && info.st_size == 0) return fmt::format("{} is empty", shown);
+  if (!directory && info.st_size == 0 && reference.kind != FileReference::Kind::kPrefixes)
+    return fmt::format("{} is empty", shown);
   return std::nullopt;
+}
+
+void add_lines(const std::string& file, ConfigErrors& errors) {
+  const auto prefixes = read_prefix_file(file);
+  if (prefixes) return;
+  for (const PrefixFileError& error : prefixes.error()) {
+    errors.push_back({fmt::format("{}:{}", error.file, error.line), 0, 0, "", error.message});
+  }
 }
 
 }  // namespace
@@ -35,7 +45,9 @@ std::optional<std::string> problem_with(const FileReference& reference) {
 ConfigErrors check_files(const Config& config) {
   ConfigErrors errors;
   for (const FileReference& reference : config.files) {
-    if (auto problem = problem_with(reference)) {
+    auto problem = problem_with(reference);
+    if (!problem && reference.kind == FileReference::Kind::kPrefixes) add_lines(reference.file, errors);
+    if (problem) {
       errors.push_back({config.file, reference.mark.line, reference.mark.column, reference.path, std::move(*problem)});
     }
   }

@@ -20,7 +20,17 @@ void add_file(Config& config, const Reader& reader, FileReference::Kind kind, co
   config.files.push_back({kind, file, reader.shown(path), reader.mark_of(path)});
 }
 
+void list_prefix_files(Config& config, const Reader& reader, const AccessFiles& access, const std::string& base) {
+  for (std::size_t i = 0; i < access.allow.size(); ++i)
+    add_file(config, reader, FileReference::Kind::kPrefixes, access.allow[i], fmt::format("{}.allow[{}]", base, i));
+  for (std::size_t i = 0; i < access.deny.size(); ++i)
+    add_file(config, reader, FileReference::Kind::kPrefixes, access.deny[i], fmt::format("{}.deny[{}]", base, i));
+}
+
 void list_files(Config& config, const Reader& reader) {
+  list_prefix_files(config, reader, config.defence.access, "defence");
+  for (const Service& service : config.services)
+    list_prefix_files(config, reader, service.access, fmt::format("services.{}", service.name));
   for (const Service& service : config.services) {
     if (!service.proxy) continue;
     const std::string base = fmt::format("services.{}.proxy", service.name);

@@ -8,6 +8,10 @@
 
 namespace sluice::config {
 
+[[nodiscard]] Codec<std::vector<AclRule>> acl();
+[[nodiscard]] Codec<std::vector<std::string>> prefix_files();
+[[nodiscard]] Codec<Limits> limits();
+[[nodiscard]] const Section<Defence>& defence_schema();
 [[nodiscard]] const Section<Config>& config_schema();  // the whole file
 
 [[nodiscard]] const Section<Runtime>& runtime_schema();

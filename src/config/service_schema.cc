@@ -198,11 +198,17 @@ const Section<Service>& service_schema() {
       Section<Service>()
           .required("listen", &Service::listen, list(listen(), 1, kMaxListen))
           .optional("announce", &Service::announce, list(reference(), 1, 64))
+          .optional_with("allow", prefix_files(),
+                         [](Service& out, std::vector<std::string>&& files) { out.access.allow = std::move(files); })
+          .optional_with("deny", prefix_files(),
+                         [](Service& out, std::vector<std::string>&& files) { out.access.deny = std::move(files); })
+          .optional("acl", &Service::acl, acl())
+          .optional("limits", &Service::limits, limits())
           .optional("syn_proxy", &Service::syn_proxy, syn_proxy())
           .optional("forward", &Service::forward, section(forward_schema()))
           .optional("proxy", &Service::proxy, section(proxy_schema()))
           .exactly_one({"forward", "proxy"})
-          .not_yet({"acl", "allow", "deny", "rate_limit", "on_no_backend", "proxy_protocol"});
+          .not_yet({"on_no_backend", "proxy_protocol"});
   return table;
 }
 

@@ -29,7 +29,9 @@ Publisher::Publisher(std::shared_ptr<const config::Config> config, const lb::Hea
 
 Result<void> Publisher::publish_first() {
   published_changes_ = health_.changes();
-  auto first = lb::build_snapshot(config_, health_, nullptr);
+  auto access = lb::load_access(*config_);
+  if (!access) return std::unexpected(access.error());
+  auto first = lb::build_snapshot(config_, health_, nullptr, {}, std::move(*access));
   if (!first) return std::unexpected(first.error());
   remember(*first);
   const auto none = slot_.publish(std::move(*first));
@@ -60,17 +62,28 @@ bool Publisher::tick(Instant now) {
   return true;
 }
 
+Result<std::size_t> Publisher::reload_lists(Instant now) {
+  auto access = lb::load_access(*config_);
+  if (!access) return std::unexpected(access.error());
+  const std::size_t prefixes = (*access)->prefixes;
+  if (auto done = publish(now, std::move(*access)); !done) return std::unexpected(done.error());
+  return prefixes;
+}
+
 void Publisher::publish(Instant now) {
+  if (auto done = publish(now, nullptr); !done) log::error("the snapshot stays as it is: {}", done.error().message);
+}
+
+// `access`: nullptr for that of the snapshot before.
+Result<void> Publisher::publish(Instant now, std::shared_ptr<const lb::Access> access) {
   published_changes_ = health_.changes();  // before the reports are read: a later change is seen next time
-  auto next = lb::build_snapshot(config_, health_, slot_.owner().get(), now);
-  if (!next) {
-    log::error("the snapshot stays as it is: {}", next.error().message);
-    return;
-  }
+  auto next = lb::build_snapshot(config_, health_, slot_.owner().get(), now, std::move(access));
+  if (!next) return std::unexpected(next.error());
   log_changes(*slot_.owner(), **next, health_);
   remember(*next);
   const std::shared_ptr<const lb::Snapshot> before = slot_.publish(std::move(*next));
   wait_for_grace_();  // then nobody holds `before` any more, and it may go
+  return {};
 }
 
 }  // namespace sluice::control

@@ -9,6 +9,7 @@
 #include <rte_errno.h>
 #include <rte_mbuf_dyn.h>
 
+#include "guard.h"
 #include "sluice/dataplane/handoff.h"
 #include "sluice/dataplane/neighbors.h"
 #include "sluice/dataplane/proxy_role.h"
@@ -105,6 +106,7 @@ class Assembly::Impl {
   std::vector<unsigned> role_cpus_;  // by role
   Neighbors neighbors_;
   std::uint64_t note_flag_ = 0;
+  Acls acls_;
   std::optional<dpdk::MbufRing> resolve_;
   std::vector<std::optional<dpdk::MbufRing>> tx_rings_;  // by interface; none for a VLAN
   std::vector<std::unique_ptr<Inbox>> inboxes_;
@@ -115,6 +117,9 @@ Result<void> Assembly::Impl::build() {
   for (std::size_t i = 0; i < workers(); ++i) worker_counters_.push_back(std::make_unique<telemetry::WorkerCounters>());
   for (std::size_t i = 0; i < proxies(); ++i) proxy_counters_.push_back(std::make_unique<telemetry::ProxyCounters>());
   if (Result<void> done = register_flags(); !done) return done;
+  Result<Acls> acls = Acls::create(parts_.config);
+  if (!acls) return std::unexpected(acls.error());
+  acls_ = std::move(*acls);
   if (Result<void> done = build_rings(); !done) return done;
   if (Result<void> done = build_loops(); !done) return done;
   build_workers();
@@ -215,6 +220,8 @@ void Assembly::Impl::build_workers() {
                                                             .seed = parts_.seed,
                                                             .syn_proxy = has_syn_proxy(parts_.config),
                                                             .announce = parts_.announce,
+                                                            .config = parts_.config,
+                                                            .acls = acls_,
                                                             .topology = parts_.topology,
                                                             .neighbors = neighbors_,
                                                             .pool = parts_.pool,

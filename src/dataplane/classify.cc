@@ -103,7 +103,9 @@ Classified Classifier::service_of_many(const lb::Listener& listener, const net::
     return {.action = Action::kToBackend, .owner = owner_of(hash, workers), .listener = &listener};
   }
   if (proxies == 0) return dropped(Drop::kShutdown);
-  return {.action = Action::kToProxy, .owner = static_cast<std::uint16_t>(((hash & 0xffffffff) * proxies) >> 32)};
+  return {.action = Action::kToProxy,
+          .owner = static_cast<std::uint16_t>(((hash & 0xffffffff) * proxies) >> 32),
+          .listener = &listener};
 }
 
 Classified Classifier::to_another(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame,

@@ -39,10 +39,11 @@ bool begins_again(const lb::Snapshot& snapshot, const lb::Flow& flow, const Flow
 
 Forward::Forward(std::size_t flows, const lb::FlowTable::Secret& secret, lb::PortBlock ports, std::size_t nat_sets,
                  std::uint64_t seed, Egress& egress, Answers& answers, telemetry::WorkerCounters& counters,
-                 const SynProxyParts& syn_proxy, std::size_t persistent_clients)
+                 const SynProxyParts& syn_proxy, std::size_t persistent_clients, Guard& guard)
     : ports_(ports, Random(seed), nat_sets),
       flows_(flows, secret, ports_, counters),
       syn_proxy_(syn_proxy.secret, syn_proxy.wanted ? flows_.places() : 0, syn_proxy.workers, counters),
+      guard_(guard),
       turns_(Random(seed + 1)),
       tunnels_(egress.topology()),
       persistence_(persistent_clients, secret, counters.persistent_evicted),
@@ -254,7 +255,10 @@ lb::Flow* Forward::open(const lb::Snapshot& snapshot, const FlowPacket& packet, 
 
 void Forward::refuse(const FlowPacket& packet, Drop reason, Ms now) noexcept {
   counters_.services[packet.listener->service].failed.add();
-  if (reason != Drop::kBadIpAddress) answers_.refuse(packet.mbuf, *packet.parsed, now);
+  // What is over a limit costs no answer, unless the client holds a connection to us already.
+  const bool limited = reason == Drop::kSourceFlows || reason == Drop::kServiceFlows;
+  const bool silent = reason == Drop::kBadIpAddress || (limited && (packet.parsed->tcp_flags & net::kTcpAck) == 0);
+  if (!silent) answers_.refuse(packet.mbuf, *packet.parsed, now);
   egress_.drop(packet.mbuf, reason);
 }
 
@@ -263,6 +267,10 @@ Drop Forward::try_open(const lb::Snapshot& snapshot, const FlowPacket& packet, M
   const lb::Listener& listener = *packet.listener;
   const bool takes_port = config::takes_port(listener.mode);
   if (refuse_new_) return Drop::kShutdown;
+  if (guard_.wanted()) [[unlikely]] {
+    const Drop reason = guard_.judge_flow(snapshot, parsed.src, listener.service, now);
+    if (reason != Drop::kNone) return reason;
+  }
   if (snapshot.find_local(parsed.src) != nullptr) [[unlikely]]
     return Drop::kBadIpAddress;  // our own, from outside (RFC 1812 section 5.3.8)
 

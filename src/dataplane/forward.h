@@ -12,6 +12,7 @@
 #include <span>
 
 #include "answers.h"
+#include "guard.h"
 #include "packet.h"
 #include "sluice/dataplane/egress.h"
 #include "sluice/lb/flow_query.h"
@@ -51,7 +52,7 @@ class Forward {
  public:
   Forward(std::size_t flows, const lb::FlowTable::Secret& secret, lb::PortBlock ports, std::size_t nat_sets,
           std::uint64_t seed, Egress& egress, Answers& answers, telemetry::WorkerCounters& counters,
-          const SynProxyParts& syn_proxy, std::size_t persistent_clients);
+          const SynProxyParts& syn_proxy, std::size_t persistent_clients, Guard& guard);
 
   // A packet of a flow of this worker: it is put aside, and its flow's lookup begun. At most kMaxBurst until run().
   // `listener` is that of a client's packet.
@@ -188,6 +189,7 @@ class Forward {
   lb::NatPorts ports_;
   lb::FlowTable flows_;
   SynProxy syn_proxy_;
+  Guard& guard_;
   lb::RoundRobinTurns turns_;
   Tunnels tunnels_;
   lb::Persistence persistence_;

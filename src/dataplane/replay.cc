@@ -102,8 +102,10 @@ Result<void> Replay::build() {
   topology_.emplace(config_, macs);
   ports_.emplace(config_.runtime.workers.size(), config_.runtime.proxies.size());
 
+  Result<std::shared_ptr<const lb::Access>> access = lb::load_access(config_);
+  if (!access) return std::unexpected(access.error());
   Result<std::shared_ptr<const lb::Snapshot>> first =
-      lb::build_snapshot(std::make_shared<const config::Config>(config_), health_, nullptr);
+      lb::build_snapshot(std::make_shared<const config::Config>(config_), health_, nullptr, {}, *access);
   if (!first) return std::unexpected(first.error());
   // No health checks run here: what has one is reported as up, but for those that the caller names.
   for (std::size_t i = 0; i < (*first)->backends.size(); ++i) {

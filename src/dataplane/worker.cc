@@ -12,6 +12,7 @@
 #include "classify.h"
 #include "forward.h"
 #include "fragment_path.h"
+#include "guard.h"
 #include "neighbor_service.h"
 #include "packet.h"
 #include "sluice/net/parse_common.h"
@@ -76,11 +77,12 @@ class Worker::Impl {
         egress_(parts_.topology, parts_.neighbors, parts_.tx, parts_.resolve, parts_.counters.drops, parts_.counters.tx,
                 parts_.counters.packets_cut),
         answers_(parts_.pool, egress_, parts_.counters),
+        guard_(parts_.config, parts_.acls, cookie_secret(parts_.secret, parts_.id), parts_.workers),
         forward_(
             parts_.flows, table_secret(parts_.secret, parts_.id), parts_.ports.worker_block(parts_.id), parts_.nat_sets,
             parts_.seed * 2 + parts_.id, egress_, answers_, parts_.counters,
             {.secret = cookie_secret(parts_.secret, parts_.id), .wanted = parts_.syn_proxy, .workers = parts_.workers},
-            parts_.persistent_clients),
+            parts_.persistent_clients, guard_),
         classifier_{.topology = parts_.topology,
                     .ports = parts_.ports,
                     .secret = parts_.secret,
@@ -118,6 +120,7 @@ class Worker::Impl {
   std::uint64_t run(const lb::Snapshot& snapshot, const RxQueue* from, Instant now) noexcept;
   void classify(const lb::Snapshot& snapshot, std::size_t index, Instant now) noexcept;
   [[nodiscard]] bool is_common(const rte_mbuf* mbuf, net::Parsed& parsed) const noexcept;
+  void classify_guarded(const lb::Snapshot& snapshot, rte_mbuf* mbuf, net::Parsed& parsed, Instant now) noexcept;
   [[nodiscard]] bool accept(rte_mbuf* mbuf, net::Parsed& parsed) noexcept;
   void act(const lb::Snapshot& snapshot, rte_mbuf* mbuf, net::Parsed& parsed, const Classified& what,
            Instant now) noexcept;
@@ -135,6 +138,8 @@ class Worker::Impl {
   std::array<std::uint64_t, kMaxInterfaces> our_macs_{};  // as kMacsMask leaves them of a frame from one host to us
   Egress egress_;
   Answers answers_;
+  Guard guard_;
+  bool judges_ = false;  // the burst at hand: it came from outside, and the guard wants to see it
   Forward forward_;
   Classifier classifier_;
   FragmentPath fragments_;
@@ -214,11 +219,33 @@ bool Worker::Impl::accept(rte_mbuf* mbuf, net::Parsed& parsed) noexcept {
   return true;
 }
 
+// The same with a guard at the door. It is asked where a packet comes in, and not again by who it is handed to.
+void Worker::Impl::classify_guarded(const lb::Snapshot& snapshot, rte_mbuf* mbuf, net::Parsed& parsed,
+                                    Instant now) noexcept {
+  if (!is_common(mbuf, parsed) && !accept(mbuf, parsed)) return;
+  const Classified what = classifier_.classify(snapshot, frame_of(mbuf), parsed);
+  const bool of_service =
+      what.listener != nullptr && (what.action == Action::kToBackend || what.action == Action::kToProxy);
+  if (of_service || what.action == Action::kEcho || what.action == Action::kPortClosed) {
+    const bool checksum_known = (mbuf->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+    const lb::ServiceIndex service = of_service ? what.listener->service : lb::ServiceIndex{lb::kNoIndex};
+    const Ms now_ms = to_ms(now);
+    Drop reason = guard_.judge(snapshot, frame_of(mbuf), parsed, service, checksum_known, now_ms);
+    if (reason == Drop::kNone && what.action == Action::kToProxy && (parsed.tcp_flags & kTcpControl) == net::kTcpSyn) {
+      reason = guard_.judge_flow(snapshot, parsed.src, service, now_ms);
+    }
+    if (reason != Drop::kNone) return egress_.drop(mbuf, reason);
+  }
+  act(snapshot, mbuf, parsed, what, now);
+}
+
 // Headers, and what is to be done. A packet of a flow of this worker is put aside: those are looked up together.
 [[gnu::always_inline]] inline void Worker::Impl::classify(const lb::Snapshot& snapshot, std::size_t index,
                                                           Instant now) noexcept {
   rte_mbuf* mbuf = burst_.mbufs[index];
   net::Parsed& parsed = burst_.parsed[index];
+  if (judges_) [[unlikely]]
+    return classify_guarded(snapshot, mbuf, parsed, now);
   if (is_common(mbuf, parsed)) [[likely]] {
     const Classifier::Common what = classifier_.classify_common(snapshot, parsed, parts_.id);
     if (what.ours) [[likely]]
@@ -234,6 +261,7 @@ bool Worker::Impl::accept(rte_mbuf* mbuf, net::Parsed& parsed) noexcept {
 // by then, and not all at once: a core waits for some 16 lines at a time.
 std::uint64_t Worker::Impl::run(const lb::Snapshot& snapshot, const RxQueue* from, Instant now) noexcept {
   constexpr std::size_t kMbufAhead = 8, kFrameAhead = 4;
+  judges_ = from != nullptr && guard_.wanted();
   const std::size_t count = burst_.count;
   std::uint64_t bytes = 0;
   const auto fetch_mbuf = [&](std::size_t i) {

@@ -38,9 +38,10 @@ constexpr std::uint32_t kSteps = 16;
 class Builder {
  public:
   Builder(std::shared_ptr<const config::Config> config, const HealthBoard& health, const Snapshot* previous,
-          Instant now)
+          Instant now, std::shared_ptr<const Access> access)
       : health_(health), previous_(previous), now_(now), out_(std::make_shared<Snapshot>()) {
     out_->config = std::move(config);
+    out_->access = access == nullptr && previous != nullptr ? previous->access : std::move(access);
     out_->generation = previous == nullptr ? 1 : previous->generation + 1;
   }
 
@@ -218,6 +219,10 @@ bool Builder::add_services() {
     service.name = from.name;
     service.present = true;
     service.config = &from;
+    if (out_->access != nullptr) {
+      const auto lists = out_->access->services.find(from.name);
+      if (lists != out_->access->services.end()) service.access = &lists->second;
+    }
     service.kind = from.forward ? ServiceKind::kForward : ServiceKind::kProxy;
     if (!from.forward) continue;
     service.pool = pool_by_name_.at(from.forward->pool);
@@ -456,8 +461,8 @@ void Builder::add_local_addresses() {
 
 Result<std::shared_ptr<const Snapshot>> build_snapshot(std::shared_ptr<const config::Config> config,
                                                        const HealthBoard& health, const Snapshot* previous,
-                                                       Instant now) {
-  return Builder(std::move(config), health, previous, now).build();
+                                                       Instant now, std::shared_ptr<const Access> access) {
+  return Builder(std::move(config), health, previous, now, std::move(access)).build();
 }
 
 }  // namespace sluice::lb

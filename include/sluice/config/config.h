@@ -387,12 +387,54 @@ struct ProxyService {             // layer 7
   HttpLimits limits;
 };
 
+// Files of prefixes. A source on an allow list is not asked for on the deny list beside it.
+struct AccessFiles {
+  std::vector<std::string> allow, deny;  // absolute paths
+  [[nodiscard]] bool empty() const noexcept { return allow.empty() && deny.empty(); }
+};
+
+struct PortRange {
+  std::uint16_t first = 0, last = 65535;  // both inclusive
+};
+
+struct AclRule {  // what it does not name may be anything
+  bool allow = false;
+  std::optional<net::Prefix> src, dst;  // of one family
+  std::optional<PortRange> src_ports, dst_ports;
+  std::optional<std::uint8_t> proto;  // TCP or UDP where ports are named
+};
+
+struct Limits {  // a second, all workers together; 0: none
+  std::uint64_t packets = 0;
+  std::uint64_t bits = 0;   // of IP packets
+  std::uint64_t flows = 0;  // new ones
+  Duration burst = 1s;      // what was not used for so long may come at once
+  [[nodiscard]] bool empty() const noexcept { return packets == 0 && bits == 0 && flows == 0; }
+};
+
+struct SourceLimits {  // of each source prefix
+  Limits limits;
+  std::uint8_t prefix4 = 32, prefix6 = 64;
+  std::uint32_t entries = 65536;  // of each worker
+};
+
+struct Defence {  // of all services
+  AccessFiles access;
+  std::vector<AclRule> acl;       // the first that matches decides; none: allowed
+  bool bogons = false;            // sources that cannot come from outside are dropped
+  bool verify_checksums = false;  // of layer 4, in software where the device does not
+  SourceLimits source_limits;
+};
+
 struct Service {
   std::string name;
   std::vector<Listen> listen;         // 1 or more; no two services share one
   std::vector<std::string> announce;  // interfaces that answer ARP/ND for `listen` addresses beside those whose prefix
                                       // holds them
-  std::optional<SynProxy> syn_proxy;  // `forward` in mode nat only
+  AccessFiles access;
+  std::vector<AclRule> acl;  // after that of `defence`
+  Limits limits;
+  std::optional<SynProxy> syn_proxy;      // `forward` in mode nat only
   std::optional<ForwardService> forward;  // exactly one of the two is set
   std::optional<ProxyService> proxy;
 };
@@ -427,7 +469,7 @@ struct Mark {
 
 // A key of the file that names another file; load.h's check_files() looks at them.
 struct FileReference {
-  enum class Kind : std::uint8_t { kCertificate, kKey, kDirectory };
+  enum class Kind : std::uint8_t { kCertificate, kKey, kDirectory, kPrefixes };
   Kind kind = Kind::kCertificate;
   std::string file;  // the absolute path that was written
   std::string path;  // of the key: services.site.proxy.tls.certificates[0].cert
@@ -444,6 +486,7 @@ struct Config {
   std::vector<Pool> pools;
   std::vector<Service> services;
   Cache cache;
+  Defence defence;
   Admin admin;
   Log log;
   Upstream upstream;

@@ -28,6 +28,8 @@ class Publisher {
             std::function<void()> wait_for_grace);
 
   // Before the loops start.
+  // Reads the allow and deny lists again; what was wrong with them, and then the old ones stay. Gives the lines read.
+  [[nodiscard]] Result<std::size_t> reload_lists(Instant now);
   [[nodiscard]] Result<void> publish_first();
   // The current snapshot. Any thread.
   [[nodiscard]] std::shared_ptr<const lb::Snapshot> current() const;
@@ -36,6 +38,7 @@ class Publisher {
 
  private:
   void publish(Instant now);
+  [[nodiscard]] Result<void> publish(Instant now, std::shared_ptr<const lb::Access> access);
   void remember(std::shared_ptr<const lb::Snapshot> snapshot);
 
   std::shared_ptr<const config::Config> config_;

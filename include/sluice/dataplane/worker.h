@@ -26,6 +26,8 @@
 
 namespace sluice::dataplane {
 
+struct Acls;
+
 // A receive queue that this worker polls.
 struct RxQueue {
   dpdk::Device* device = nullptr;
@@ -54,6 +56,8 @@ struct WorkerParts {
   std::uint64_t seed = 0;
   bool syn_proxy = false;  // some service has one
   bool announce = true;
+  const config::Config& config;
+  const Acls& acls;
   const Topology& topology;
   Neighbors& neighbors;
   const dpdk::Mempool& pool;

@@ -20,6 +20,7 @@ namespace sluice::lb {
 // `previous` may be nullptr. `now` is what slow starts are counted by.
 [[nodiscard]] Result<std::shared_ptr<const Snapshot>> build_snapshot(std::shared_ptr<const config::Config> config,
                                                                      const HealthBoard& health,
-                                                                     const Snapshot* previous, Instant now = {});
+                                                                     const Snapshot* previous, Instant now = {},
+                                                                     std::shared_ptr<const Access> access = nullptr);
 
 }  // namespace sluice::lb

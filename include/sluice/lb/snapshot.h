@@ -15,6 +15,7 @@
 
 #include "sluice/base/time.h"
 #include "sluice/config/config.h"
+#include "sluice/lb/access.h"
 #include "sluice/lb/address_index.h"
 #include "sluice/lb/flow_limits.h"
 #include "sluice/lb/ids.h"
@@ -99,6 +100,7 @@ struct Service {
   PoolIndex pool = kNoIndex;                             // kForward only
   config::ForwardMode mode = config::ForwardMode::kNat;  // kForward only
   FlowLimits limits;                                     // kForward only
+  const AccessLists* access = nullptr;                   // in Snapshot::access; nullptr: has no lists
   std::optional<config::SynProxy> syn_proxy;             // kForward in mode nat only
   config::OnDown on_down = config::OnDown::kKeep;        // kForward only
   std::uint32_t persist_ms = 0;                          // kForward only; 0: no persistence
@@ -170,6 +172,7 @@ struct InterfaceSources {  // by index of Config::interfaces: the first address 
 struct Snapshot : std::enable_shared_from_this<Snapshot> {
   std::uint64_t generation = 0;  // from 1, one more with each snapshot
   std::shared_ptr<const config::Config> config;
+  std::shared_ptr<const Access> access;  // nullptr: there are no lists
 
   // By index; slots of things that are gone stay, with present == false, until another takes them.
   std::vector<Listener> listeners;

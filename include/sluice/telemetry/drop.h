@@ -42,6 +42,15 @@ namespace sluice::telemetry {
   X(kIcmpUnhandled,       "icmp_unhandled",        "ICMP message of a kind that is not acted on")                      \
   X(kIcmpNoFlow,          "icmp_no_flow",          "ICMP error about a flow that is not known")                        \
   X(kIcmpRateLimited,     "icmp_rate_limited",     "an ICMP answer held back by the rate limit")                       \
+  X(kBogon,               "bogon",                 "source that cannot come from outside (defence.bogons)")            \
+  X(kDenied,              "denied",                "source is on a deny list, and on no allow list beside it")         \
+  X(kAclDenied,           "acl_denied",            "an ACL rule denies it")                                            \
+  X(kSourcePackets,       "source_packets",        "more packets from its source prefix than defence.source_limits")   \
+  X(kSourceBits,          "source_bits",           "more bits from its source prefix than defence.source_limits")      \
+  X(kSourceFlows,         "source_flows",          "more new flows from its source prefix than defence.source_limits") \
+  X(kServicePackets,      "service_packets",       "more packets to the service than its limits")                      \
+  X(kServiceBits,         "service_bits",          "more bits to the service than its limits")                         \
+  X(kServiceFlows,        "service_flows",         "more new flows to the service than its limits")                    \
   X(kNoRoute,             "no_route",              "no interface or gateway leads to the destination")                 \
   X(kNeighborPending,     "neighbor_pending",      "too many packets wait for a neighbour to answer")                  \
   X(kNeighborUnreachable, "neighbor_unreachable",  "neighbour did not answer ARP or ND")                               \

@@ -15,7 +15,7 @@ const ErrorCase kKeys[] = {
      "zebra: 1",
      {"t.yaml:4:1: zebra: unknown key; known here: runtime, interfaces, neighbors, routes, fragments, pools, services, "
       "cache, "
-      "admin, log, upstream"}},
+      "admin, log, upstream, defence"}},
     {"unknown_key_deep_down",
      Part::kPools,
      "pools: { web: { backends: { address: 198.51.100.11, prot: 80, port: 80 } } }",
@@ -117,7 +117,7 @@ const ErrorCase kNotYet[] = {
      Part::kPools,
      "pools: { web: { backends: { address: 198.51.100.11, port: 80 }, sticky: any } }",
      {"t.yaml:2:65: pools.web.sticky: is not supported yet"}},
-    {"acl", Part::kRest, "acl: []", {"t.yaml:4:1: acl: is not supported yet"}},
+    {"metrics", Part::kRest, "metrics: []", {"t.yaml:4:1: metrics: is not supported yet"}},
     {"quic_listener",
      Part::kServices,
      R"(services: { web: { listen: "198.51.100.80:443/quic", forward: { mode: nat, pool: web } } })",
