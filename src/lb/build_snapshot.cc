@@ -460,8 +460,8 @@ void Builder::add_local_addresses() {
 }  // namespace
 
 Result<std::shared_ptr<const Snapshot>> build_snapshot(std::shared_ptr<const config::Config> config,
-                                                       const HealthBoard& health, const Snapshot* previous,
-                                                       Instant now, std::shared_ptr<const Access> access) {
+                                                       const HealthBoard& health, const Snapshot* previous, Instant now,
+                                                       std::shared_ptr<const Access> access) {
   return Builder(std::move(config), health, previous, now, std::move(access)).build();
 }
 

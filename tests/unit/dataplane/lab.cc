@@ -24,7 +24,8 @@ Lab::Lab(const std::string& yaml, const LabOptions& options) {
   ports_.emplace(
       runtime.workers.size(),
       std::max(options.port_owners, runtime.workers.size() + runtime.proxies.size()) - runtime.workers.size());
-  if (options.publish) (void)slot_.publish(*lb::build_snapshot(config_, health_, nullptr, {}, *lb::load_access(*config_)));
+  if (options.publish)
+    (void)slot_.publish(*lb::build_snapshot(config_, health_, nullptr, {}, *lb::load_access(*config_)));
   assembly_ = *Assembly::create({.config = *config_,
                                  .topology = *topology_,
                                  .devices = devices,
