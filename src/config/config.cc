@@ -5,8 +5,14 @@
 namespace sluice::config {
 
 std::string Listen::text() const {
-  const char* word = proto == net::IpProto::kUdp ? "/udp" : proto == net::IpProto::kSctp ? "/sctp" : "/tcp";
-  return endpoint.text() + word;
+  const net::IpAddress& address = endpoint.address;
+  const std::string host = prefix ? range().text() : address.text();
+  const std::string port = endpoint.port == 0 ? "*" : std::to_string(endpoint.port);
+  const char* word = quic                           ? "/quic"
+                     : proto == net::IpProto::kUdp  ? "/udp"
+                     : proto == net::IpProto::kSctp ? "/sctp"
+                                                    : "/tcp";
+  return (address.is_v4() ? host : "[" + host + "]") + ":" + port + word;
 }
 
 std::string Backend::text() const { return endpoint.port != 0 ? endpoint.text() : endpoint.address.text(); }

@@ -11,6 +11,7 @@ namespace {
 constexpr std::size_t kMaxBackends = 16'384;  // of one pool
 constexpr std::uint32_t kMaxWeight = 65'535;
 constexpr std::uint32_t kMaxFlows = 64u << 20;
+constexpr std::size_t kMaxServerIdBytes = 15;
 constexpr std::uint32_t kMaxMaglevTable = 16'777'259;  // the first prime above 2^24
 
 bool is_prime(std::uint32_t n) noexcept {
@@ -74,13 +75,43 @@ Codec<std::string> visible_text(std::string wanted, bool starts_with_slash) {
   }};
 }
 
+// An even number of hexadecimal digits, as many bytes as fit into a connection id beside its first octet.
+Codec<std::vector<std::uint8_t>> server_id() {
+  return {[](Reader& reader, const Node& node, std::vector<std::uint8_t>& out) {
+    constexpr std::string_view kWanted = "1 to 15 bytes in hexadecimal digits, such as 01ab";
+    const std::string* found = scalar_text(reader, node, kWanted);
+    if (found == nullptr) return;
+    const std::string_view text = *found;
+    out.clear();
+    for (std::size_t i = 0; i + 1 < text.size(); i += 2) {
+      std::uint8_t byte = 0;
+      const auto [end, error] = std::from_chars(text.data() + i, text.data() + i + 2, byte, 16);
+      if (error != std::errc() || end != text.data() + i + 2) return reader.mismatch(node, kWanted);
+      out.push_back(byte);
+    }
+    if (text.empty() || text.size() % 2 != 0 || out.size() > kMaxServerIdBytes) reader.mismatch(node, kWanted);
+  }};
+}
+
+// A port, or `*` for the one that the client's packet was sent to.
+Codec<std::uint16_t> backend_port() {
+  return {[one = port()](Reader& reader, const Node& node, std::uint16_t& out) {
+    if (node.is_scalar() && node.scalar == "*") {
+      out = 0;
+    } else {
+      one.read(reader, node, out);
+    }
+  }};
+}
+
 const Section<Backend>& backend_schema() {
   static const Section<Backend> table =
       Section<Backend>()
           .optional("name", &Backend::name, name())
           .required_with("address", address(),
                          [](Backend& out, net::IpAddress&& found) { out.endpoint.address = found; })
-          .optional_with("port", port(), [](Backend& out, std::uint16_t&& found) { out.endpoint.port = found; })
+          .optional_with("port", backend_port(), [](Backend& out, std::uint16_t&& found) { out.endpoint.port = found; })
+          .optional("server_id", &Backend::server_id, server_id())
           .optional("weight", &Backend::weight, number(0u, kMaxWeight))
           .optional("mac", &Backend::mac, mac())
           .optional("backup", &Backend::backup, boolean())
@@ -178,6 +209,7 @@ const Section<Pool>& pool_schema() {
           .optional("maglev_table", &Pool::maglev_table, maglev_table())
           .required("backends", &Pool::backends, list(section(backend_schema()), 1, kMaxBackends))
           .optional("health", &Pool::health, section(health_schema()))
+          .optional("quic_configs", &Pool::quic_configs, list(number<std::uint8_t>(0, 6), 1, 7))
           .optional("keepalive", &Pool::keepalive, section(keepalive_schema()))
           .optional("timeouts", &Pool::timeouts, section(timeouts_schema()))
           .optional("on_all_down", &Pool::on_all_down,

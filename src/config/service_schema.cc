@@ -12,7 +12,7 @@ namespace {
 constexpr std::size_t kMaxListen = 256;
 
 constexpr std::string_view kListenShape =
-    "'address:port', 'address:port/udp' or 'address:port/sctp', an IPv6 address in brackets";
+    "'address:port', 'address:port/udp', '/sctp' or '/quic', an IPv6 address in brackets";
 
 bool is_port(std::string_view text) noexcept {
   unsigned value = 0;
@@ -20,7 +20,37 @@ bool is_port(std::string_view text) noexcept {
   return error == std::errc() && end == text.data() + text.size() && value >= 1 && value <= 65535;
 }
 
-// What is wrong with "address:port": the nearest reason, for a text that Endpoint::parse() refused or that means "any".
+bool is_bracketed(std::string_view host) noexcept {
+  return host.size() > 2 && host.front() == '[' && host.back() == ']';
+}
+
+// 192.0.2.1:80, [2001:db8::1]:80; a prefix 192.0.2.0/28:80, 2001:db8::/64:80 or [2001:db8::/64]:80; `*` for every port.
+std::optional<Listen> parse_listen(std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == text.npos) return std::nullopt;
+  const std::string_view port = text.substr(colon + 1);
+  std::string_view host = text.substr(0, colon);
+  Listen out;
+  if (port != "*") {
+    if (!is_port(port) && port != "*") return std::nullopt;
+    std::from_chars(port.data(), port.data() + port.size(), out.endpoint.port);
+  }
+  const bool bracketed = is_bracketed(host);
+  if (bracketed) host = host.substr(1, host.size() - 2);
+  if (host.find('/') != host.npos) {
+    const auto prefix = net::Prefix::parse(host);
+    if (!prefix || (bracketed && prefix->address.is_v4())) return std::nullopt;
+    out.endpoint.address = prefix->address;
+    if (prefix->length != (prefix->address.is_v4() ? 32 : 128)) out.prefix = prefix->length;
+    return out;
+  }
+  const auto address = net::IpAddress::parse(host);
+  if (!address || address->is_v4() == bracketed) return std::nullopt;
+  out.endpoint.address = *address;
+  return out;
+}
+
+// What is wrong with "address:port": the nearest reason, for a text that parse_listen() refused or that means "any".
 std::string listen_problem(std::string_view text) {
   const std::size_t colon = text.rfind(':');
   const std::string_view host = text.substr(0, colon);
@@ -29,10 +59,11 @@ std::string listen_problem(std::string_view text) {
   if (colon == text.npos) return fmt::format("{} is not {}", quote(text), kListenShape);
   const std::string_view port = text.substr(colon + 1);
   if (host.empty() || host == "*") return "listening on every address is not supported yet; name the address";
-  if (port == "*") return "listening on every port is not supported yet; name the port";
-  const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
-  const auto address = net::IpAddress::parse(bracketed ? host.substr(1, host.size() - 2) : host);
-  if (!address) return fmt::format("{} is not an IPv4 address or an IPv6 address in brackets", quote(host));
+  const std::string_view inner = is_bracketed(host) ? host.substr(1, host.size() - 2) : host;
+  if (inner.find('/') != inner.npos && !net::Prefix::parse(inner))
+    return fmt::format("{} is not a prefix such as 192.0.2.0/28 or 2001:db8::/64", quote(inner));
+  if (inner.find('/') == inner.npos && !net::IpAddress::parse(inner))
+    return fmt::format("{} is not an IPv4 address or an IPv6 address in brackets", quote(host));
   if (!is_port(port)) return fmt::format("port {} is not in 1..65535", printable(port));
   return fmt::format("{} is not {}", quote(text), kListenShape);
 }
@@ -43,24 +74,27 @@ Codec<Listen> listen() {
     if (found == nullptr) return;
     std::string_view text = *found;
     net::IpProto proto = net::IpProto::kTcp;
-    if (const std::size_t slash = text.find('/'); slash != text.npos) {
+    bool quic = false;
+    // A slash of a prefix has a colon behind it.
+    if (const std::size_t slash = text.rfind('/'); slash != text.npos && text.find(':', slash) == text.npos) {
       const std::string_view word = text.substr(slash + 1);
-      if (word == "quic") {
-        return reader.error(node, fmt::format("protocol '{}' is not supported yet; supported: tcp, udp, sctp", word));
-      }
       if (word == "icmp") return reader.error(node, "ICMP has no ports; echo is 'icmp' of a service with 'forward'");
-      if (word != "tcp" && word != "udp" && word != "sctp")
-        return reader.error(node, fmt::format("protocol {} is not one of tcp, udp, sctp", quote(word)));
-      if (word == "udp") proto = net::IpProto::kUdp;
+      if (word != "tcp" && word != "udp" && word != "sctp" && word != "quic")
+        return reader.error(node, fmt::format("protocol {} is not one of tcp, udp, sctp, quic", quote(word)));
+      quic = word == "quic";
+      if (word == "udp" || quic) proto = net::IpProto::kUdp;
       if (word == "sctp") proto = net::IpProto::kSctp;
       text = text.substr(0, slash);
     }
-    const auto endpoint = net::Endpoint::parse(text);
-    if (!endpoint || endpoint->port == 0) return reader.error(node, listen_problem(text));
-    if (endpoint->address.is_unspecified() || endpoint->address == net::IpAddress::v4(Be32(0))) {
+    const auto parsed = parse_listen(text);
+    if (!parsed) return reader.error(node, listen_problem(text));
+    const net::IpAddress& first = parsed->endpoint.address;
+    if (first.is_unspecified() || first == net::IpAddress::v4(Be32(0))) {
       return reader.error(node, "listening on every address is not supported yet; name the address");
     }
-    out = {*endpoint, proto};
+    out = *parsed;
+    out.proto = proto;
+    out.quic = quic;
   }};
 }
 
@@ -155,6 +189,8 @@ const Section<ForwardService>& forward_schema() {
                                         {"esp", "tunnel"}))
           .required("pool", &ForwardService::pool, reference())
           .optional("source", &ForwardService::source, list(address(), 1, 64))
+          .optional("icmp", &ForwardService::icmp,
+                    one_of<EchoTo>({{"answer", EchoTo::kAnswer}, {"forward", EchoTo::kForward}}))
           .optional("timeouts", &ForwardService::timeouts, section(flow_timeouts_schema()))
           .optional("on_down", &ForwardService::on_down,
                     one_of<OnDown>({{"keep", OnDown::kKeep}, {"reset", OnDown::kReset}, {"rehash", OnDown::kRehash}}))

@@ -26,6 +26,7 @@ void report_unknown_name(std::string_view kind, const std::string& name, const s
                          const std::string& path, Reader& reader);
 
 // An address that one host can have and be reached at: not ::, multicast, loopback or broadcast.
+[[nodiscard]] net::IpAddress network_of(const net::Prefix& prefix) noexcept;  // without its host bits
 [[nodiscard]] bool is_unicast(const net::IpAddress& address) noexcept;
 [[nodiscard]] std::string_view family(const net::IpAddress& address) noexcept;  // "IPv4" or "IPv6"
 

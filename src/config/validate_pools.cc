@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <map>
 #include <set>
 #include <string>
 
@@ -45,6 +46,26 @@ void check_backends(const Config& config, const Pool& pool, const std::string& b
                       fmt::format("{} cannot be reached: no interface is on its network, and there is no route and no "
                                   "{} gateway",
                                   address.text(), family(address)));
+    }
+  }
+}
+
+// Ids of one length, so that a balancer knows how much of a connection id is the server's, and each of one backend.
+void check_server_ids(const Pool& pool, const std::string& base, Reader& reader) {
+  const Backend* first = nullptr;
+  std::map<std::vector<std::uint8_t>, std::string> taken;
+  for (std::size_t i = 0; i < pool.backends.size(); ++i) {
+    const Backend& backend = pool.backends[i];
+    const std::string path = fmt::format("{}.backends[{}]", base, i);
+    if (backend.server_id.empty() || !reader.sound(path)) continue;
+    if (first == nullptr) first = &backend;
+    const auto [other, fresh] = taken.try_emplace(backend.server_id, backend.name);
+    if (!fresh) {
+      reader.error_at(path + ".server_id", fmt::format("is that of backend '{}' too", other->second));
+    } else if (backend.server_id.size() != first->server_id.size()) {
+      reader.error_at(path + ".server_id",
+                      fmt::format("has {} bytes, and that of backend '{}' has {}; all need the same",
+                                  backend.server_id.size(), first->name, first->server_id.size()));
     }
   }
 }
@@ -100,6 +121,7 @@ void validate_pools(Config& config, Reader& reader) {
     check_backends(config, pool, base, reader);
     check_shares(pool, base, reader);
     check_probes(pool, base, reader);
+    check_server_ids(pool, base, reader);
   }
   if (reader.sound("services")) warn_unused(config, reader);
 }

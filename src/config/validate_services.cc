@@ -27,6 +27,45 @@ const Pool* get_pool(const Config& config, const std::string& name, const std::s
 
 using TakenListens = std::map<Listen, std::string>;  // and the service that took it
 
+// What of the network around has an address in the prefix, and so could not be reached any more.
+std::optional<std::string> occupant_of(const Config& config, const net::Prefix& prefix) {
+  for (const Interface& interface : config.interfaces) {
+    for (const net::Prefix& own : interface.addresses) {
+      if (prefix.contains(own.address))
+        return fmt::format("{}, an own address of interface '{}'", own.address.text(), interface.name);
+    }
+    for (const auto& gateway : {interface.gateway4, interface.gateway6}) {
+      if (gateway && prefix.contains(*gateway)) return fmt::format("{}, a gateway", gateway->text());
+    }
+  }
+  for (const StaticRoute& route : config.routes) {
+    if (prefix.contains(route.via)) return fmt::format("{}, the gateway of a route", route.via.text());
+  }
+  for (const net::IpAddress& source : config.upstream.source) {
+    if (prefix.contains(source)) return fmt::format("{}, a source address", source.text());
+  }
+  for (const Service& service : config.services) {
+    if (!service.forward) continue;
+    for (const net::IpAddress& source : service.forward->source) {
+      if (prefix.contains(source)) return fmt::format("{}, a source address", source.text());
+    }
+  }
+  return std::nullopt;
+}
+
+// What is wrong with a listen of every port or of a prefix.
+std::optional<std::string> wildcard_problem(const Config& config, const Service& service, const Listen& listen) {
+  const net::Prefix range = listen.range();
+  if (service.proxy) return fmt::format("a 'proxy' service listens on one address and one port, not {}", listen.text());
+  if (service.forward && !has_destinations(service.forward->mode))
+    return "mode 'dnat' needs one address and one port: nothing in a reply would say which it is from";
+  if (listen.prefix && network_of(range) != range.address)
+    return fmt::format("{} has bits behind its length; the prefix is {}", range.text(),
+                       net::Prefix{network_of(range), range.length}.text());
+  if (const auto occupant = occupant_of(config, range)) return fmt::format("{} holds {}", listen.text(), *occupant);
+  return std::nullopt;
+}
+
 TakenListens check_listens(const Config& config, Reader& reader) {
   TakenListens taken;
   for (const Service& service : config.services) {
@@ -39,15 +78,21 @@ TakenListens check_listens(const Config& config, Reader& reader) {
         reader.error_at(path, fmt::format("{} is not an address that clients can reach", address.text()));
         continue;
       }
-      if (const auto problem = no_host_on_link(config, address)) {
+      if (const auto problem = listen.prefix ? std::nullopt : no_host_on_link(config, address)) {
+        reader.error_at(path, *problem);
+        continue;
+      }
+      if (const auto problem = listen.is_exact() ? std::nullopt : wildcard_problem(config, service, listen)) {
         reader.error_at(path, *problem);
         continue;
       }
       if (service.proxy && listen.proto != net::IpProto::kTcp) {
-        reader.error_at(path, "a 'proxy' service listens on tcp only; QUIC is not supported yet");
+        reader.error_at(path, "a 'proxy' service listens on tcp only; QUIC can be forwarded");
         continue;
       }
-      const auto [other, fresh] = taken.try_emplace(listen, service.name);
+      Listen packets = listen;  // QUIC is UDP
+      packets.quic = false;
+      const auto [other, fresh] = taken.try_emplace(packets, service.name);
       if (fresh) continue;
       reader.error_at(path, other->second == service.name
                                 ? fmt::format("{} is given twice", listen.text())
@@ -61,13 +106,14 @@ TakenListens check_listens(const Config& config, Reader& reader) {
 // listens, its packets would come back to it for ever. (Interfaces' own addresses: validate_pools().)
 std::optional<std::string> own_address_problem(const TakenListens& taken, const std::set<net::IpAddress>& sources,
                                                const net::Endpoint& backend) {
-  const auto at = std::ranges::find(taken, backend, [](const auto& entry) { return entry.first.endpoint; });
+  const auto at = std::ranges::find_if(
+      taken, [&](const auto& entry) { return entry.first.is_exact() && entry.first.endpoint == backend; });
   if (at != taken.end()) {
     return fmt::format("{} is service '{}' of this sluice; a service behind another is not supported yet",
                        backend.text(), at->second);
   }
   const auto near =
-      std::ranges::find(taken, backend.address, [](const auto& entry) { return entry.first.endpoint.address; });
+      std::ranges::find_if(taken, [&](const auto& entry) { return entry.first.range().contains(backend.address); });
   if (near != taken.end()) {
     return fmt::format("{} is the address of service '{}' of this sluice", backend.address.text(), near->second);
   }
@@ -160,23 +206,66 @@ void check_choice(const Service& service, Reader& reader) {
     reader.error_at(base + ".one_packet", "is for UDP, and some 'listen' of this service is not");
 }
 
+// Each address has one answer to a ping.
+void check_echo(const Config& config, const Service& service, Reader& reader) {
+  if (service.forward->icmp != EchoTo::kForward) return;
+  const std::string path = base_of(service) + ".forward.icmp";
+  if (!reader.sound(path)) return;
+  if (!forwards_echo(service.forward->mode))
+    return reader.error_at(path, "mode 'dnat' cannot forward echoes; use 'answer'");
+  for (const Service& other : config.services) {
+    if (&other == &service) return;  // only those before it
+    if (!other.forward || other.forward->icmp != EchoTo::kForward) continue;
+    for (const Listen& mine : service.listen) {
+      for (const Listen& theirs : other.listen) {
+        if (mine.range() != theirs.range()) continue;
+        return reader.error_at(
+            path, fmt::format("echoes to {} are forwarded by service '{}' already",
+                              mine.prefix ? mine.range().text() : mine.endpoint.address.text(), other.name));
+      }
+    }
+  }
+}
+
+// Mode nat leads to backends of the other family, but not echoes.
+void check_echo_family(const Service& service, const Pool& pool, Reader& reader) {
+  if (service.forward->icmp != EchoTo::kForward || !takes_port(service.forward->mode)) return;
+  for (const Listen& listen : service.listen) {
+    const bool v4 = listen.endpoint.address.is_v4();
+    if (std::ranges::all_of(pool.backends, [v4](const Backend& one) { return one.endpoint.address.is_v4() == v4; }))
+      continue;
+    return reader.error_at(base_of(service) + ".forward.icmp",
+                           fmt::format("echoes to {} cannot be forwarded to backends of the other family",
+                                       listen.endpoint.address.text()));
+  }
+}
+
+void check_quic(const Service& service, const Pool& pool, Reader& reader) {
+  for (std::size_t i = 0; i < service.listen.size(); ++i) {
+    const std::string path = fmt::format("{}.listen[{}]", base_of(service), i);
+    if (!service.listen[i].quic || !reader.sound(path)) continue;
+    const auto without =
+        std::ranges::find_if(pool.backends, [](const Backend& backend) { return backend.server_id.empty(); });
+    if (without == pool.backends.end()) continue;
+    reader.error_at(path, fmt::format("backend '{}' of pool '{}' has no 'server_id'; QUIC needs one of each",
+                                      without->name, pool.name));
+  }
+}
+
 // Modes that leave the packet as it is leave its port too. The pool is sound.
 void check_ports(const Service& service, const Pool& pool, Reader& reader) {
-  const bool keeps = !sees_replies(service.forward->mode);
+  if (sees_replies(service.forward->mode)) return;
   for (std::size_t i = 0; i < pool.backends.size(); ++i) {
     const Backend& backend = pool.backends[i];
     const std::string path = fmt::format("pools.{}.backends[{}]", pool.name, i);
     const std::uint16_t port = backend.endpoint.port;
-    if (!keeps) {
-      if (port == 0) reader.error_at(path, fmt::format("service '{}' needs its port", service.name));
-      continue;
-    }
     const auto other =
         std::ranges::find_if(service.listen, [&](const Listen& listen) { return listen.endpoint.port != port; });
     if (port == 0 || other == service.listen.end()) continue;
-    reader.error_at(path + ".port", fmt::format("service '{}' sends packets to the port that clients use, {}; leave "
-                                                "'port' out ('health.port' says where to probe)",
-                                                service.name, other->endpoint.port));
+    reader.error_at(path + ".port",
+                    fmt::format("service '{}' sends packets to the port that clients use, {}; leave "
+                                "'port' out ('health.port' says where to probe)",
+                                service.name, other->endpoint.port == 0 ? "*" : std::to_string(other->endpoint.port)));
   }
 }
 
@@ -243,6 +332,9 @@ void check_forward(const Config& config, const Service& service, Reader& reader)
   check_sources(config, forward.source, base + ".source", reader);
   const Pool* pool = get_pool(config, forward.pool, base + ".pool", reader);
   if (pool == nullptr || !reader.sound("pools." + pool->name)) return;
+  check_echo(config, service, reader);
+  check_echo_family(service, *pool, reader);
+  check_quic(service, *pool, reader);
   if (keeps_family(forward.mode)) check_families(service, *pool, reader);
   if (pool->backends.empty() || !reader.sound(base) || !reader.sound(base_of(service) + ".listen")) return;
   check_ports(service, *pool, reader);

@@ -87,7 +87,8 @@ const char* protocol_of(net::IpProto proto) noexcept {
 
 json flow_row(const lb::Snapshot& snapshot, const lb::FlowQuery::Row& row, std::size_t worker) {
   const lb::Flow& flow = row.flow;
-  const lb::Listener* listener = snapshot.find_listener(flow.key.listener);
+  const lb::Listener* listener =
+      snapshot.find_listener(row.destination ? row.destination->listener : flow.key.listener);
   const bool known_backend = snapshot.find_backend(flow.backend) != nullptr;
   json out = {{"worker", worker},
               {"protocol", protocol_of(flow.key.proto)},
@@ -96,7 +97,11 @@ json flow_row(const lb::Snapshot& snapshot, const lb::FlowQuery::Row& row, std::
               {"state", lb::text_of(flow.state())},
               {"idle_seconds", row.idle_ms / 1000}};
   out["service"] = flow.service < snapshot.services.size() ? json(snapshot.services[flow.service].name) : json();
-  out["listen"] = listener != nullptr ? json(listener->endpoint().text()) : json();
+  if (listener == nullptr) {
+    out["listen"] = json();
+  } else {
+    out["listen"] = (row.destination ? row.destination->endpoint() : listener->endpoint()).text();
+  }
   out["backend"] = known_backend ? json(snapshot.backend_names[flow.backend.index]) : json();
   out["nat"] = flow.reply.source < snapshot.sources.size()
                    ? json(net::Endpoint{snapshot.sources[flow.reply.source], flow.reply.local_port}.text())

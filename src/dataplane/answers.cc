@@ -83,8 +83,10 @@ void Answers::packet_too_big(const rte_mbuf* mbuf, const net::Parsed& parsed, st
 void Answers::refuse(const rte_mbuf* mbuf, const net::Parsed& parsed, Ms now) noexcept {
   if (net::has_handshake(parsed.proto)) {
     reset(mbuf, parsed);
-  } else {
+  } else if (net::has_ports(parsed.proto)) {
     port_unreachable(mbuf, parsed, now);
+  } else if (error(mbuf, parsed, net::IcmpError::kHostUnreachable, parsed.dst, 0, now)) {
+    counters_.unreachable_sent.add();
   }
 }
 

@@ -46,7 +46,7 @@ class Answers {
   void port_unreachable(const rte_mbuf* mbuf, const net::Parsed& parsed, Ms now) noexcept;
   void time_exceeded(const rte_mbuf* mbuf, const net::Parsed& parsed, Ms now) noexcept;
   void packet_too_big(const rte_mbuf* mbuf, const net::Parsed& parsed, std::uint16_t mtu, Ms now) noexcept;
-  // The refusal that the protocol has: a reset for TCP and SCTP, port unreachable for the rest.
+  // The refusal that the protocol has: a reset for TCP and SCTP, port unreachable for UDP, host unreachable for echoes.
   void refuse(const rte_mbuf* mbuf, const net::Parsed& parsed, Ms now) noexcept;
 
  private:

@@ -33,7 +33,8 @@ std::size_t nat_sets_of(const config::Config& config) noexcept {
     };
     const std::size_t protocols = std::size_t{has(net::IpProto::kTcp)} + std::size_t{has(net::IpProto::kUdp)} +
                                   std::size_t{has(net::IpProto::kSctp)};
-    sets += pool->backends.size() * std::max<std::size_t>(service.forward->source.size(), 1) * protocols;
+    const std::size_t echo = service.forward->icmp == config::EchoTo::kForward ? 1 : 0;
+    sets += pool->backends.size() * std::max<std::size_t>(service.forward->source.size(), 1) * (protocols + echo);
   }
   return std::clamp(sets, lb::NatPorts::kDefaultSets, kMaxNatSets);
 }

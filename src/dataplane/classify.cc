@@ -35,6 +35,15 @@ bool needs_the_whole(const net::Parsed& packet, const Classified& what) noexcept
   return what.action == Action::kToClient || what.action == Action::kDnatToClient;
 }
 
+// Who listens where the packet goes to: by name, on every port, or on a prefix. Own addresses are no service's but by name.
+const lb::Listener* find_listener(const lb::Snapshot& snapshot, const net::Parsed& packet,
+                                  const lb::LocalAddress* local) noexcept {
+  const lb::Listener* listener = snapshot.find_listener(packet.dst, packet.dst_port, packet.proto);
+  if (listener != nullptr || !snapshot.has_wildcards || (local != nullptr && local->source != lb::kNoIndex))
+    return listener;
+  return snapshot.find_wildcard(packet.dst, packet.dst_port, packet.proto);
+}
+
 // An error that says what became of a packet: unreachable, too big, time exceeded, parameter problem. Redirects are for
 // hosts, and we have configured routes (RFC 1812 section 5.2.7.2); source quench is of the past (RFC 6633).
 bool reports_failure(const net::Parsed& packet) noexcept {
@@ -64,8 +73,8 @@ std::uint64_t tuple_hash(const SipKey& secret, const net::IpAddress& client, std
 Classified Classifier::classify(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame,
                                 const net::Parsed& packet) const noexcept {
   if (!has_flow(packet)) return without_flow(snapshot, frame, packet);
-  const lb::Listener* listener = snapshot.find_listener(packet.dst, packet.dst_port, packet.proto);
-  const lb::LocalAddress* local = listener != nullptr ? nullptr : snapshot.find_local(packet.dst);
+  const lb::LocalAddress* local = snapshot.find_local(packet.dst);
+  const lb::Listener* listener = find_listener(snapshot, packet, local);
   if (listener == nullptr && local == nullptr) return to_another(snapshot, frame, packet);
   if (to_group(frame)) return dropped(Drop::kBadEthernet);
   return listener != nullptr ? service(*listener, packet) : to_port(*local, packet);
@@ -118,7 +127,17 @@ Classified Classifier::to_another(const lb::Snapshot& snapshot, std::span<const 
 
 Classified Classifier::icmp(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame,
                             const net::Parsed& packet) const noexcept {
-  if (is_echo_request(packet)) return {.action = Action::kEcho};
+  if (is_echo_request(packet)) {
+    const lb::Listener* listener = snapshot.has_echo ? snapshot.find_echo(packet.dst) : nullptr;
+    if (listener == nullptr) return {.action = Action::kEcho};
+    return to_group(frame) ? dropped(Drop::kBadEthernet) : service(*listener, packet);
+  }
+  if (snapshot.has_echo && net::is_echo(packet)) {  // a reply, to an identifier of ours
+    const lb::LocalAddress* local = snapshot.find_local(packet.dst);
+    if (local == nullptr || to_group(frame)) return dropped(Drop::kIcmpUnhandled);
+    const Classified to = to_port(*local, packet);
+    return to.action == Action::kToClient ? to : dropped(Drop::kIcmpUnhandled);
+  }
   if (reports_failure(packet)) return icmp_error(snapshot, frame, packet);
   return dropped(Drop::kIcmpUnhandled);
 }
@@ -134,17 +153,23 @@ Classified Classifier::icmp_error(const lb::Snapshot& snapshot, std::span<const 
     const net::Parsed inner = parse_tunnelled(snapshot, frame, packet, answer);
     if (inner.ok() && net::has_ports(inner.proto)) {
       const lb::Listener* to = snapshot.find_listener(inner.dst, inner.dst_port, inner.proto);
+      if (to == nullptr && snapshot.has_wildcards) to = snapshot.find_wildcard(inner.dst, inner.dst_port, inner.proto);
       if (to == nullptr || !config::has_tunnel(to->mode)) return dropped(Drop::kIcmpNoFlow);
       Classified found = service(*to, inner);
       if (found.action == Action::kToBackend) found.action = Action::kErrorFromTunnel;
       return found;
     }
   }
-  if (!answer.ok() || !net::has_ports(answer.proto)) return dropped(Drop::kIcmpUnhandled);
+  const bool echo = answer.ok() && net::is_echo(answer);
+  if (!answer.ok() || !(net::has_ports(answer.proto) || (echo && snapshot.has_echo)))
+    return dropped(Drop::kIcmpUnhandled);
   if (answer.src != packet.dst || answer.fragment == net::FragmentKind::kLater) return dropped(Drop::kIcmpNoFlow);
   std::swap(answer.src, answer.dst);
   std::swap(answer.src_port, answer.dst_port);
-  const lb::Listener* listener = snapshot.find_listener(answer.dst, answer.dst_port, answer.proto);
+  const lb::Listener* listener =
+      echo ? snapshot.find_echo(answer.dst) : snapshot.find_listener(answer.dst, answer.dst_port, answer.proto);
+  if (listener == nullptr && snapshot.has_wildcards && !echo)
+    listener = snapshot.find_wildcard(answer.dst, answer.dst_port, answer.proto);
   const lb::LocalAddress* local = snapshot.find_local(answer.dst);
   if (listener == nullptr && local == nullptr) {
     // About a packet that kept its client's source address on the way to a backend of a `dnat` service.
@@ -171,7 +196,8 @@ Classified Classifier::without_flow(const lb::Snapshot& snapshot, std::span<cons
   const lb::LocalAddress* local = snapshot.find_local(packet.dst);
   // A link-local address of ours has ICMPv6 and nothing else.
   const bool link_local = local == nullptr && packet.dst.is_link_local() && topology.is_own(packet.dst);
-  if (local == nullptr && !link_local) {
+  const bool in_prefix = local == nullptr && snapshot.has_wildcards && snapshot.is_in_prefix(packet.dst);
+  if (local == nullptr && !link_local && !in_prefix) {
     if (!snapshot.has_dnat) return dropped(Drop::kNotForUs);
     if (!whole) return {.action = Action::kFragment};  // a backend's to a client, perhaps: its first one says
     if (reports_failure(packet)) {
@@ -182,6 +208,7 @@ Classified Classifier::without_flow(const lb::Snapshot& snapshot, std::span<cons
   }
   if (!whole) return {.action = Action::kFragment};
   if (is_icmp(packet)) return icmp(snapshot, frame, packet);
+  if (net::has_ports(packet.proto)) return {.action = Action::kPortClosed, .drop = Drop::kPortClosed};
   return dropped(Drop::kProtocolUnknown);
 }
 
@@ -190,7 +217,7 @@ Classified Classifier::classify_fragment(const lb::Snapshot& snapshot, std::span
   if (to_group(frame)) return dropped(Drop::kBadEthernet);
   const lb::LocalAddress* local = snapshot.find_local(packet.dst);
   if (net::has_ports(packet.proto)) {
-    const lb::Listener* listener = snapshot.find_listener(packet.dst, packet.dst_port, packet.proto);
+    const lb::Listener* listener = find_listener(snapshot, packet, local);
     const Classified what = listener != nullptr ? service(*listener, packet)
                             : local != nullptr  ? to_port(*local, packet)
                                                 : to_another(snapshot, frame, packet);
@@ -198,9 +225,14 @@ Classified Classifier::classify_fragment(const lb::Snapshot& snapshot, std::span
       return dropped(Drop::kNotForUs);
     return needs_the_whole(packet, what) ? dropped(Drop::kFragmentUnsupported) : what;
   }
-  if (local == nullptr && !topology.is_own(packet.dst)) return dropped(Drop::kNotForUs);
+  if (local == nullptr && !topology.is_own(packet.dst) &&
+      !(snapshot.has_wildcards && snapshot.is_in_prefix(packet.dst)))
+    return dropped(Drop::kNotForUs);
   // An echo request may be as long as it likes. Errors are short (RFC 1812 section 4.3.2.3, RFC 4443 section 2.4 (c)), and
   // neighbour discovery does not come in fragments (RFC 6980).
+  // One that is forwarded needs its flow in one piece.
+  if (is_icmp(packet) && snapshot.has_echo && snapshot.find_echo(packet.dst) != nullptr)
+    return dropped(Drop::kFragmentUnsupported);
   if (is_icmp(packet))
     return is_echo_request(packet) ? Classified{.action = Action::kEcho} : dropped(Drop::kIcmpUnhandled);
   return dropped(Drop::kProtocolUnknown);

@@ -9,6 +9,7 @@
 #include "packet.h"
 #include "sluice/lb/balance.h"
 #include "sluice/net/fragment.h"
+#include "sluice/net/quic.h"
 #include "sluice/net/tcp_options.h"
 
 namespace sluice::dataplane {
@@ -22,15 +23,24 @@ namespace {
 constexpr std::uint64_t kScanMs = 10'000;
 constexpr std::size_t kScanPerTurn = 256;
 
-lb::FlowKey key_of(const FlowPacket& packet) noexcept {
+// The backend that the packet's connection id names; kNoBackend: none that could have it.
+lb::BackendIndex quic_backend(const lb::Snapshot& snapshot, const FlowPacket& packet) noexcept {
   const net::Parsed& parsed = *packet.parsed;
-  return {.client = parsed.src, .listener = packet.listener->id, .client_port = parsed.src_port, .proto = parsed.proto};
+  const auto id = net::quic_destination_id(frame_of(packet.mbuf).subspan(parsed.payload_offset, parsed.payload_len()));
+  return id ? snapshot.find_quic_backend(packet.listener->pool, *id) : lb::kNoBackend;
+}
+
+// Another client, or another connection of the same, has the flow's address and port by now.
+bool has_moved(const lb::Snapshot& snapshot, const lb::Flow& flow, const FlowPacket& packet) noexcept {
+  const lb::BackendIndex named = quic_backend(snapshot, packet);
+  return named != lb::kNoBackend && snapshot.id_of(named) != flow.backend;
 }
 
 // A new connection on the tuple of one that has ended, or a flow that loses nothing by leaving a backend that is down.
 bool begins_again(const lb::Snapshot& snapshot, const lb::Flow& flow, const FlowPacket& packet) noexcept {
   if (flow.state() == lb::FlowState::kEstablished) [[likely]]
     return false;
+  if (packet.listener->quic && has_moved(snapshot, flow, packet)) return true;
   return lb::starts_over(flow.state(), packet.parsed->tcp_flags, flow.is(lb::Flow::kOneWay)) ||
          lb::should_move(snapshot, flow);
 }
@@ -271,18 +281,18 @@ Drop Forward::try_open(const lb::Snapshot& snapshot, const FlowPacket& packet, M
     const Drop reason = guard_.judge_flow(snapshot, parsed.src, listener.service, now);
     if (reason != Drop::kNone) return reason;
   }
-  if (snapshot.find_local(parsed.src) != nullptr) [[unlikely]]
+  if (snapshot.is_ours(parsed.src)) [[unlikely]]
     return Drop::kBadIpAddress;  // our own, from outside (RFC 1812 section 5.3.8)
 
-  const lb::BackendIndex chosen = choose_backend(snapshot, packet, now);
+  lb::BackendIndex chosen = listener.quic ? quic_backend(snapshot, packet) : lb::kNoBackend;
+  if (chosen == lb::kNoBackend) chosen = choose_backend(snapshot, packet, now);
   if (chosen == lb::kNoBackend) return snapshot.pools[listener.pool].up == 0 ? Drop::kNoBackend : Drop::kBackendsFull;
   const lb::Backend& backend = snapshot.backends[chosen];
   const Route* route = egress_.route_to(backend.address);
   if (route == nullptr) return Drop::kNoRoute;
-  const lb::Service& service = snapshot.services[listener.service];
   lb::NewFlow made{.key = key_of(packet),
                    .reply = {.backend = backend.address,
-                             .backend_port = backend.port,
+                             .backend_port = backend.port != 0 ? backend.port : parsed.dst_port,
                              .local_port = 0,
                              .source = lb::kNoIndex,
                              .proto = parsed.proto,
@@ -294,17 +304,17 @@ Drop Forward::try_open(const lb::Snapshot& snapshot, const FlowPacket& packet, M
   if (listener.mode == config::ForwardMode::kDnat) {
     if (const Drop reason = check_dnat(snapshot, made, now); reason != Drop::kNone) return reason;
   }
-  if (takes_port) {
-    if (flows_.full()) return Drop::kFlowTableFull;
-    if (const Drop reason = take_port(snapshot, service, *route, now, made); reason != Drop::kNone) return reason;
+  if (listener.many && !listener.one_packet) {
+    const auto number =
+        flows_.destinations().hold({.address = parsed.dst, .listener = listener.id, .port = parsed.dst_port});
+    if (!number && takes_port) return Drop::kFlowTableFull;
+    if (number) made.key.listener = *number;
   }
-  if (!listener.one_packet) flow = flows_.insert(made, now);
+  const Drop reason = enter(snapshot, packet, *route, now, made, flow);
   if (flow != nullptr) [[likely]]
     return Drop::kNone;
-  if (takes_port) {
-    ports_.give_back(made.reply.source, parsed.proto, backend.endpoint(), made.reply.local_port, now);
-    return Drop::kFlowTableFull;
-  }
+  if (lb::Destinations::is_number(made.key.listener)) flows_.destinations().release(made.key.listener);
+  if (takes_port) return reason;
   // Without an entry the next packet is sent the same way, as long as the backends stay as they are.
   without_entry_ = {
       .key = made.key, .reply = {backend.address, backend.port}, .service = made.service, .backend = made.backend};
@@ -338,16 +348,64 @@ lb::BackendIndex Forward::choose_backend(const lb::Snapshot& snapshot, const Flo
   return chosen;
 }
 
-Drop Forward::take_port(const lb::Snapshot& snapshot, const lb::Service& service, const Route& route, Ms now,
-                        lb::NewFlow& made) noexcept {
+Drop Forward::enter(const lb::Snapshot& snapshot, const FlowPacket& packet, const Route& route, Ms now,
+                    lb::NewFlow& made, lb::Flow*& flow) noexcept {
+  const lb::Service& service = snapshot.services[packet.listener->service];
+  if (!config::takes_port(packet.listener->mode)) {
+    if (!packet.listener->one_packet) flow = flows_.insert(made, now);
+    return flow != nullptr ? Drop::kNone : Drop::kFlowTableFull;
+  }
+  // A port of the backend's address (port_set_of()) may be in use towards one of its ports, and the other way round: then
+  // another is tried.
+  const net::Parsed& parsed = *packet.parsed;
   // Of the whole tuple, whatever the pool's choice depends on.
-  const lb::Listener& listener = snapshot.listeners[made.key.listener.index];
-  const std::uint64_t hash = lb::maglev_hash(made.key.client_endpoint(), listener.endpoint(), made.key.proto);
+  const std::uint64_t hash =
+      lb::maglev_hash({parsed.src, parsed.src_port}, {parsed.dst, parsed.dst_port}, parsed.proto);
+  const bool shared = snapshot.has_wildcards || flows_.destinations().size() != 0;
+  constexpr int kTries = 256;  // neighbours may be in use too: ports are taken in order
+  for (int tries = 0; tries < kTries; ++tries) {
+    if (flows_.full()) return Drop::kFlowTableFull;
+    if (const Drop reason = take_port(snapshot, service, route, hash, now, made); reason != Drop::kNone) return reason;
+    const lb::Flow* other = shared ? flows_.find_reply(made.reply, now) : nullptr;
+    if (other == nullptr || other->is(lb::Flow::kPortRests)) [[likely]] {
+      flow = flows_.insert(made, now);
+      if (flow != nullptr) [[likely]]
+        return Drop::kNone;
+    }
+    ports_.give_back(made.reply.source, made.reply.proto, lb::port_set_of(made.key, made.reply.endpoint()),
+                     made.reply.local_port, now);
+  }
+  return flows_.full() ? Drop::kFlowTableFull : Drop::kNatPortsExhausted;
+}
+
+lb::FlowKey Forward::key_of(const FlowPacket& packet) const noexcept {
+  const net::Parsed& parsed = *packet.parsed;
+  return {.client = parsed.src,
+          .listener = destination_of(*packet.listener, {parsed.dst, parsed.dst_port}),
+          .client_port = parsed.src_port,
+          .proto = parsed.proto};
+}
+
+const lb::Listener* Forward::listener_of_destination(const lb::Snapshot& snapshot, const lb::Flow& flow) noexcept {
+  if (!lb::Destinations::is_number(flow.key.listener)) return nullptr;
+  const lb::Destination& destination = flows_.destinations().get(flow.key.listener);
+  const lb::Listener* listener = snapshot.find_listener(destination.listener);
+  if (listener == nullptr) return nullptr;
+  one_destination_ = *listener;
+  one_destination_.key.address = destination.address;
+  one_destination_.key.port = destination.port;
+  return &one_destination_;
+}
+
+Drop Forward::take_port(const lb::Snapshot& snapshot, const lb::Service& service, const Route& route,
+                        std::uint64_t hash, Ms now, lb::NewFlow& made) noexcept {
   const bool v4 = made.reply.backend.is_v4();
   made.reply.source = snapshot.choose_source(v4 ? service.sources4 : service.sources6, route.interface, v4, hash >> 32);
   if (made.reply.source == lb::kNoIndex) return Drop::kNoRoute;
   const auto listened = snapshot.listened_ports(made.reply.source, made.reply.proto);
-  made.reply.local_port = ports_.take(made.reply.source, made.reply.proto, made.reply.endpoint(), now, listened);
+  const net::Endpoint set = lb::port_set_of(made.key, made.reply.endpoint());
+  made.reply.local_port = ports_.take(made.reply.source, made.reply.proto, set, now, listened);
+  if (!net::has_ports(made.reply.proto)) made.reply.backend_port = made.reply.local_port;  // an echo has one identifier
   return made.reply.local_port == 0 ? Drop::kNatPortsExhausted : Drop::kNone;
 }
 
@@ -361,7 +419,7 @@ Drop Forward::take_port(const lb::Snapshot& snapshot, const lb::Service& service
 [[gnu::always_inline]] inline void Forward::reply(const lb::Snapshot& snapshot, const FlowPacket& packet,
                                                   lb::Flow& flow, Ms now) noexcept {
   const net::Parsed& parsed = *packet.parsed;
-  const lb::Listener* listener = snapshot.find_listener(flow.key.listener);
+  const lb::Listener* listener = listener_of(snapshot, flow);
   if (listener == nullptr) [[unlikely]]
     return egress_.drop(packet.mbuf, Drop::kNatNoReplyFlow);
   if ((parsed.tcp_flags & net::kTcpSyn) != 0) [[unlikely]]

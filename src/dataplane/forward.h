@@ -54,8 +54,15 @@ class Forward {
           std::uint64_t seed, Egress& egress, Answers& answers, telemetry::WorkerCounters& counters,
           const SynProxyParts& syn_proxy, std::size_t persistent_clients, Guard& guard);
 
+  // How a flow of this listener's packet to `service` knows where it is addressed to: by the listener, or by the number of
+  // the destination.
+  [[nodiscard]] lb::ListenerId destination_of(const lb::Listener& listener,
+                                              const net::Endpoint& service) const noexcept {
+    if (!listener.many) return listener.id;
+    return flows_.destinations().find({.address = service.address, .listener = listener.id, .port = service.port});
+  }
   // A packet of a flow of this worker: it is put aside, and its flow's lookup begun. At most kMaxBurst until run().
-  // `listener` is that of a client's packet.
+  // `listener` is destination_of() a client's packet.
   [[gnu::always_inline]] void add(const FlowPacket& packet, lb::ListenerId listener, bool to_client) noexcept {
     const net::Parsed& parsed = *packet.parsed;
     const std::uint64_t reply = lb::ReplyKey::tail(parsed.src_port, packet.source, parsed.dst_port, parsed.proto);
@@ -122,6 +129,19 @@ class Forward {
   void note_to_backend(const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   void note_to_client(const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   void edit_to_backend(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
+  [[nodiscard]] lb::FlowKey key_of(const FlowPacket& packet) const noexcept;
+  // The flow's listener; of one on all ports or on a prefix, as if it were on the flow's destination alone. nullptr: it
+  // is gone. Good until the next call.
+  [[nodiscard, gnu::always_inline]] const lb::Listener* listener_of(const lb::Snapshot& snapshot,
+                                                                    const lb::Flow& flow) noexcept {
+    const lb::Listener* listener = snapshot.find_listener(flow.key.listener);
+    return listener != nullptr ? listener : listener_of_destination(snapshot, flow);
+  }
+  [[nodiscard]] const lb::Listener* listener_of_destination(const lb::Snapshot& snapshot,
+                                                            const lb::Flow& flow) noexcept;
+  // Enters the flow, with a NAT port if its mode has one.
+  [[nodiscard]] telemetry::Drop enter(const lb::Snapshot& snapshot, const FlowPacket& packet, const Route& route,
+                                      Ms now, lb::NewFlow& made, lb::Flow*& flow) noexcept;
   void forward_unknown(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept;
   // Of a `dnat` service, from the backend's endpoint. nullptr: no listener that the backend answers for has such a flow.
   [[nodiscard]] lb::Flow* find_dnat(const lb::Snapshot& snapshot, const net::Endpoint& backend,
@@ -167,7 +187,7 @@ class Forward {
                               const lb::Flow& flow) noexcept;
   // Gives the new flow its source address and port.
   [[nodiscard]] telemetry::Drop take_port(const lb::Snapshot& snapshot, const lb::Service& service, const Route& route,
-                                          Ms now, lb::NewFlow& made) noexcept;
+                                          std::uint64_t hash, Ms now, lb::NewFlow& made) noexcept;
   void error_past_us(const lb::Snapshot& snapshot, const FlowPacket& packet, const net::Parsed& quoted,
                      Ms now) noexcept;
   void pass_error(const FlowPacket& packet, const net::Parsed& quoted, const net::IcmpErrorTuple& to, Ms now) noexcept;
@@ -196,6 +216,7 @@ class Forward {
   Egress& egress_;
   Answers& answers_;
   telemetry::WorkerCounters& counters_;
+  lb::Listener one_destination_;           // of listener_of_destination()
   lb::Flow without_entry_;                 // what try_open() gives where the table is full and the mode needs no entry
   std::uint64_t generation_ = 0;           // of the last snapshot that was seen
   bool has_tunnels_ = false;               // some service has

@@ -33,7 +33,7 @@ bool Forward::reset_open(const lb::Snapshot& snapshot, const lb::Flow& flow) noe
 // RFC 9293 section 3.10.7.4: a reset counts where its sequence number is the one that is waited for. Towards the client that
 // is what it has acknowledged last, towards the backend what the client would send next.
 void Forward::reset_both_ends(const lb::Snapshot& snapshot, const lb::Flow& flow) noexcept {
-  const lb::Listener* listener = snapshot.find_listener(flow.key.listener);
+  const lb::Listener* listener = listener_of(snapshot, flow);
   if (listener == nullptr) return;
   send_reset({.src = listener->endpoint(),
               .dst = flow.key.client_endpoint(),

@@ -29,7 +29,7 @@ void Forward::error_to_client(const lb::Snapshot& snapshot, const FlowPacket& pa
                                                                             .proto = quoted.proto,
                                                                             .zero = 0},
                                                                            now);
-  const lb::Listener* listener = flow == nullptr ? nullptr : snapshot.find_listener(flow->key.listener);
+  const lb::Listener* listener = flow == nullptr ? nullptr : listener_of(snapshot, *flow);
   if (listener == nullptr) return egress_.drop(packet.mbuf, Drop::kIcmpNoFlow);
   pass_error(packet, quoted,
              {.src = listener->key.address,
@@ -42,9 +42,11 @@ void Forward::error_to_client(const lb::Snapshot& snapshot, const FlowPacket& pa
 void Forward::error_to_backend(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept {
   const net::Parsed quoted = net::parse_quoted(frame_of(packet.mbuf), *packet.parsed);
   if (!config::sees_replies(packet.listener->mode)) return error_past_us(snapshot, packet, quoted, now);
-  const lb::Flow* flow = flows_.find(
-      {.client = quoted.dst, .listener = packet.listener->id, .client_port = quoted.dst_port, .proto = quoted.proto},
-      now);
+  const lb::Flow* flow = flows_.find({.client = quoted.dst,
+                                      .listener = destination_of(*packet.listener, {quoted.src, quoted.src_port}),
+                                      .client_port = quoted.dst_port,
+                                      .proto = quoted.proto},
+                                     now);
   if (flow == nullptr) return egress_.drop(packet.mbuf, Drop::kIcmpNoFlow);
   if (flow->is(lb::Flow::kSynProxied)) {
     net::unshift_quoted(frame_of(packet.mbuf), quoted, syn_proxy_.entry(flows_.place_of(*flow)).shift);
@@ -63,9 +65,11 @@ void Forward::error_to_backend(const lb::Snapshot& snapshot, const FlowPacket& p
 // The backend has the service's address and has sent the packet itself: it gets the error as it came, on the way of the flow.
 void Forward::error_past_us(const lb::Snapshot& snapshot, const FlowPacket& packet, const net::Parsed& quoted,
                             Ms now) noexcept {
-  const lb::Flow* flow = flows_.find(
-      {.client = quoted.dst, .listener = packet.listener->id, .client_port = quoted.dst_port, .proto = quoted.proto},
-      now);
+  const lb::Flow* flow = flows_.find({.client = quoted.dst,
+                                      .listener = destination_of(*packet.listener, {quoted.src, quoted.src_port}),
+                                      .client_port = quoted.dst_port,
+                                      .proto = quoted.proto},
+                                     now);
   if (flow == nullptr) return egress_.drop(packet.mbuf, Drop::kIcmpNoFlow);
   const net::IpAddress backend = flow->reply.backend;
   const bool in_tunnel = config::has_tunnel(packet.listener->mode);
@@ -91,8 +95,11 @@ void Forward::error_from_tunnel(const lb::Snapshot& snapshot, const FlowPacket& 
   const net::Parsed inner = parse_tunnelled(snapshot, frame, *packet.parsed, outer);
   const std::optional<std::uint32_t> mtu = net::mtu_of_error(frame, *packet.parsed);
   if (!mtu) return egress_.drop(packet.mbuf, Drop::kIcmpUnhandled);
-  const lb::Flow* flow = flows_.find(
-      {.client = inner.src, .listener = packet.listener->id, .client_port = inner.src_port, .proto = inner.proto}, now);
+  const lb::Flow* flow = flows_.find({.client = inner.src,
+                                      .listener = destination_of(*packet.listener, {inner.dst, inner.dst_port}),
+                                      .client_port = inner.src_port,
+                                      .proto = inner.proto},
+                                     now);
   const Tunnel* tunnel = flow == nullptr ? nullptr : tunnels_.find(snapshot, *packet.listener, inner.family, *flow);
   if (tunnel == nullptr || flow->reply.backend != outer.dst || *mtu <= tunnel->header.size())
     return egress_.drop(packet.mbuf, Drop::kIcmpNoFlow);  // anybody may have made it up

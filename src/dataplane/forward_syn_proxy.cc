@@ -83,7 +83,7 @@ bool Forward::retry_openings(const lb::Snapshot& snapshot, Ms now) noexcept {
 
 // Of a handshake whose second half failed: the client holds a connection that nobody is at the other end of.
 void Forward::send_reset_to_client(const lb::Snapshot& snapshot, rte_mbuf* mbuf, const lb::Flow& flow) noexcept {
-  const lb::Listener* listener = snapshot.find_listener(flow.key.listener);
+  const lb::Listener* listener = listener_of(snapshot, flow);
   if (listener == nullptr) return egress_.drop(mbuf, Drop::kNatNoReplyFlow);
   const SynProxy::Entry& entry = syn_proxy_.entry(flows_.place_of(flow));
   write_segment(mbuf, {.src = listener->endpoint(),
@@ -124,7 +124,7 @@ void Forward::reply_proxied(const lb::Snapshot& snapshot, const FlowPacket& pack
     return;
   }
   if (!may_pass(packet, egress_.route_to(flow.key.client), now)) return;
-  const lb::Listener* listener = snapshot.find_listener(flow.key.listener);
+  const lb::Listener* listener = listener_of(snapshot, flow);
   if (listener == nullptr) return egress_.drop(packet.mbuf, Drop::kNatNoReplyFlow);
   net::shift_to_client(frame_of(packet.mbuf), parsed, entry.shift);
   reply_checked(packet, *listener, flow, now);
@@ -149,7 +149,7 @@ void Forward::reply_to_opening(const lb::Snapshot& snapshot, const FlowPacket& p
     answers_.reset(packet.mbuf, parsed);
     return egress_.drop(packet.mbuf, Drop::kSynProxyWaits);
   }
-  const lb::Listener* listener = snapshot.find_listener(flow.key.listener);
+  const lb::Listener* listener = listener_of(snapshot, flow);
   if (listener == nullptr) return egress_.drop(packet.mbuf, Drop::kNatNoReplyFlow);
   const net::TcpOptions backend = net::parse_tcp_options(frame_of(packet.mbuf), parsed.l4_offset);
   SynProxy::join(entry, backend, tcp.sequence.host());

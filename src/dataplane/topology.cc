@@ -38,7 +38,8 @@ Topology::Topology(const config::Config& config, std::span<const net::MacAddress
           .addresses = from.addresses,
           .link_local = {},
           .announce = from.announce,
-          .announced = {}};
+          .announced = {},
+          .answered = {}};
     if (from.is_vlan()) {
       to.parent = id_of(from.parent);
       to.mac = macs[*to.parent];
@@ -88,6 +89,10 @@ Topology::Topology(const config::Config& config, std::span<const net::MacAddress
     }
     for (const config::Listen& listen : service.listen) {
       const net::IpAddress& address = listen.endpoint.address;
+      if (listen.prefix) {
+        add_prefix(listen.range(), service);
+        continue;
+      }
       add_once(services_, address);
       for (InterfaceInfo& interface : interfaces_) {
         if (is_on_link(interface, address)) add_once(interface.announced, address);
@@ -110,6 +115,16 @@ std::optional<InterfaceId> Topology::vlan_interface(InterfaceId parent, net::Vla
   return std::nullopt;
 }
 
+void Topology::add_prefix(const net::Prefix& prefix, const config::Service& service) {
+  for (InterfaceInfo& interface : interfaces_) {
+    const bool on_link = std::ranges::any_of(interface.addresses, [&](const net::Prefix& own) {
+      return own.length <= prefix.length && own.contains(prefix.address);
+    });
+    const bool named = std::ranges::find(service.announce, interface.name) != service.announce.end();
+    if (on_link || named) interface.answered.push_back(prefix);
+  }
+}
+
 bool Topology::is_own(const net::IpAddress& address) const noexcept { return holds(own_, address); }
 
 bool Topology::is_service(const net::IpAddress& address) const noexcept { return holds(services_, address); }
@@ -119,7 +134,9 @@ bool Topology::is_needed(const net::IpAddress& neighbor) const noexcept {
 }
 
 bool Topology::answers_for(InterfaceId interface, const net::IpAddress& address) const noexcept {
-  return holds(interfaces_[interface].announced, address);
+  const InterfaceInfo& info = interfaces_[interface];
+  return holds(info.announced, address) ||
+         std::ranges::any_of(info.answered, [&](const net::Prefix& prefix) { return prefix.contains(address); });
 }
 
 std::optional<net::IpAddress> Topology::source_for(const net::IpAddress& destination) const noexcept {

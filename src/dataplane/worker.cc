@@ -294,7 +294,8 @@ void Worker::Impl::act(const lb::Snapshot& snapshot, rte_mbuf* mbuf, net::Parsed
   switch (what.action) {
     case Action::kToBackend:
       if (what.owner != parts_.id) return give(what.owner, mbuf);
-      return forward_.add({mbuf, &parsed, what.listener, lb::kNoIndex}, what.listener->id, false);
+      return forward_.add({mbuf, &parsed, what.listener, lb::kNoIndex},
+                          forward_.destination_of(*what.listener, {parsed.dst, parsed.dst_port}), false);
     case Action::kToClient:
       if (what.owner != parts_.id) return give(what.owner, mbuf);
       return forward_.add({mbuf, &parsed, nullptr, what.source}, {}, true);

@@ -1,6 +1,8 @@
 #include "sluice/lb/build_snapshot.h"
 
 #include <algorithm>
+#include <array>
+#include <functional>
 #include <map>
 #include <set>
 #include <string_view>
@@ -34,6 +36,46 @@ std::vector<Eligible> eligible(const Snapshot& snapshot, std::span<const Weighte
 
 // A slow start goes up in so many steps. Each is a table of its own, so few of them; Maglev moves few flows between two.
 constexpr std::uint32_t kSteps = 16;
+
+// All that a service listens on: what its configuration lists, and echoes where it has them forwarded.
+std::vector<config::Listen> listens_of(const config::Service& service) {
+  std::vector<config::Listen> out = service.listen;
+  if (!service.forward || service.forward->icmp != config::EchoTo::kForward) return out;
+  for (config::Listen echo : service.listen) {
+    echo.endpoint.port = 0;
+    echo.proto = echo.endpoint.address.is_v4() ? net::IpProto::kIcmp : net::IpProto::kIcmpv6;
+    if (std::ranges::find(out, echo) == out.end()) out.push_back(echo);
+  }
+  return out;
+}
+
+std::vector<PrefixListeners> prefix_tables(
+    const std::map<std::uint8_t, std::vector<Listener>, std::greater<>>& by_length) {
+  std::vector<PrefixListeners> out;
+  for (const auto& [length, listeners] : by_length) {
+    std::vector<Listener> entries = listeners;
+    std::set<net::IpAddress> firsts;
+    for (const Listener& listener : listeners) {
+      if (!firsts.insert(listener.key.address).second) continue;
+      Listener prefix = listener;
+      prefix.key.port = 0;
+      prefix.key.proto = 0;
+      entries.push_back(prefix);
+    }
+    std::array<std::uint8_t, 16> mask{};
+    const std::size_t bits = listeners.front().key.address.is_v4() ? length + 96u : length;
+    for (std::size_t bit = 0; bit < bits; ++bit) {
+      mask[bit / 8] = static_cast<std::uint8_t>(mask[bit / 8] | (0x80u >> (bit % 8)));
+    }
+    out.push_back(
+        {.length = length, .mask = net::IpAddress::v6(mask).words(), .index = AddressIndex<Listener>(entries)});
+  }
+  return out;
+}
+
+bool is_echo(const Listener& listener) noexcept {
+  return listener.proto() == net::IpProto::kIcmp || listener.proto() == net::IpProto::kIcmpv6;
+}
 
 class Builder {
  public:
@@ -144,6 +186,8 @@ bool Builder::add_pools() {
     pool.name = from.name;
     pool.balance = from.balance;
     pool.hash = from.hash;
+    for (const std::uint8_t number : from.quic_configs)
+      pool.quic_configs = static_cast<std::uint8_t>(pool.quic_configs | 1u << number);
     pool.present = true;
     pool.config = &from;
     pool_by_name_[from.name] = (*assigned)[i].index;
@@ -178,6 +222,7 @@ bool Builder::add_backends() {
   const auto workers = static_cast<std::uint32_t>(config().runtime.workers.size());
 
   std::size_t next = 0;
+  std::vector<QuicServer> quic_servers;
   for (const config::Pool& pool : config().pools) {
     const PoolIndex pool_index = pool_by_name_.at(pool.name);
     for (const config::Backend& from : pool.backends) {
@@ -196,9 +241,16 @@ bool Builder::add_backends() {
       out_->rises[slot.index] = rise_of(slot, up);
       out_->pools[pool_index].limited |= from.max_flows != 0;
       out_->backend_names[slot.index] = from.name;
+      if (!from.server_id.empty()) {
+        const auto bytes = static_cast<std::uint8_t>(from.server_id.size());
+        out_->pools[pool_index].server_id_bytes = bytes;
+        quic_servers.push_back(
+            {.key = {QuicServer::key_of(from.server_id), pool_index, bytes, 1}, .backend = slot.index});
+      }
       out_->pools[pool_index].backends.push_back(slot.index);
     }
   }
+  out_->quic_servers = AddressIndex<QuicServer>(quic_servers);
   return true;
 }
 
@@ -253,20 +305,22 @@ config::ForwardMode Builder::mode_of(const Service& service, const config::Liste
 
 bool Builder::add_listeners() {
   // The mode too: what a flow holds is for the mode that it was opened in.
-  using Key = std::tuple<net::Endpoint, std::uint8_t, ServiceKind, config::ForwardMode>;
+  using Key = std::tuple<net::Endpoint, std::uint8_t, std::uint8_t, ServiceKind, config::ForwardMode>;
   Slots<Key> slots(kMaxListeners);
   if (previous_ != nullptr) {
-    for (const Listener& listener : previous_->listeners) {
-      slots.add_previous({listener.endpoint(), listener.key.proto, listener.kind, listener.mode}, listener.present,
-                         listener.id.generation);
+    for (std::size_t i = 0; i < previous_->listeners.size(); ++i) {
+      const Listener& listener = previous_->listeners[i];
+      slots.add_previous(
+          {listener.endpoint(), previous_->listener_prefixes[i], listener.key.proto, listener.kind, listener.mode},
+          listener.present, listener.id.generation);
     }
   }
   std::vector<Key> keys;
   for (std::size_t i = 0; i < config().services.size(); ++i) {
     const Service& service = out_->services[service_slots_[i]];
-    for (const config::Listen& listen : config().services[i].listen) {
-      keys.emplace_back(listen.endpoint, static_cast<std::uint8_t>(listen.proto), service.kind,
-                        mode_of(service, listen));
+    for (const config::Listen& listen : listens_of(config().services[i])) {
+      keys.emplace_back(listen.endpoint, listen.prefix.value_or(0), static_cast<std::uint8_t>(listen.proto),
+                        service.kind, mode_of(service, listen));
     }
   }
   const auto assigned = slots.assign(keys);
@@ -274,14 +328,17 @@ bool Builder::add_listeners() {
   if (previous_ != nullptr) out_->listeners = previous_->listeners;  // generations of free slots
   for (Listener& listener : out_->listeners) listener.present = false;
   out_->listeners.resize(slots.size());
+  if (previous_ != nullptr) out_->listener_prefixes = previous_->listener_prefixes;
+  out_->listener_prefixes.resize(slots.size());
 
+  std::map<std::uint8_t, std::vector<Listener>, std::greater<>> prefixes4, prefixes6;  // by length, longest first
   std::vector<Listener> entries6;
   std::vector<WordIndex::Entry> entries4;
   std::size_t next = 0;
   for (std::size_t i = 0; i < config().services.size(); ++i) {
     const ServiceIndex service_index = service_slots_[i];
     Service& service = out_->services[service_index];
-    for (const config::Listen& listen : config().services[i].listen) {
+    for (const config::Listen& listen : listens_of(config().services[i])) {
       const Slot slot = (*assigned)[next++];
       Listener& listener = out_->listeners[slot.index];
       listener = {.key = {listen.endpoint.address, listen.endpoint.port, static_cast<std::uint8_t>(listen.proto), 1},
@@ -293,17 +350,29 @@ bool Builder::add_listeners() {
                   .mode = mode_of(service, listen),
                   .syn_proxy = service.syn_proxy && listen.proto == net::IpProto::kTcp,
                   .persists = service.persist_ms != 0,
-                  .one_packet = service.config->forward && service.config->forward->one_packet};
-      if (const net::IpAddress& address = listen.endpoint.address; address.is_v4()) {
+                  .one_packet = service.config->forward && service.config->forward->one_packet,
+                  .many = listen.prefix || (listen.endpoint.port == 0 && net::has_ports(listen.proto)),
+                  .quic = listen.quic};
+      out_->listener_prefixes[slot.index] = listen.prefix.value_or(0);
+      out_->has_echo |= is_echo(listener);
+      out_->has_wildcards |= listener.many;
+      service.listeners.push_back(slot.index);
+      const net::IpAddress& address = listen.endpoint.address;
+      if (listen.prefix) {
+        (address.is_v4() ? prefixes4 : prefixes6)[*listen.prefix].push_back(listener);
+        continue;
+      }
+      if (address.is_v4()) {
         entries4.emplace_back(WordIndex::word_of(address.v4(), listener.key.port, listener.key.proto),
                               ListenerHit::of(listener.id, listener.kind).word);
       } else {
         entries6.push_back(listener);
       }
-      service.listeners.push_back(slot.index);
-      local_[listen.endpoint.address].service = true;
+      local_[address].service = true;
     }
   }
+  out_->prefixes4 = prefix_tables(prefixes4);
+  out_->prefixes6 = prefix_tables(prefixes6);
   out_->listener_index4 = WordIndex(entries4);
   out_->listener_index6 = AddressIndex<Listener>(entries6);
   return true;
@@ -393,8 +462,10 @@ void Builder::add_dnat_backends() {
   std::map<std::pair<net::Endpoint, std::uint8_t>, std::set<std::uint16_t>> answers;  // by the backend's endpoint
   for (const Listener& listener : out_->listeners) {
     if (!listener.present || listener.mode != config::ForwardMode::kDnat) continue;
-    for (const BackendIndex backend : out_->pools[listener.pool].backends) {
-      answers[{out_->backends[backend].endpoint(), listener.key.proto}].insert(listener.id.index);
+    for (const BackendIndex index : out_->pools[listener.pool].backends) {
+      const Backend& backend = out_->backends[index];
+      const net::Endpoint endpoint{backend.address, backend.port == 0 ? listener.key.port : backend.port};
+      answers[{endpoint, listener.key.proto}].insert(listener.id.index);
     }
   }
   // Flows stay with a backend that is gone, or that another pool has now.
@@ -403,7 +474,7 @@ void Builder::add_dnat_backends() {
   if (previous_ != nullptr) {
     for (const DnatBackend& backend : previous_->dnat_backends) {
       const net::Endpoint endpoint{backend.key.address, backend.key.port};
-      if (!known.contains(endpoint)) continue;
+      if (!known.contains(endpoint) && !known.contains({endpoint.address, 0})) continue;
       for (const std::uint16_t index : std::span(previous_->dnat_listeners).subspan(backend.first, backend.count)) {
         const Listener* listener = out_->find_listener(previous_->listeners[index].id);
         if (listener != nullptr) answers[{endpoint, backend.key.proto}].insert(index);
@@ -424,7 +495,7 @@ void Builder::add_dnat_backends() {
 void Builder::add_listened_ports() {
   out_->listened.resize(out_->sources.size());
   for (const Listener& listener : out_->listeners) {
-    if (!listener.present) continue;
+    if (!listener.present || listener.many || is_echo(listener)) continue;  // those are on no source address
     const SourceIndex source = local_.at(listener.key.address).source;
     if (source == kNoIndex) continue;
     ListenedPorts& ports = out_->listened[source];

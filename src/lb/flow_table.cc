@@ -25,7 +25,8 @@ FlowTable::FlowTable(std::size_t capacity, const Secret& secret, NatPorts& ports
       chunks_(chunks_for(capacity, kChunkFlows)),
       flows_(chunks_.size() * kChunkFlows),
       replies_(capacity),
-      idle_ms_(kMaxServices * kIdleClasses) {
+      idle_ms_(kMaxServices * kIdleClasses),
+      destinations_(capacity, secret) {
   std::memset(static_cast<void*>(chunks_.data()), 0, chunks_.size() * sizeof(Chunk));
   for (Flow& flow : flows_.span()) flow = Flow{};
   counters_.flow_capacity.set(static_cast<std::int64_t>(capacity));
@@ -151,11 +152,14 @@ void FlowTable::remove(Flow& flow, Ms now) noexcept {
   --size_;
   count(flow, -1);
   if (is_open(flow.state())) counters_.tcp_flows_open.add(-1);
+  if (Destinations::is_number(flow.key.listener)) [[unlikely]]
+    destinations_.release(flow.key.listener);
   flow = Flow{};  // matches no key: proto 0
 }
 
 void FlowTable::give_port_back(const Flow& flow, Ms now) noexcept {
-  ports_.give_back(flow.reply.source, flow.key.proto, flow.reply.endpoint(), flow.reply.local_port, now);
+  ports_.give_back(flow.reply.source, flow.key.proto, port_set_of(flow.key, flow.reply.endpoint()),
+                   flow.reply.local_port, now);
 }
 
 void FlowTable::count(const Flow& flow, int change) noexcept {

@@ -59,6 +59,7 @@ std::string IpAddress::text() const {
 }
 
 std::string Endpoint::text() const {
+  if (port == 0) return address.text();
   return address.is_v4() ? fmt::format("{}:{}", address.text(), port) : fmt::format("[{}]:{}", address.text(), port);
 }
 

@@ -84,21 +84,12 @@ ParseError parse_sctp(Bytes frame, Parsed& out) noexcept {
   return ParseError::kNone;
 }
 
-bool is_echo(Family family, std::uint8_t type) noexcept {
-  if (family == Family::kIp4) {
-    return type == static_cast<std::uint8_t>(IcmpType::kEchoRequest) ||
-           type == static_cast<std::uint8_t>(IcmpType::kEchoReply);
-  }
-  return type == static_cast<std::uint8_t>(Icmpv6Type::kEchoRequest) ||
-         type == static_cast<std::uint8_t>(Icmpv6Type::kEchoReply);
-}
-
 ParseError parse_icmp(Bytes frame, Parsed& out) noexcept {
   if (out.l4_len() < sizeof(IcmpHeader)) return ParseError::kL4Truncated;
   const auto& icmp = header_at<IcmpHeader>(frame, out.l4_offset);
   out.icmp_type = icmp.type;
   out.icmp_code = icmp.code;
-  if (is_echo(out.family, icmp.type)) {
+  if (is_echo(out)) {
     out.src_port = out.dst_port = static_cast<std::uint16_t>(icmp.rest.host() >> 16);
   }
   out.payload_offset = static_cast<std::uint16_t>(out.l4_offset + sizeof(IcmpHeader));
@@ -290,6 +281,18 @@ Parsed parse_ip(Bytes packet) noexcept {
     out.error = ParseError::kIpVersion;
   }
   return out;
+}
+
+bool is_echo(const Parsed& packet) noexcept {
+  if (packet.fragment == FragmentKind::kLater) return false;
+  const std::uint8_t type = packet.icmp_type;
+  if (packet.proto == IpProto::kIcmp && packet.family == Family::kIp4) {
+    return type == static_cast<std::uint8_t>(IcmpType::kEchoRequest) ||
+           type == static_cast<std::uint8_t>(IcmpType::kEchoReply);
+  }
+  if (packet.proto != IpProto::kIcmpv6 || packet.family != Family::kIp6) return false;
+  return type == static_cast<std::uint8_t>(Icmpv6Type::kEchoRequest) ||
+         type == static_cast<std::uint8_t>(Icmpv6Type::kEchoReply);
 }
 
 bool l4_checksum_ok(Bytes frame, const Parsed& packet) noexcept {

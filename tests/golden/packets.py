@@ -63,6 +63,11 @@ def NAT(number: int) -> int:
     return number
 
 
+def ECHO(number: int) -> int:
+    """The same for the identifier of an echo that is forwarded; no case uses one so high."""
+    return 65000 + number
+
+
 def built(packet):
     """All fields that scapy fills in, filled in."""
     return packet.__class__(raw(packet))
@@ -155,6 +160,7 @@ class Case:
         packet = packet.copy()
         packet.time = START + (self.now if at is None else at)
         self.alternatives[alternative][interface].append(packet)
+        return packet
 
     def drop(self, reason: str, count: int = 1):
         self.drops[reason] = self.drops.get(reason, 0) + count

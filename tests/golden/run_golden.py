@@ -62,6 +62,8 @@ ECHOES = (ICMPv6EchoRequest, ICMPv6EchoReply)
 
 
 def l4_of(packet):
+    if quote_in(raw(packet)) is not None:  # what scapy shows there is the quoted packet's
+        return None
     for layer in (TCP, UDP, SCTP, *ECHOES):
         if packet.haslayer(layer):
             return packet[layer]
@@ -118,18 +120,23 @@ def with_port(packet, field: str, port: int):
     return out
 
 
-def quote_in(data: bytes) -> tuple[int, int, int] | None:
-    """Of an ICMP error without options or extension headers: where its own header begins, where the quoted packet's ports, and
-    where that packet's checksum of layer 4."""
+def quote_in(data: bytes) -> tuple[int, tuple[int, ...], int] | None:
+    """Of an ICMP error without options or extension headers of its own: where its header begins, where the quoted packet's
+    ports or identifier, and where that packet's checksum of layer 4. (SCTP is quoted without its own.)"""
     if len(data) < 70:  # the least that an error has
         return None
     if data[12:14] == b"\x08\x00" and data[23] == 1 and data[34] in (3, 11, 12):
-        icmp, protocol, ports = 34, data[51], 62
+        icmp, protocol, ports = 34, data[51], 42 + (data[42] & 15) * 4
     elif data[12:14] == b"\x86\xdd" and data[20] == 58 and data[54] in (1, 2, 3, 4):
         icmp, protocol, ports = 54, data[68], 102
+        while protocol in (0, 43, 60):
+            protocol, ports = data[ports], ports + (data[ports + 1] + 1) * 8
     else:
         return None
-    return (icmp, ports, ports + {6: 16, 17: 6}[protocol]) if protocol in (6, 17) else None
+    if protocol in (1, 58):
+        return icmp, (ports + 4,), ports + 2
+    checksums = {6: 16, 17: 6, 132: len(data)}
+    return (icmp, (ports, ports + 2), ports + checksums[protocol]) if protocol in checksums else None
 
 
 def with_quoted_ports(packet, ports: dict[int, int]):
@@ -138,7 +145,7 @@ def with_quoted_ports(packet, ports: dict[int, int]):
     quote = quote_in(data)
     if quote is None:
         return packet
-    icmp, first, checksum = quote
+    icmp, places, checksum = quote
     follows = icmp == 34 and data[18:20] == data[icmp + 2:icmp + 4]
 
     def replace(at: int, new: int):
@@ -147,9 +154,9 @@ def with_quoted_ports(packet, ports: dict[int, int]):
         data[icmp + 2:icmp + 4] = updated(int.from_bytes(data[icmp + 2:icmp + 4], "big"), old, new).to_bytes(2, "big")
         return old
 
-    for at in (first, first + 2):
+    for at in places:
         port = int.from_bytes(data[at:at + 2], "big")
-        if port in ports and port in PLACEHOLDERS:
+        if port in ports and port in (PLACEHOLDERS if len(places) == 2 else ECHO_PLACEHOLDERS):
             replace(at, ports[port])
             if checksum + 2 <= len(data):
                 replace(checksum, updated(int.from_bytes(data[checksum:checksum + 2], "big"), port, ports[port]))

@@ -141,12 +141,13 @@ enum class OnAllDown : std::uint8_t {
 };
 
 struct Backend {
-  std::string name;          // unique in its pool; without the key: "address:port"
-  net::Endpoint endpoint;    // address and port; port 0: not given, as modes are content with that keep the client's
-  std::uint32_t weight = 1;  // 0..65535, share of new flows and requests; 0: gets none that are new
-  std::optional<net::MacAddress> mac{};  // mode vxlan: of its VXLAN interface; without: the service's
-  bool backup = false;                   // takes new flows only where no other backend of the pool does
-  std::uint32_t max_flows = 0;           // layer 4 flows at a time, all workers together; 0: no limit
+  std::string name;        // unique in its pool; without the key: "address:port"
+  net::Endpoint endpoint;  // address and port; port 0: that to which the client's packet was sent (layer 4)
+  std::vector<std::uint8_t> server_id{};  // in QUIC connection ids; empty: none
+  std::uint32_t weight = 1;               // 0..65535, share of new flows and requests; 0: gets none that are new
+  std::optional<net::MacAddress> mac{};   // mode vxlan: of its VXLAN interface; without: the service's
+  bool backup = false;                    // takes new flows only where no other backend of the pool does
+  std::uint32_t max_flows = 0;            // layer 4 flows at a time, all workers together; 0: no limit
 
   [[nodiscard]] std::string text() const;  // the endpoint, or the address alone where no port is given
 };
@@ -193,6 +194,8 @@ struct Pool {
   std::optional<HealthCheck> health;   // without: every backend counts as up
   OnAllDown on_all_down = OnAllDown::kRefuse;
   Duration slow_start{};  // a backend that comes back has its whole weight after so long; 0: at once
+  // QUIC: the configurations, 0..6, by which the backends make their connection ids; server_id is the same in all of them.
+  std::vector<std::uint8_t> quic_configs{0};
   Keepalive keepalive;
   PoolTimeouts timeouts;
 };
@@ -200,10 +203,17 @@ struct Pool {
 // ---- services ----
 
 struct Listen {
-  net::Endpoint endpoint;                   // a unicast address and port 1..65535
-  net::IpProto proto = net::IpProto::kTcp;  // kTcp | kUdp | kSctp
+  net::Endpoint endpoint;                             // a unicast address, or a prefix' first one; port 0: every port
+  net::IpProto proto = net::IpProto::kTcp;            // kTcp | kUdp | kSctp
+  std::optional<std::uint8_t> prefix = std::nullopt;  // length: every address of it; without: the one address
+  bool quic = false;                                  // udp, and its packets go by their connection ids
   auto operator<=>(const Listen&) const = default;
-  [[nodiscard]] std::string text() const;  // 192.0.2.1:80/tcp
+  [[nodiscard]] std::string text() const;  // 192.0.2.1:80/tcp, 192.0.2.0/28:*/udp, [2001:db8::/64]:443/tcp
+  [[nodiscard]] bool is_exact() const noexcept { return !prefix && endpoint.port != 0; }
+  [[nodiscard]] net::Prefix range() const noexcept {
+    const std::uint8_t whole = endpoint.address.is_v4() ? 32 : 128;
+    return {endpoint.address, prefix.value_or(whole)};
+  }
 };
 
 enum class ForwardMode : std::uint8_t {
@@ -267,6 +277,14 @@ struct Vxlan {
     return mac.value_or(net::MacAddress{{2, 0, 0, byte(16), byte(8), byte(0)}});
   }
 };
+enum class EchoTo : std::uint8_t {
+  kAnswer,   // pings of the service's addresses are answered by us
+  kForward,  // they go to a backend, as flows by their identifier
+};
+// Whether the mode can carry echoes: in `dnat` nothing in a backend's reply would say which service it is of.
+[[nodiscard]] constexpr bool forwards_echo(ForwardMode mode) noexcept { return mode != ForwardMode::kDnat; }
+// Whether its services may listen on every port or on a prefix: where replies lead to their flow by more than a listener.
+[[nodiscard]] constexpr bool has_destinations(ForwardMode mode) noexcept { return mode != ForwardMode::kDnat; }
 
 inline constexpr std::uint16_t kMssAuto = 1;
 
@@ -290,6 +308,7 @@ struct ForwardService {  // layer 4
   Outer outer;              // modes with a tunnel
   Gue gue;
   Vxlan vxlan;
+  EchoTo icmp = EchoTo::kAnswer;
 };
 
 // SYNs are answered with a cookie, and a backend hears of a client only once it has come back with it.

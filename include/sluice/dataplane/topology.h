@@ -28,6 +28,7 @@ struct InterfaceInfo {
   net::IpAddress link_local;           // fe80::/64 from the MAC (RFC 4291 appendix A)
   bool announce = true;
   std::vector<net::IpAddress> announced;  // own and service addresses that this interface answers ARP and ND for
+  std::vector<net::Prefix> answered;      // and service prefixes, which it does not announce by itself
 };
 
 struct StaticNeighbor {
@@ -67,6 +68,8 @@ class Topology {
     net::VlanIds ids;
     InterfaceId interface;
   };
+
+  void add_prefix(const net::Prefix& prefix, const config::Service& service);
 
   std::vector<InterfaceInfo> interfaces_;
   std::vector<Vlan> vlans_;

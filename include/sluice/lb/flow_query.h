@@ -41,6 +41,7 @@ class FlowQuery {
   struct Row {
     Flow flow;
     std::uint32_t idle_ms = 0;
+    std::optional<Destination> destination;  // of a service on all ports or on a prefix
   };
 
   FlowQuery(const FlowFilter& filter, std::size_t limit) : filter_(filter) { rows_.reserve(limit); }
@@ -65,7 +66,10 @@ class FlowQuery {
       matched_.store(matched_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
       switch (action_) {
         case FlowAction::kList:
-          rows_.push_back({*flow, elapsed(now, flow->last_seen)});  // within what was reserved: allocates nothing
+          rows_.push_back({*flow, elapsed(now, flow->last_seen),  // within what was reserved: allocates nothing
+                           Destinations::is_number(flow->key.listener)
+                               ? std::optional(table.destinations().get(flow->key.listener))
+                               : std::nullopt});
           break;
         case FlowAction::kCount:
           if (flow->service < services_.size()) ++services_[flow->service];

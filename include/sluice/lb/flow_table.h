@@ -28,6 +28,7 @@
 #include "sluice/base/huge_pages.h"
 #include "sluice/base/mix.h"
 #include "sluice/base/time.h"
+#include "sluice/lb/destinations.h"
 #include "sluice/lb/flow_limits.h"
 #include "sluice/lb/ids.h"
 #include "sluice/lb/nat_ports.h"
@@ -40,7 +41,7 @@ namespace sluice::lb {
 
 struct FlowKey {  // hashed as 24 bytes
   net::IpAddress client;
-  ListenerId listener;
+  ListenerId listener;  // or, for services on all ports or on a prefix, the number of the destination
   std::uint16_t client_port = 0;
   net::IpProto proto{};
   std::uint8_t mark = 0;  // 0 in a key that is looked for; a Flow has its state here. Not compared
@@ -116,6 +117,13 @@ struct alignas(64) Flow {           // one cache line: a hit touches nothing els
   }
 };
 static_assert(sizeof(Flow) == 64 && offsetof(Flow, reply) == 24 && offsetof(Flow, last_seen) == 52);
+
+// Of which backend endpoint the flow's NAT port is one (NatPorts): where ports of the backend, or identifiers of echoes,
+// differ from flow to flow, all of them share the ports of the backend's address, which has port 0.
+[[nodiscard]] inline net::Endpoint port_set_of(const FlowKey& key, const net::Endpoint& backend) noexcept {
+  const bool shared = Destinations::is_number(key.listener) || !net::has_ports(key.proto);
+  return {backend.address, shared ? std::uint16_t{0} : backend.port};
+}
 
 struct NewFlow {
   FlowKey key;
@@ -202,7 +210,8 @@ class FlowTable {
   void set_limits(ServiceIndex service, const FlowLimits& limits) noexcept;
 
   // find() gave nullptr for the key just now. nullptr: full. The NAT port was taken from the ports that the table gives back to,
-  // so no flow has it but one that has closed and given it back: that one ends, here or in settle().
+  // so no flow has it but one that has closed and given it back: that one ends, here or in settle(). (Where flows share ports,
+  // port_set_of(), whoever opens one asks find_reply() first.)
   [[nodiscard]] Flow* insert(const NewFlow& flow, Ms now) noexcept;
   // To be called before the next guess_reply() when flows were inserted: they can be found by their reply's key from then
   // on. (The line that an insertion needs of the reply index is asked for first and used later, so that the misses of
@@ -211,6 +220,11 @@ class FlowTable {
     if (unsettled_count_ != 0) settle_all(now);
   }
   void remove(Flow& flow, Ms now) noexcept;
+
+  // Whoever opens a flow of a service on all ports or on a prefix holds its destination, and the flow releases it at its
+  // end; if insert() gave nullptr, the caller does.
+  [[nodiscard]] Destinations& destinations() noexcept { return destinations_; }
+  [[nodiscard]] const Destinations& destinations() const noexcept { return destinations_; }
 
   // A packet of the flow has passed.
   [[gnu::always_inline]] void touch(Flow& flow, Direction direction, const Segment& segment, Ms now) noexcept {
@@ -312,6 +326,7 @@ class FlowTable {
   HugeArray<std::uint32_t>
       idle_ms_;  // by service, and state with Flow::kOneWay and kSctp; 0: of a service without a flow
   Flow nobody_;
+  Destinations destinations_;
   std::size_t size_ = 0;
   std::size_t cursor_ = 0;                           // of expire()
   std::array<std::uint32_t, kUnsettled> unsettled_;  // places of flows that are not in replies_ yet

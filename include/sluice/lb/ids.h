@@ -21,7 +21,7 @@ inline constexpr BackendIndex kNoBackend = kNoIndex;
 inline constexpr std::size_t kMaxServices = telemetry::kMaxCountedServices;
 inline constexpr std::size_t kMaxBackends = telemetry::kMaxCountedBackends;
 inline constexpr std::size_t kMaxPools = 4096;
-inline constexpr std::size_t kMaxListeners = 65535;
+inline constexpr std::size_t kMaxListeners = 32768;  // upper indices are numbers of destinations (destinations.h)
 inline constexpr std::size_t kMaxSources = 4096;
 
 struct ListenerId {

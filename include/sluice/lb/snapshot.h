@@ -5,6 +5,8 @@
 //            ids or takes shared_from_this() once per generation.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -28,7 +30,8 @@ namespace sluice::lb {
 
 enum class ServiceKind : std::uint8_t { kForward, kProxy };
 
-// One address, port and protocol of a service; all that the worker needs to go on with a packet.
+// One address, port and protocol of a service; all that the worker needs to go on with a packet. Port 0: every port; of a
+// prefix (Snapshot::listener_prefixes), its first address. Of the protocol ICMP or ICMPv6: echoes, which are forwarded.
 struct Listener {
   AddressKey key;  // 20 B
   ListenerId id;
@@ -40,6 +43,8 @@ struct Listener {
   bool syn_proxy : 1 = false;                            // TCP of a service that has it
   bool persists : 1 = false;    // `persist`: a worker owns all that comes from a client's address
   bool one_packet : 1 = false;  // no flow is kept
+  bool many : 1 = false;        // more than one address and port: its flows have destinations (destinations.h)
+  bool quic : 1 = false;        // its packets go by their connection ids
 
   [[nodiscard]] net::Endpoint endpoint() const noexcept { return {key.address, key.port}; }
   [[nodiscard]] net::IpProto proto() const noexcept { return static_cast<net::IpProto>(key.proto); }
@@ -140,6 +145,21 @@ struct Rise {
   std::optional<Instant> began;  // of the slow start that goes on
 };
 
+// The backend that a server id of QUIC names. In place of an address the key has the id, filled up with zeros, and in place
+// of a port the pool's index.
+struct QuicServer {
+  AddressKey key;
+  BackendIndex backend = kNoBackend;
+  std::uint8_t unused[10] = {};
+
+  [[nodiscard]] static net::IpAddress key_of(std::span<const std::uint8_t> server_id) noexcept {
+    std::array<std::uint8_t, 16> bytes{};
+    std::copy(server_id.begin(), server_id.end(), bytes.begin());
+    return net::IpAddress::v6(bytes);
+  }
+};
+static_assert(sizeof(QuicServer) == 32);
+
 struct Pool {
   config::Balance balance = config::Balance::kMaglev;
   bool present = false;
@@ -151,6 +171,8 @@ struct Pool {
   std::vector<WeightedBackend> takers;   // what the tables are made from: the backends that take new flows now
   std::vector<WeightedBackend> backups;  // that take new flows where no taker has room
   std::vector<BackendIndex> backends;    // in the order of the configuration
+  std::uint8_t server_id_bytes = 0;      // of QUIC connection ids; 0: backends have none
+  std::uint8_t quic_configs = 0;         // bit n: they make ids by configuration n
   std::string name;
   const config::Pool* config = nullptr;  // in Snapshot::config; nullptr unless present
 };
@@ -161,6 +183,19 @@ struct ListenedPorts {
   std::vector<std::uint16_t> tcp, udp, sctp;
   [[nodiscard]] const std::vector<std::uint16_t>& of(net::IpProto proto) const noexcept {
     return proto == net::IpProto::kTcp ? tcp : proto == net::IpProto::kSctp ? sctp : udp;
+  }
+};
+
+// The listeners on prefixes of one length and family, by their first address. An entry of port and protocol 0 stands for
+// the prefix itself.
+struct PrefixListeners {
+  std::uint8_t length = 0;
+  std::array<std::uint64_t, 2> mask{};  // of IpAddress::words()
+  AddressIndex<Listener> index;
+
+  [[nodiscard]] net::IpAddress first_of(const net::IpAddress& address) const noexcept {
+    const auto words = address.words();
+    return net::IpAddress::from_words({words[0] & mask[0], words[1] & mask[1]});
   }
 };
 
@@ -192,6 +227,27 @@ struct Snapshot : std::enable_shared_from_this<Snapshot> {
   AddressIndex<Listener> listener_index6;
   AddressIndex<LocalAddress> local_index6;
   std::vector<LocalAddress> local_addresses;  // IPv4
+
+  AddressIndex<QuicServer> quic_servers;
+  // The backend of the pool that this connection id names. kNoBackend: none, or it is down.
+  [[nodiscard]] BackendIndex find_quic_backend(PoolIndex pool, std::span<const std::uint8_t> id) const noexcept;
+
+  std::vector<std::uint8_t> listener_prefixes;        // parallel to listeners: length; 0: the one address
+  std::vector<PrefixListeners> prefixes4, prefixes6;  // longest first
+  bool has_wildcards = false;                         // some listener is of a prefix, or of every port
+  bool has_echo = false;                              // some service has echoes forwarded
+
+  // Where find_listener() gave nullptr: on every port of the address, then on a prefix, the longest first, there too on the
+  // port before every port.
+  [[nodiscard]] const Listener* find_wildcard(const net::IpAddress& address, std::uint16_t port,
+                                              net::IpProto proto) const noexcept;
+  // Who gets echoes to the address; nullptr: we answer them.
+  [[nodiscard]] const Listener* find_echo(const net::IpAddress& address) const noexcept;
+  // Some service listens on a prefix that holds the address.
+  [[nodiscard]] bool is_in_prefix(const net::IpAddress& address) const noexcept;
+  [[nodiscard]] bool is_ours(const net::IpAddress& address) const noexcept {
+    return find_local(address) != nullptr || (has_wildcards && is_in_prefix(address));
+  }
 
   // Of `dnat` services. A backend that is gone stays here as long as its slot is not taken: its flows live on.
   bool has_dnat = false;

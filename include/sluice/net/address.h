@@ -83,7 +83,7 @@ struct Endpoint {
   IpAddress address;
   std::uint16_t port = 0;  // host order
 
-  [[nodiscard]] std::string text() const;  // 192.0.2.1:80, [2001:db8::1]:80
+  [[nodiscard]] std::string text() const;  // 192.0.2.1:80, [2001:db8::1]:80; of port 0 the address alone
   [[nodiscard]] static std::optional<Endpoint> parse(std::string_view text) noexcept;
   constexpr auto operator<=>(const Endpoint&) const noexcept = default;
 };

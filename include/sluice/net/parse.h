@@ -100,6 +100,8 @@ void parse(std::span<const std::uint8_t> frame, Parsed& out) noexcept;
 // The same of a packet that lies deeper in the quote, behind the headers of a tunnel: at `offset` of the frame.
 [[nodiscard]] Parsed parse_quoted_at(std::span<const std::uint8_t> frame, const Parsed& outer,
                                      std::size_t offset) noexcept;
+// An ICMP or ICMPv6 echo request or reply; of a quoted packet, too. Its identifier is in both ports.
+[[nodiscard]] bool is_echo(const Parsed& packet) noexcept;
 [[nodiscard]] bool is_icmp_error(const Parsed& packet) noexcept;  // a type that quotes a packet
 
 // Whether the TCP, UDP, SCTP, ICMP or ICMPv6 checksum is right; an IPv4 UDP checksum of 0 is (RFC 768), an IPv6 one is not

@@ -104,6 +104,99 @@ TEST(BuildSnapshot, ListenersLeadToTheirServiceAndPool) {
   EXPECT_EQ(snapshot->find_listener(ip("2001:db8::1"), 443, net::IpProto::kTcp), nullptr);
 }
 
+config::Config wildcard_config() {
+  config::Config config = base_config();
+  for (config::Service& service : config.services) {
+    if (service.name != "resolve") continue;
+    service.forward->icmp = config::EchoTo::kForward;
+    service.listen.push_back({endpoint("203.0.113.53:0"), net::IpProto::kUdp, std::nullopt});
+    service.listen.push_back({endpoint("203.0.113.64:53"), net::IpProto::kUdp, std::uint8_t{26}});
+    service.listen.push_back({endpoint("203.0.113.64:0"), net::IpProto::kUdp, std::uint8_t{28}});
+    service.listen.push_back({endpoint("[2001:db8:5::]:53"), net::IpProto::kUdp, std::uint8_t{64}});
+  }
+  return config;
+}
+
+TEST(BuildSnapshot, FindsListenersOnEveryPortAndOnPrefixes) {
+  HealthBoard board;
+  const auto snapshot = build(wildcard_config(), board);
+  EXPECT_TRUE(snapshot->has_wildcards);
+  const auto found = [&](const char* address, std::uint16_t port, net::IpProto proto = net::IpProto::kUdp) {
+    const Listener* listener = snapshot->find_wildcard(ip(address), port, proto);
+    return listener == nullptr ? std::string() : listener->endpoint().text();
+  };
+  EXPECT_EQ(found("203.0.113.53", 99), "203.0.113.53");
+  EXPECT_EQ(found("203.0.113.53", 99, net::IpProto::kTcp), "");
+  EXPECT_EQ(found("203.0.113.65", 53), "203.0.113.64");  // the longer prefix, whatever its ports
+  EXPECT_EQ(found("203.0.113.127", 53), "203.0.113.64:53");
+  EXPECT_EQ(found("203.0.113.127", 54), "");
+  EXPECT_EQ(found("203.0.113.128", 53), "");
+  EXPECT_EQ(found("2001:db8:5::1:2:3", 53), "[2001:db8:5::]:53");
+  EXPECT_EQ(found("2001:db8:5:1::", 53), "");
+  EXPECT_TRUE(snapshot->is_in_prefix(ip("203.0.113.64")));
+  EXPECT_FALSE(snapshot->is_in_prefix(ip("203.0.113.53")));
+  EXPECT_TRUE(snapshot->is_ours(ip("203.0.113.53")));
+  EXPECT_TRUE(snapshot->is_ours(ip("2001:db8:5::7")));
+  EXPECT_FALSE(snapshot->is_ours(ip("2001:db8:6::7")));
+  EXPECT_TRUE(snapshot->find_wildcard(ip("203.0.113.65"), 53, net::IpProto::kUdp)->many);
+  EXPECT_FALSE(snapshot->find_listener(ip("203.0.113.53"), 53, net::IpProto::kUdp)->many);
+}
+
+TEST(BuildSnapshot, FindsWhoGetsEchoes) {
+  HealthBoard board;
+  EXPECT_FALSE(build(base_config(), board)->has_echo);
+  const auto snapshot = build(wildcard_config(), board);
+  EXPECT_TRUE(snapshot->has_echo);
+  ASSERT_NE(snapshot->find_echo(ip("203.0.113.53")), nullptr);
+  EXPECT_FALSE(snapshot->find_echo(ip("203.0.113.53"))->many);
+  ASSERT_NE(snapshot->find_echo(ip("203.0.113.70")), nullptr);
+  EXPECT_TRUE(snapshot->find_echo(ip("203.0.113.70"))->many);
+  EXPECT_NE(snapshot->find_echo(ip("2001:db8:5::70")), nullptr);
+  EXPECT_EQ(snapshot->find_echo(ip("203.0.113.10")), nullptr);
+}
+
+TEST(BuildSnapshot, AWildcardKeepsItsIdWhileItStays) {
+  HealthBoard board;
+  const auto first = build(wildcard_config(), board);
+  const auto second = build(wildcard_config(), board, first.get());
+  for (const char* address : {"203.0.113.53", "203.0.113.65", "203.0.113.127", "2001:db8:5::1"}) {
+    EXPECT_EQ(first->find_wildcard(ip(address), 53, net::IpProto::kUdp)->id,
+              second->find_wildcard(ip(address), 53, net::IpProto::kUdp)->id)
+        << address;
+  }
+  const auto third = build(base_config(), board, second.get());
+  EXPECT_FALSE(third->has_wildcards);
+  EXPECT_EQ(third->find_listener(first->find_wildcard(ip("203.0.113.53"), 99, net::IpProto::kUdp)->id), nullptr);
+}
+
+TEST(BuildSnapshot, FindsTheBackendThatAConnectionIdNames) {
+  HealthBoard board;
+  config::Config config = base_config();
+  config::Pool& pool = config.pools.front();
+  ASSERT_GE(pool.backends.size(), 2u);
+  pool.quic_configs = {0, 2};
+  for (std::size_t i = 0; i < pool.backends.size(); ++i)
+    pool.backends[i].server_id = {0xab, static_cast<std::uint8_t>(i)};
+  const auto unchecked = build(config, board);
+  report_all_up(board, *unchecked);
+  const auto snapshot = build(config, board, unchecked.get());
+  const BackendIndex second = index_of(*snapshot, pool.backends[1].name);
+  const PoolIndex index = snapshot->backends[second].pool;
+  const auto found = [&](std::vector<std::uint8_t> id) { return snapshot->find_quic_backend(index, id); };
+  EXPECT_EQ(found({0x00, 0xab, 1}), second);
+  EXPECT_EQ(found({0x5f, 0xab, 1, 9, 9}), second);  // configuration 2, and something of the server's own behind
+  EXPECT_EQ(found({0x20, 0xab, 1}), kNoBackend);    // configuration 1
+  EXPECT_EQ(found({0xe0, 0xab, 1}), kNoBackend);    // none
+  EXPECT_EQ(found({0x00, 0xab, 77}), kNoBackend);
+  EXPECT_EQ(found({0x00, 0xab}), kNoBackend);
+  EXPECT_EQ(found({}), kNoBackend);
+  if (snapshot->backends[second].checked) {
+    board.report(snapshot->id_of(second), {Health::kDown, HealthReason::kRefused});
+    EXPECT_EQ(build(config, board, snapshot.get())->find_quic_backend(index, std::vector<std::uint8_t>{0, 0xab, 1}),
+              kNoBackend);
+  }
+}
+
 TEST(BuildSnapshot, KnowsWhichAddressesAreOurs) {
   HealthBoard board;
   const auto snapshot = build(base_config(), board);

@@ -77,7 +77,7 @@ TEST(IpAddress, V4GivesBackWhatWentIn) {
 
 const TextCase kEndpointCases[] = {
     {"192.0.2.1:80", "192.0.2.1:80"}, {"[2001:db8::1]:443", "[2001:db8::1]:443"},
-    {"192.0.2.1:0", "192.0.2.1:0"},   {"192.0.2.1:65535", "192.0.2.1:65535"},
+    {"192.0.2.1:0", "192.0.2.1"},     {"192.0.2.1:65535", "192.0.2.1:65535"},
     {"192.0.2.1:65536", nullptr},     {"192.0.2.1:", nullptr},
     {"192.0.2.1", nullptr},           {":80", nullptr},
     {"2001:db8::1:443", nullptr},  // without brackets it is another address
