@@ -145,8 +145,11 @@ const ErrorCase kServices[] = {
      Part::kServices,
      R"(services: { web: { listen: "198.51.100.0/28:80", forward: { mode: nat, pool: web } } })",
      {"t.yaml:3:28: services.web.listen: 198.51.100.0/28:80/tcp holds 198.51.100.2, an own address of interface "
-      "'edge'",
-      "t.yaml:2:27: pools.web.backends: 198.51.100.11 is the address of service 'web' of this sluice"}},
+      "'edge'"}},
+    {"listen_on_a_prefix_with_a_backend",
+     Part::kServices,
+     R"(services: { web: { listen: "198.51.100.8/29:80", forward: { mode: nat, pool: web } } })",
+     {"t.yaml:2:27: pools.web.backends: 198.51.100.11 is the address of service 'web' of this sluice"}},
     {"listen_on_every_port_of_an_own_address",
      Part::kServices,
      R"(services: { web: { listen: "198.51.100.2:*", forward: { mode: nat, pool: web } } })",
