@@ -278,7 +278,7 @@ void Pipeline::Run::put(const Bytes& frame, std::uint8_t head, std::size_t port)
   rte_mbuf* mbuf = pool_.alloc();
   if (mbuf == nullptr) return violated("the pool is empty");
   if (frame.size() > rte_pktmbuf_tailroom(mbuf)) return rte_pktmbuf_free(mbuf);
-  std::memcpy(rte_pktmbuf_append(mbuf, static_cast<std::uint16_t>(frame.size())), frame.data(), frame.size());
+  std::ranges::copy(frame, rte_pktmbuf_append(mbuf, static_cast<std::uint16_t>(frame.size())));
   if ((head & Record::kBadChecksum) != 0) mbuf->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_BAD;
   auto* buffer = static_cast<std::uint8_t*>(mbuf->buf_addr);
   const std::size_t begin = mbuf->data_off, end = begin + frame.size();
