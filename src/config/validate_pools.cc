@@ -92,7 +92,12 @@ void check_shares(const Pool& pool, const std::string& base, Reader& reader) {
   }
 }
 
-void check_probes(const Pool& pool, const std::string& base, Reader& reader) {
+// Where a service leaves the destination as it is, its listener's port is probed.
+void check_probes(const Config& config, const Pool& pool, const std::string& base, Reader& reader) {
+  const bool as_service = std::ranges::any_of(config.services, [&](const Service& service) {
+    return service.forward && service.forward->pool == pool.name && !sees_replies(service.forward->mode);
+  });
+  if (as_service) return;
   if (!pool.health || pool.health->port || !reader.sound(base + ".backends")) return;
   const auto at = std::ranges::find(pool.backends, 0, [](const Backend& backend) { return backend.endpoint.port; });
   if (at == pool.backends.end()) return;
@@ -120,7 +125,7 @@ void validate_pools(Config& config, Reader& reader) {
     const std::string base = "pools." + pool.name;
     check_backends(config, pool, base, reader);
     check_shares(pool, base, reader);
-    check_probes(pool, base, reader);
+    check_probes(config, pool, base, reader);
     check_server_ids(pool, base, reader);
   }
   if (reader.sound("services")) warn_unused(config, reader);

@@ -244,7 +244,7 @@ void Assembly::Impl::build_proxies() {
     ProxyParts proxy;
     proxy.egress = std::make_unique<Egress>(parts_.topology, neighbors_, *tx_[loop], *resolve_, counters.drops,
                                             counters.tx, counters.packets_cut);
-    proxy.sink = std::make_unique<MbufSink>(parts_.pool, *proxy.egress, counters.drops);
+    proxy.sink = std::make_unique<MbufSink>(parts_.pool, *proxy.egress, parts_.snapshots, counters.drops);
     proxy.role = std::make_unique<ProxyRole>(*inboxes_[workers() + i], counters);
     loops_[loop]->add(*proxy.role);
     proxies_.push_back(std::move(proxy));
@@ -268,7 +268,10 @@ std::size_t Assembly::workers() const noexcept { return impl_->workers_.size(); 
 std::size_t Assembly::proxies() const noexcept { return impl_->proxies_.size(); }
 Worker& Assembly::worker(std::size_t index) noexcept { return *impl_->workers_[index]; }
 tcp::PacketSink& Assembly::sink(std::size_t proxy) noexcept { return *impl_->proxies_[proxy].sink; }
-void Assembly::attach(std::size_t proxy, PacketHost& host) noexcept { impl_->proxies_[proxy].role->attach(host); }
+void Assembly::attach(std::size_t proxy, PacketHost& host) noexcept {
+  impl_->proxies_[proxy].role->attach(host);
+  impl_->proxies_[proxy].sink->follow(host.probe_paths());
+}
 std::span<const std::unique_ptr<PollLoop>> Assembly::loops() noexcept { return impl_->loops_; }
 std::optional<Instant> Assembly::next_deadline() const noexcept {
   std::optional<Instant> earliest;

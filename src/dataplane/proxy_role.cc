@@ -5,7 +5,9 @@
 #include <ctime>
 #include <utility>
 
+#include "sluice/net/encapsulate.h"
 #include "sluice/net/parse.h"
+#include "tunnels.h"
 
 namespace sluice::dataplane {
 
@@ -25,6 +27,19 @@ UnixSeconds wall_seconds() noexcept {
 net::IpAddress destination_of(std::span<const std::uint8_t> packet) noexcept {
   if ((packet[0] >> 4) == 4) return net::IpAddress::v4(net::header_at<net::Ip4Header>(packet, 0).dst);
   return net::IpAddress::v6(net::header_at<net::Ip6Header>(packet, 0).dst);
+}
+
+// Of a TCP segment of ours, which has neither IP options nor extension headers.
+struct Ends {
+  std::uint16_t local_port;
+  net::Endpoint remote;
+};
+Ends ends_of(std::span<const std::uint8_t> packet) noexcept {
+  const std::size_t header = (packet[0] >> 4) == 4 ? sizeof(net::Ip4Header) : sizeof(net::Ip6Header);
+  const auto port = [&](std::size_t at) {
+    return static_cast<std::uint16_t>(packet[header + at] << 8 | packet[header + at + 1]);
+  };
+  return {port(0), {destination_of(packet), port(2)}};
 }
 
 // What the NIC says about an mbuf's checksums.
@@ -52,8 +67,33 @@ void MbufSink::commit(std::size_t bytes) noexcept {
   rte_mbuf* mbuf = std::exchange(open_, nullptr);
   mbuf->data_len = static_cast<std::uint16_t>(bytes + Egress::kLinkRoom);
   mbuf->pkt_len = mbuf->data_len;
-  const auto* packet = rte_pktmbuf_mtod_offset(mbuf, const std::uint8_t*, Egress::kLinkRoom);
-  egress_.send_ip(mbuf, destination_of({packet, bytes}));
+  const std::span<const std::uint8_t> packet(rte_pktmbuf_mtod_offset(mbuf, const std::uint8_t*, Egress::kLinkRoom),
+                                             bytes);
+  if (paths_ != nullptr) {
+    const Ends ends = ends_of(packet);
+    const lb::ProbePath* path = paths_->find(ends.local_port, ends.remote);
+    if (path != nullptr) [[unlikely]]
+      return send_probe(mbuf, net::parse_ip(packet), *path);
+  }
+  egress_.send_ip(mbuf, destination_of(packet));
+}
+
+// As the mode of the service sends its clients' packets to the backend.
+void MbufSink::send_probe(rte_mbuf* mbuf, const net::Parsed& packet, const lb::ProbePath& path) noexcept {
+  const lb::Snapshot& snapshot = *snapshots_.load();  // there is one: the path was made from it
+  const lb::Listener* listener = snapshot.find_listener(path.listener);
+  const lb::Backend* backend = snapshot.find_backend(path.backend);
+  if (listener == nullptr || backend == nullptr) return egress_.drop(mbuf, Drop::kNoRoute);
+  if (!config::has_tunnel(listener->mode)) return egress_.send_ip(mbuf, backend->address);
+  const Tunnel tunnel = Tunnels::make(egress_.topology(), snapshot, *listener, packet.family, backend->address);
+  if (!tunnel.has_source) return egress_.drop(mbuf, Drop::kNoRoute);
+  auto* ip = rte_pktmbuf_mtod_offset(mbuf, std::uint8_t*, Egress::kLinkRoom);
+  if (rte_pktmbuf_headroom(mbuf) + Egress::kLinkRoom < net::EncapsulationHeader::kRoom)
+    return egress_.drop(mbuf, Drop::kNoHeadroom);
+  tunnel.header.write(ip, packet.l3_len(), net::traffic_class_of(ip, packet.family),
+                      net::spread_hash(packet.src, packet.src_port));
+  rte_pktmbuf_prepend(mbuf, static_cast<std::uint16_t>(tunnel.header.size()));
+  egress_.send_ip(mbuf, backend->address);
 }
 
 // What is in one_piece_ is valid until the next call.

@@ -67,17 +67,16 @@ net::Parsed parse_tunnelled(const lb::Snapshot& snapshot, std::span<const std::u
   return net::parse_quoted_at(frame, error, quoted.l4_offset + between);
 }
 
-void Tunnels::make(Tunnel& tunnel, const lb::Snapshot& snapshot, const lb::Listener& listener, net::Family inner,
-                   const lb::Flow& flow) const noexcept {
-  const net::IpAddress& backend = flow.reply.backend;
-  tunnel = {.header = {},
-            .generation = static_cast<std::uint32_t>(snapshot.generation),
-            .backend = backend,
-            .service = listener.service,
-            .inner = inner};
+Tunnel Tunnels::make(const Topology& topology, const lb::Snapshot& snapshot, const lb::Listener& listener,
+                     net::Family inner, const net::IpAddress& backend) noexcept {
+  Tunnel tunnel{.header = {},
+                .generation = static_cast<std::uint32_t>(snapshot.generation),
+                .backend = backend,
+                .service = listener.service,
+                .inner = inner};
   const config::ForwardService& forward = *snapshot.services[listener.service].config->forward;
-  const Route* route = topology_.routes().find(backend);
-  if (route == nullptr) return;
+  const Route* route = topology.routes().find(backend);
+  if (route == nullptr) return tunnel;
   net::TunnelEnds ends;
   ends.kind = encapsulation_of(forward);
   ends.inner = inner;
@@ -88,21 +87,22 @@ void Tunnels::make(Tunnel& tunnel, const lb::Snapshot& snapshot, const lb::Liste
   if (named != forward.outer.source.end()) {
     ends.src = named->address;
     ends.src_spread = free_bits(*named);
-  } else if (const std::optional<net::IpAddress> own = topology_.source_for(backend)) {
+  } else if (const std::optional<net::IpAddress> own = topology.source_for(backend)) {
     ends.src = *own;
   } else {
-    return;
+    return tunnel;
   }
   if (ends.kind == net::Encapsulation::kVxlan) {
     ends.port = forward.vxlan.port;
     ends.vni = forward.vxlan.vni;
-    ends.inner_src = topology_.interfaces()[route->interface].mac;
+    ends.inner_src = topology.interfaces()[route->interface].mac;
     ends.inner_dst = inner_mac(*snapshot.config, forward, backend);
   } else {
     ends.port = forward.gue.port;
   }
   tunnel.header = net::EncapsulationHeader(ends);
   tunnel.has_source = true;
+  return tunnel;
 }
 
 }  // namespace sluice::dataplane

@@ -47,15 +47,16 @@ class Tunnels {
                        tunnel.service == listener.service && tunnel.inner == inner &&
                        tunnel.backend == flow.reply.backend;
     if (!known) [[unlikely]]
-      make(tunnel, snapshot, listener, inner, flow);
+      tunnel = make(topology_, snapshot, listener, inner, flow.reply.backend);
     return tunnel.has_source ? &tunnel : nullptr;
   }
 
+  // One that is not kept.
+  [[nodiscard]] static Tunnel make(const Topology& topology, const lb::Snapshot& snapshot, const lb::Listener& listener,
+                                   net::Family inner, const net::IpAddress& backend) noexcept;
+
  private:
   static constexpr std::size_t kPlaces = 8192;
-
-  void make(Tunnel& tunnel, const lb::Snapshot& snapshot, const lb::Listener& listener, net::Family inner,
-            const lb::Flow& flow) const noexcept;
 
   const Topology& topology_;
   LazyArray<Tunnel> kept_;  // zeros: made for nothing yet

@@ -19,6 +19,7 @@
 #include "sluice/config/config.h"
 #include "sluice/http/date.h"
 #include "sluice/lb/port_plan.h"
+#include "sluice/lb/probe_paths.h"
 #include "sluice/lb/round_robin.h"
 #include "sluice/lb/snapshot_slot.h"
 #include "sluice/proxy/file_service.h"
@@ -61,6 +62,7 @@ struct Core {
   std::string scratch;  // where message heads are built; nothing in it outlives a suspension
   tcp::TcpStack stack;
   FileCache file_cache;
+  lb::ProbePaths probe_paths;
   UpstreamPools upstreams;
   CacheFetches fetches;
 };

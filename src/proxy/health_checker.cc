@@ -21,14 +21,19 @@ constexpr http::Limits kHeadLimits{.target_bytes = 8192, .head_bytes = 16 << 10,
 
 class HealthChecker::Check final : public tcp::StreamHandler {
  public:
+  // `service`: its mode leaves the destination as it is, and the check goes to its address, the way of its packets.
   Check(Core& core, lb::HealthBoard& board, lb::BackendId backend, net::Endpoint endpoint,
-        const config::HealthCheck& rules)
+        const config::HealthCheck& rules, const lb::Listener* service)
       : core_(core),
         board_(board),
         backend_(backend),
         rules_(rules),
-        remote_{endpoint.address, rules.port.value_or(endpoint.port)},
-        request_(make_request(endpoint)),
+        path_(service == nullptr ? std::nullopt : std::optional<lb::ProbePath>({service->id, backend})),
+        remote_{service == nullptr ? endpoint.address : service->key.address,
+                rules.port.value_or(service == nullptr ? endpoint.port : service->key.port)},
+        // The interface that the packets leave by; its address of the other family does as well.
+        via_(endpoint.address.is_v4() == remote_.address.is_v4() ? endpoint.address : remote_.address),
+        request_(make_request(service == nullptr ? endpoint : remote_)),
         parser_(kHeadLimits),
         port_(core.ready),
         timer_([](void* raw) noexcept { static_cast<Check*>(raw)->port_.post(kTimer); }, this) {
@@ -38,6 +43,7 @@ class HealthChecker::Check final : public tcp::StreamHandler {
   ~Check() {
     task_.reset();
     drop();
+    leave_path();
   }
   Check(const Check&) = delete;
   Check& operator=(const Check&) = delete;
@@ -64,6 +70,10 @@ class HealthChecker::Check final : public tcp::StreamHandler {
   void drop() noexcept {
     if (conn_ != nullptr) std::exchange(conn_, nullptr)->abort();
   }
+  // Only once another is taken: the last packets of a connection go the same way.
+  void leave_path() noexcept {
+    if (port_in_use_ != 0) core_.probe_paths.clear(std::exchange(port_in_use_, std::uint16_t{0}), remote_);
+  }
   static lb::HealthReport failed(lb::HealthReason reason, std::uint16_t detail = 0) noexcept {
     return {.health = lb::Health::kDown, .reason = reason, .detail = detail};
   }
@@ -72,8 +82,11 @@ class HealthChecker::Check final : public tcp::StreamHandler {
   lb::HealthBoard& board_;
   const lb::BackendId backend_;
   const config::HealthCheck& rules_;
+  const std::optional<lb::ProbePath> path_;
   const net::Endpoint remote_;
-  const std::string request_;  // empty: a TCP check
+  const net::IpAddress via_;
+  std::uint16_t port_in_use_ = 0;  // of path_; 0: none
+  const std::string request_;      // empty: a TCP check
   tcp::Conn* conn_ = nullptr;
   bool connected_ = false;
   lb::Health state_ = lb::Health::kUnknown;
@@ -107,9 +120,14 @@ Task<> HealthChecker::Check::run() {
 Task<lb::HealthReport> HealthChecker::Check::probe() {
   core_.counters.health_checks.add();
   ConnectOutcome outcome = ConnectOutcome::kStarted;
-  const std::optional<net::Endpoint> local = core_.upstreams.local_for(remote_, outcome);
+  const std::optional<net::Endpoint> local = core_.upstreams.local_for(remote_, via_, outcome);
   if (!local) co_return failed(lb::HealthReason::kUnreachable);
   connected_ = false;
+  if (path_) {
+    leave_path();
+    port_in_use_ = local->port;
+    core_.probe_paths.set(local->port, remote_, *path_);
+  }
   conn_ = core_.stack.connect(*local, remote_, *this, core_.now, rules_.timeout);
   if (conn_ == nullptr) co_return failed(lb::HealthReason::kUnreachable);
   for (;;) {
@@ -209,16 +227,35 @@ void HealthChecker::Check::judge(lb::HealthReport result) noexcept {
   board_.report(backend_, result);
 }
 
+namespace {
+
+// A listener of a service that sends packets to the pool as they are: TCP if there is one, else any of them. nullptr: the pool's
+// backends are checked at their own addresses.
+const lb::Listener* service_to_probe(const lb::Snapshot& snapshot, lb::PoolIndex pool) noexcept {
+  const lb::Listener* found = nullptr;
+  for (const lb::Listener& listener : snapshot.listeners) {
+    if (!listener.present || listener.kind != lb::ServiceKind::kForward || listener.pool != pool) continue;
+    if (config::sees_replies(listener.mode)) continue;
+    if (listener.proto() == net::IpProto::kTcp) return &listener;
+    if (found == nullptr) found = &listener;
+  }
+  return found;
+}
+
+}  // namespace
+
 HealthChecker::HealthChecker(Core& core, lb::HealthBoard& board) {
   const lb::Snapshot& snapshot = *core.snapshot;
   for (const lb::Pool& pool : snapshot.pools) {
     if (!pool.present || !pool.config->health) continue;
     const config::Pool* config = find_pool(core.config, pool.name);
     if (config == nullptr || !config->health) continue;
+    const auto pool_index = static_cast<lb::PoolIndex>(&pool - snapshot.pools.data());
+    const lb::Listener* service = service_to_probe(snapshot, pool_index);
     for (const lb::BackendIndex index : pool.backends) {
       if (index % core.count != core.index) continue;
       checks_.push_back(std::make_unique<Check>(core, board, snapshot.id_of(index), snapshot.backends[index].endpoint(),
-                                                *config->health));
+                                                *config->health, service));
     }
   }
 }

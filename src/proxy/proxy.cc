@@ -111,6 +111,7 @@ class Proxy::Impl {
   void begin_drain(Instant deadline) noexcept;
   [[nodiscard]] bool drained() const noexcept { return sessions_.empty(); }
   [[nodiscard]] const std::shared_ptr<Inbox>& inbox() const noexcept { return core_.inbox; }
+  [[nodiscard]] const lb::ProbePaths& probe_paths() const noexcept { return core_.probe_paths; }
   [[nodiscard]] const tcp::StackStats& tcp_stats() const noexcept { return core_.stack.stats(); }
   [[nodiscard]] std::string tls_crypto() const;
 
@@ -318,6 +319,7 @@ std::optional<Instant> Proxy::next_deadline() const noexcept { return impl_->nex
 void Proxy::begin_drain(Instant deadline) noexcept { impl_->begin_drain(deadline); }
 bool Proxy::drained() const noexcept { return impl_->drained(); }
 const std::shared_ptr<Inbox>& Proxy::inbox() const noexcept { return impl_->inbox(); }
+const lb::ProbePaths& Proxy::probe_paths() const noexcept { return impl_->probe_paths(); }
 std::string Proxy::tls_crypto() const { return impl_->tls_crypto(); }
 const tcp::StackStats& Proxy::tcp_stats() const noexcept { return impl_->tcp_stats(); }
 

@@ -128,8 +128,9 @@ std::optional<net::IpAddress> UpstreamPools::source_for(const net::IpAddress& re
   return snapshot.sources[named[next_source_++ % named.size()]];
 }
 
-std::optional<net::Endpoint> UpstreamPools::local_for(const net::Endpoint& remote, ConnectOutcome& outcome) {
-  const std::optional<net::IpAddress> source = source_for(remote.address);
+std::optional<net::Endpoint> UpstreamPools::local_for(const net::Endpoint& remote, const net::IpAddress& via,
+                                                      ConnectOutcome& outcome) {
+  const std::optional<net::IpAddress> source = source_for(via);
   if (!source) {
     outcome = ConnectOutcome::kNoRoute;
     return std::nullopt;

@@ -111,7 +111,12 @@ class UpstreamPools {
   void close_idle() noexcept;
 
   // A local endpoint for a new connection to there; nothing: no route or no port (then `outcome` says which).
-  [[nodiscard]] std::optional<net::Endpoint> local_for(const net::Endpoint& remote, ConnectOutcome& outcome);
+  [[nodiscard]] std::optional<net::Endpoint> local_for(const net::Endpoint& remote, ConnectOutcome& outcome) {
+    return local_for(remote, remote.address, outcome);
+  }
+  // The same where packets to `remote` are sent by way of `via`, an address of the same family.
+  [[nodiscard]] std::optional<net::Endpoint> local_for(const net::Endpoint& remote, const net::IpAddress& via,
+                                                       ConnectOutcome& outcome);
   // That connection has ended without TIME_WAIT: its port may be had again.
   void released(const net::Endpoint& local, const net::Endpoint& remote) noexcept;
 

@@ -18,6 +18,7 @@ class ProxyHost final : public PacketHost {
   }
   bool poll(Instant now, UnixSeconds wall) noexcept override { return proxy_.poll(now, wall); }
   [[nodiscard]] std::optional<Instant> next_deadline() const noexcept override { return proxy_.next_deadline(); }
+  [[nodiscard]] const lb::ProbePaths* probe_paths() const noexcept override { return &proxy_.probe_paths(); }
 
  private:
   proxy::Proxy& proxy_;

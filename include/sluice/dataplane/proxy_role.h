@@ -11,6 +11,9 @@
 #include "sluice/dataplane/handoff.h"
 #include "sluice/dataplane/role.h"
 #include "sluice/dpdk/mempool.h"
+#include "sluice/lb/probe_paths.h"
+#include "sluice/lb/snapshot_slot.h"
+#include "sluice/net/parse.h"
 #include "sluice/tcp/packet_sink.h"
 #include "sluice/tcp/stack.h"
 
@@ -19,18 +22,24 @@ namespace sluice::dataplane {
 // Builds the proxy's packets in mbufs and sends them on their way.
 class MbufSink final : public tcp::PacketSink {
  public:
-  MbufSink(const dpdk::Mempool& pool, Egress& egress, DropCounters& drops) noexcept
-      : pool_(pool), egress_(egress), drops_(drops) {}
+  MbufSink(const dpdk::Mempool& pool, Egress& egress, const lb::SnapshotSlot& snapshots, DropCounters& drops) noexcept
+      : pool_(pool), egress_(egress), snapshots_(snapshots), drops_(drops) {}
   ~MbufSink();
   MbufSink(const MbufSink&) = delete;
   MbufSink& operator=(const MbufSink&) = delete;
 
   [[nodiscard]] std::span<std::uint8_t> reserve(std::size_t bytes) noexcept override;
   void commit(std::size_t bytes) noexcept override;
+  // What of the packets goes another way than to its destination; nullptr: nothing.
+  void follow(const lb::ProbePaths* paths) noexcept { paths_ = paths; }
 
  private:
+  void send_probe(rte_mbuf* mbuf, const net::Parsed& packet, const lb::ProbePath& path) noexcept;
+
   const dpdk::Mempool& pool_;
   Egress& egress_;
+  const lb::SnapshotSlot& snapshots_;
+  const lb::ProbePaths* paths_ = nullptr;
   DropCounters& drops_;
   rte_mbuf* open_ = nullptr;  // reserved, not yet committed
 };
@@ -44,6 +53,8 @@ class PacketHost {
   virtual void receive_icmp_error(const tcp::IcmpMessage& message, Instant now) noexcept = 0;
   // One turn; true: it did something.
   virtual bool poll(Instant now, UnixSeconds wall) noexcept = 0;
+  // nullptr: all that it sends goes to its destination.
+  [[nodiscard]] virtual const lb::ProbePaths* probe_paths() const noexcept { return nullptr; }
   [[nodiscard]] virtual std::optional<Instant> next_deadline() const noexcept = 0;
 
  protected:

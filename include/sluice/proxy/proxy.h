@@ -20,6 +20,7 @@
 #include "sluice/base/result.h"
 #include "sluice/base/siphash.h"
 #include "sluice/base/time.h"
+#include "sluice/lb/probe_paths.h"
 #include "sluice/net/address.h"
 #include "sluice/tcp/packet_sink.h"
 #include "sluice/tcp/stack.h"
@@ -94,6 +95,8 @@ class Proxy {
   [[nodiscard]] bool drained() const noexcept;  // no client connection and no exchange is left
 
   [[nodiscard]] const std::shared_ptr<Inbox>& inbox() const noexcept;
+  // Whose packets do not go to their destination; lives as long as the proxy.
+  [[nodiscard]] const lb::ProbePaths& probe_paths() const noexcept;
   [[nodiscard]] const tcp::StackStats& tcp_stats() const noexcept;
   // What AES-GCM is computed with, as the TLS library that is in use says: "ipsec-mb 1.3.0 (AVX2)". Empty: no service has TLS.
   [[nodiscard]] std::string tls_crypto() const;

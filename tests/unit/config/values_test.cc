@@ -95,6 +95,14 @@ TEST(Pools, WhatChoosesABackend) {
   EXPECT_EQ(pool("hash: source_and_service").hash, FlowHash::kSourceAndService);
 }
 
+TEST(Services, ChecksOfBackendsThatHaveTheServicesAddressNeedNoPort) {
+  EXPECT_TRUE(load_text("interfaces: { edge: { device: net_null0, addresses: 198.51.100.2/24 } }\n"
+                        "pools: { web: { backends: { address: 198.51.100.11 }, health: { tcp: {} } } }\n"
+                        "services: { web: { listen: '198.51.100.80:80', forward: { mode: ipip, pool: web } } }\n",
+                        "t.yaml")
+                  .has_value());
+}
+
 TEST(Services, WhatKeepsAFlowOnItsBackend) {
   const auto forward = [](const std::string& keys) {
     return *load(Part::kServices,

@@ -1,6 +1,7 @@
 // Packets on their way to a proxy and back: which proxy, what it sees of them, and how what it builds leaves.
 #include "sluice/dataplane/proxy_role.h"
 
+#include <algorithm>
 #include <set>
 #include <string>
 #include <vector>
@@ -270,6 +271,72 @@ TEST(ProxyRole, WithoutAProxyPacketsAreDropped) {
   Lab lab(proxy_config("workers: [0], proxies: [0]"));
   EXPECT_TRUE(lab.exchange(from_client(ip4("192.0.2.7", "203.0.113.10").tcp(1, 80))).empty());
   EXPECT_EQ(lab.drops(Drop::kShutdown), 1u);
+}
+
+// Health checks of backends that have the service's address go the way of its packets.
+struct ProbeCase {
+  const char* name;
+  const char* forward;
+  std::size_t header;  // in front of the probe
+};
+const ProbeCase kProbeCases[] = {
+    {"dsr", "mode: dsr", 0},
+    {"ipip", "mode: ipip", 20},
+    {"gre", "mode: gre", 24},
+    {"gue", "mode: gue", 28},
+    {"vxlan", "mode: vxlan, vxlan: { vni: 7 }", 20 + 8 + 8 + 14},
+};
+
+class ProbingHost final : public PacketHost {
+ public:
+  lb::ProbePaths paths;
+  void receive(std::span<const tcp::Received> /*burst*/, Instant /*now*/) noexcept override {}
+  void receive_icmp_error(const tcp::IcmpMessage& /*message*/, Instant /*now*/) noexcept override {}
+  bool poll(Instant /*now*/, UnixSeconds /*wall*/) noexcept override { return false; }
+  [[nodiscard]] std::optional<Instant> next_deadline() const noexcept override { return {}; }
+  [[nodiscard]] const lb::ProbePaths* probe_paths() const noexcept override { return &paths; }
+};
+
+TEST(ProbePath, LeadsThroughTheServicesTunnel) {
+  for (const ProbeCase& row : kProbeCases) {
+    Lab lab(std::string(R"(
+runtime: { workers: [0], proxies: [0], flows: 1024 }
+interfaces:
+  edge: { device: net_null0, addresses: [198.51.100.2/24], gateway: 198.51.100.1 }
+neighbors:
+  - { interface: edge, address: 198.51.100.1, mac: "02:00:00:00:ff:01" }
+  - { interface: edge, address: 198.51.100.11, mac: "02:00:00:00:bb:01" }
+pools:
+  web: { backends: [ { name: web1, address: 198.51.100.11 } ] }
+services:
+  web: { listen: "203.0.113.10:80", forward: { pool: web, )") +
+            row.forward + " } }\n");
+    ProbingHost host;
+    lab.assembly().attach(0, host);
+    const net::Endpoint service{*net::IpAddress::parse("203.0.113.10"), 80};
+    const lb::Listener* listener = lab.snapshot().find_listener(service.address, 80, net::IpProto::kTcp);
+    ASSERT_NE(listener, nullptr);
+    host.paths.set(40000, service, {listener->id, lab.snapshot().id_of(0)});
+    const auto send = [&](std::uint16_t port) {
+      const Bytes packet = ip4("198.51.100.2", "203.0.113.10").tcp(port, 80).ip_packet();
+      const std::span<std::uint8_t> room = lab.assembly().sink(0).reserve(packet.size());
+      std::copy(packet.begin(), packet.end(), room.begin());
+      lab.assembly().sink(0).commit(packet.size());
+      lab.run();
+      std::vector<Bytes> out = lab.sent();
+      EXPECT_EQ(out.size(), 1u) << row.name;
+      if (out.empty()) return;
+      const bool to_backend = port == 40000;
+      EXPECT_EQ(out[0][4], to_backend ? 0xbb : 0xff) << row.name;
+      ASSERT_EQ(out[0].size(), 14 + (to_backend ? row.header : 0) + packet.size()) << row.name;
+      EXPECT_TRUE(std::equal(packet.begin(), packet.end(), out[0].end() - static_cast<std::ptrdiff_t>(packet.size())))
+          << row.name;
+    };
+    send(40000);
+    send(40001);
+    host.paths.clear(40000, service);
+    EXPECT_EQ(host.paths.find(40000, service), nullptr);
+  }
 }
 
 }  // namespace

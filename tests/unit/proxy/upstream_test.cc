@@ -252,6 +252,21 @@ TEST(Health, ReasonsOfFailure) {
   EXPECT_GE(world.counters().health_failures.read(), 3u);
 }
 
+// Backends of a service that leaves the destination as it is have the service's address; which of them is meant, the way of
+// the packets says, by the check's port.
+TEST(Health, BackendsThatHaveTheServicesAddressAreCheckedThere) {
+  World world(
+      yaml("  web:\n    backends: [ { name: one, address: 192.0.2.11 }, { name: two, address: 192.0.2.12 } ]\n"
+           "    health: { http: {}, interval: 1s, timeout: 500ms }\n",
+           "  edge: { listen: 198.51.100.53:80, forward: { mode: dsr, pool: web } }\n"));
+  Origin& service = world.origin("198.51.100.53:80");
+  world.run_for(3s);
+  ASSERT_GE(service.requests.size(), 4u);
+  EXPECT_EQ(service.requests[0].header("Host"), "198.51.100.53:80");
+  EXPECT_EQ(health_of(world, 0), lb::Health::kUp);
+  EXPECT_EQ(health_of(world, 1), lb::Health::kUp);
+}
+
 struct LastWordsCase {
   const char* name;
   const char* answer;
