@@ -41,6 +41,7 @@ void set_up_log(config::LogLevel level) {
 struct LoadOptions {
   std::string file;
   bool check_files = true;
+  bool read_keys = true;
 };
 
 // Prints every error and warning; nothing: the configuration is refused.
@@ -51,8 +52,9 @@ std::optional<config::Config> load(const LoadOptions& options) {
   config::ConfigErrors errors;
   if (!loaded) {
     errors = loaded.error();
-  } else if (options.check_files) {
-    errors = config::check_files(*loaded);
+  } else {
+    if (options.check_files) errors = config::check_files(*loaded);
+    if (errors.empty() && options.read_keys) errors = config::read_esp_keys(*loaded);
   }
   if (!errors.empty()) {
     fmt::print(stderr, "{}\n", config::text(errors));
@@ -149,6 +151,7 @@ int main(int argc, char** argv) {
   CLI11_PARSE(cli, argc, argv);
 
   options.check_files = !no_files && !replay_cli->parsed();
+  options.read_keys = !no_files;
   if (check_cli->parsed()) return check(options);
   if (run_cli->parsed()) return run(options);
   if (!split_pairs(inputs, replay_options.inputs) || !split_pairs(outputs, replay_options.outputs)) return kExitFailed;

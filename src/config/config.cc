@@ -22,6 +22,11 @@ const Pool* find_pool(const Config& config, std::string_view name) noexcept {
   return found == config.pools.end() ? nullptr : &*found;
 }
 
+const EspPeer* find_esp_peer(const Config& config, const net::IpAddress& address) noexcept {
+  const auto found = std::ranges::find(config.esp.peers, address, &EspPeer::address);
+  return found == config.esp.peers.end() ? nullptr : &*found;
+}
+
 const Interface* find_interface(const Config& config, std::string_view name) noexcept {
   const auto found = std::ranges::find(config.interfaces, name, &Interface::name);
   return found == config.interfaces.end() ? nullptr : &*found;

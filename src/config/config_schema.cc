@@ -136,6 +136,7 @@ const Section<Config>& config_schema() {
           .optional("fragments", &Config::fragments, section(fragments_schema()))
           .optional("pools", &Config::pools, named(pool_schema(), name_is_good))
           .optional("services", &Config::services, named(service_schema(), name_is_good))
+          .optional("esp", &Config::esp, section(esp_schema()))
           .optional("cache", &Config::cache, section(cache_schema()))
           .optional("admin", &Config::admin, section(admin_schema()))
           .optional("log", &Config::log, section(log_schema()))

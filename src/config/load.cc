@@ -20,6 +20,18 @@ void add_file(Config& config, const Reader& reader, FileReference::Kind kind, co
   config.files.push_back({kind, file, reader.shown(path), reader.mark_of(path)});
 }
 
+void list_esp_keys(Config& config, const Reader& reader) {
+  for (std::size_t i = 0; i < config.esp.peers.size(); ++i) {
+    const EspPeer& peer = config.esp.peers[i];
+    const std::string base = fmt::format("esp.peers[{}]", i);
+    const auto add = [&](const EspSa& sa, const std::string& path) {
+      if (!sa.key_file.empty()) add_file(config, reader, FileReference::Kind::kEspKey, sa.key_file, path + ".key_file");
+    };
+    add(peer.out, base + ".out");
+    for (std::size_t j = 0; j < peer.in.size(); ++j) add(peer.in[j], fmt::format("{}.in[{}]", base, j));
+  }
+}
+
 void list_prefix_files(Config& config, const Reader& reader, const AccessFiles& access, const std::string& base) {
   for (std::size_t i = 0; i < access.allow.size(); ++i)
     add_file(config, reader, FileReference::Kind::kPrefixes, access.allow[i], fmt::format("{}.allow[{}]", base, i));
@@ -28,6 +40,7 @@ void list_prefix_files(Config& config, const Reader& reader, const AccessFiles& 
 }
 
 void list_files(Config& config, const Reader& reader) {
+  list_esp_keys(config, reader);
   list_prefix_files(config, reader, config.defence.access, "defence");
   for (const Service& service : config.services)
     list_prefix_files(config, reader, service.access, fmt::format("services.{}", service.name));
@@ -72,6 +85,7 @@ std::expected<Config, ConfigErrors> load_text(std::string_view yaml, std::string
     validate_network(config, reader);
     validate_pools(config, reader);
     validate_services(config, reader);
+    validate_esp(config, reader);
   }
   if (warnings != nullptr) *warnings = reader.take_warnings();
   if (reader.error_count() > 0) return std::unexpected(reader.take_errors());

@@ -21,6 +21,7 @@ namespace sluice::config {
 [[nodiscard]] const Section<Fragments>& fragments_schema();
 [[nodiscard]] const Section<Pool>& pool_schema();
 [[nodiscard]] const Section<Service>& service_schema();
+[[nodiscard]] const Section<Esp>& esp_schema();
 [[nodiscard]] const Section<ProxyService>& proxy_schema();
 [[nodiscard]] const Section<HttpRoute>& http_route_schema();
 

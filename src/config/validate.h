@@ -14,9 +14,10 @@
 
 namespace sluice::config {
 
-void validate_network(Config& config, Reader& reader);   // interfaces, neighbors, routes
-void validate_pools(Config& config, Reader& reader);     // pools, health
-void validate_services(Config& config, Reader& reader);  // listen, forward, proxy; runtime.proxies, upstream
+void validate_network(Config& config, Reader& reader);    // interfaces, neighbors, routes
+void validate_pools(Config& config, Reader& reader);      // pools, health
+void validate_services(Config& config, Reader& reader);   // listen, forward, proxy; runtime.proxies, upstream
+void validate_esp(const Config& config, Reader& reader);  // peers, SPIs, keys that stand in the file
 void validate_http_routes(const Service& service, Reader& reader);
 
 // The interface of that name; nullptr, and an error at `path`: there is none.

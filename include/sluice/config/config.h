@@ -458,6 +458,27 @@ struct Service {
   std::optional<ProxyService> proxy;
 };
 
+// ---- IPsec ESP, towards the backends of services with mode `esp` ----
+
+struct EspSa {
+  std::uint32_t spi = 0;  // `out`: of the first worker, the others have those that follow
+  std::vector<std::uint8_t>
+      key;                // key and salt (RFC 4106 section 8.1): 20 bytes, or 36; empty until read from key_file
+  std::string key_file;   // absolute path; empty: the key stands in the file itself
+  bool extended = false;  // sequence numbers of 64 bits
+};
+
+struct EspPeer {
+  net::IpAddress address;  // of a backend: the outer destination
+  EspSa out;
+  std::vector<EspSa> in;  // what the peer may send by: while a key is changed, the new and the old one
+};
+
+struct Esp {
+  std::string state = "/var/lib/sluice/esp.state";  // which sequence numbers are used up; absolute path
+  std::vector<EspPeer> peers;                       // one for each address
+};
+
 // ---- the rest ----
 
 struct Cache {  // shared by all routes with `cache`
@@ -488,7 +509,7 @@ struct Mark {
 
 // A key of the file that names another file; load.h's check_files() looks at them.
 struct FileReference {
-  enum class Kind : std::uint8_t { kCertificate, kKey, kDirectory, kPrefixes };
+  enum class Kind : std::uint8_t { kCertificate, kKey, kDirectory, kPrefixes, kEspKey };
   Kind kind = Kind::kCertificate;
   std::string file;  // the absolute path that was written
   std::string path;  // of the key: services.site.proxy.tls.certificates[0].cert
@@ -504,6 +525,7 @@ struct Config {
   Fragments fragments;
   std::vector<Pool> pools;
   std::vector<Service> services;
+  Esp esp;
   Cache cache;
   Defence defence;
   Admin admin;
@@ -514,6 +536,8 @@ struct Config {
 };
 
 [[nodiscard]] const Pool* find_pool(const Config& config, std::string_view name) noexcept;  // nullptr: unknown
+[[nodiscard]] const EspPeer* find_esp_peer(const Config& config,
+                                           const net::IpAddress& address) noexcept;  // nullptr: none
 [[nodiscard]] const Interface* find_interface(const Config& config,
                                               std::string_view name) noexcept;  // nullptr: unknown
 

@@ -43,6 +43,10 @@ using ConfigErrors = std::vector<ConfigError>;  // in the order of the file
 // be read by this process. A pass of its own, since a configuration may be checked on a machine that has not got them.
 [[nodiscard]] ConfigErrors check_files(const Config& config);
 
+// Reads the `key_file`s of `esp` into the configuration. That no key serves two associations is looked at here once more:
+// no IV may be used twice under a key.
+[[nodiscard]] ConfigErrors read_esp_keys(Config& config);
+
 // All of them as text, a line each; for logs and terminals.
 [[nodiscard]] std::string text(const ConfigErrors& errors);
 

@@ -14,7 +14,7 @@ const ErrorCase kKeys[] = {
      Part::kRest,
      "zebra: 1",
      {"t.yaml:4:1: zebra: unknown key; known here: runtime, interfaces, neighbors, routes, fragments, pools, services, "
-      "cache, "
+      "esp, cache, "
       "admin, log, upstream, defence"}},
     {"unknown_key_deep_down",
      Part::kPools,
