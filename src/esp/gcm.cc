@@ -5,6 +5,8 @@
 
 #include <intel-ipsec-mb.h>
 
+#include "sluice/esp/key_ledger.h"
+
 namespace sluice::esp {
 namespace {
 
@@ -48,6 +50,14 @@ Result<std::shared_ptr<const GcmKey>> GcmKey::expand(std::span<const std::uint8_
   }
   std::ranges::copy(material.last(kSaltBytes), key->salt_.begin());
   return key;
+}
+
+Result<Fingerprint> fingerprint(std::span<const std::uint8_t> material) {
+  const Result<Manager> manager = make_manager();
+  if (!manager) return std::unexpected(manager.error());
+  Fingerprint out{};
+  IMB_SHA256(manager->get(), material.data(), material.size(), out.data());
+  return out;
 }
 
 struct GcmEngine::Impl {

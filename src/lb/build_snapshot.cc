@@ -80,8 +80,8 @@ bool is_echo(const Listener& listener) noexcept {
 class Builder {
  public:
   Builder(std::shared_ptr<const config::Config> config, const HealthBoard& health, const Snapshot* previous,
-          Instant now, std::shared_ptr<const Access> access)
-      : health_(health), previous_(previous), now_(now), out_(std::make_shared<Snapshot>()) {
+          Instant now, std::shared_ptr<const Access> access, std::shared_ptr<esp::KeyLedger> keys)
+      : health_(health), previous_(previous), now_(now), keys_(std::move(keys)), out_(std::make_shared<Snapshot>()) {
     out_->config = std::move(config);
     out_->access = access == nullptr && previous != nullptr ? previous->access : std::move(access);
     out_->generation = previous == nullptr ? 1 : previous->generation + 1;
@@ -99,6 +99,7 @@ class Builder {
     add_dnat_backends();
     add_listened_ports();
     add_local_addresses();
+    if (auto added = add_esp(); !added) return std::unexpected(added.error());
     return std::shared_ptr<const Snapshot>(std::move(out_));
   }
 
@@ -125,10 +126,12 @@ class Builder {
   void add_dnat_backends();
   void add_listened_ports();
   void add_local_addresses();
+  Result<void> add_esp();
 
   const HealthBoard& health_;
   const Snapshot* previous_;
   const Instant now_;
+  std::shared_ptr<esp::KeyLedger> keys_;
   std::shared_ptr<Snapshot> out_;
   std::string problem_;
   std::map<net::IpAddress, LocalAddress> local_;
@@ -528,12 +531,30 @@ void Builder::add_local_addresses() {
   out_->local_index6 = AddressIndex<LocalAddress>(entries6);
 }
 
+// By address alone: a backend of several pools is one peer, and one that is gone is sealed for as long as its flows live.
+Result<void> Builder::add_esp() {
+  auto table = build_esp_table(config(), previous_, std::move(keys_));
+  if (!table) return std::unexpected(table.error());
+  out_->esp = std::move(*table);
+  if (out_->esp.peers.empty()) return {};
+  std::map<net::IpAddress, const esp::OutboundSa*> by_address;
+  for (std::size_t i = 0; i < out_->esp.peers.size(); ++i) {
+    by_address[config().esp.peers[i].address] = out_->esp.peers[i].out.get();
+  }
+  for (const Backend& backend : out_->backends) {
+    const auto at = by_address.find(backend.address);
+    out_->esp.outbound.push_back(at != by_address.end() ? at->second : nullptr);
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::shared_ptr<const Snapshot>> build_snapshot(std::shared_ptr<const config::Config> config,
                                                        const HealthBoard& health, const Snapshot* previous, Instant now,
-                                                       std::shared_ptr<const Access> access) {
-  return Builder(std::move(config), health, previous, now, std::move(access)).build();
+                                                       std::shared_ptr<const Access> access,
+                                                       std::shared_ptr<esp::KeyLedger> keys) {
+  return Builder(std::move(config), health, previous, now, std::move(access), std::move(keys)).build();
 }
 
 }  // namespace sluice::lb

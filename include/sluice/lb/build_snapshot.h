@@ -17,10 +17,12 @@
 
 namespace sluice::lb {
 
-// `previous` may be nullptr. `now` is what slow starts are counted by.
+// `previous` may be nullptr. `now` is what slow starts are counted by. `keys`: the ledger of what has been used of ESP keys, for
+// the first snapshot; nullptr: that of the previous one, else one in memory.
 [[nodiscard]] Result<std::shared_ptr<const Snapshot>> build_snapshot(std::shared_ptr<const config::Config> config,
                                                                      const HealthBoard& health,
                                                                      const Snapshot* previous, Instant now = {},
-                                                                     std::shared_ptr<const Access> access = nullptr);
+                                                                     std::shared_ptr<const Access> access = nullptr,
+                                                                     std::shared_ptr<esp::KeyLedger> keys = nullptr);
 
 }  // namespace sluice::lb

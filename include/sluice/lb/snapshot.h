@@ -19,6 +19,7 @@
 #include "sluice/config/config.h"
 #include "sluice/lb/access.h"
 #include "sluice/lb/address_index.h"
+#include "sluice/lb/esp_table.h"
 #include "sluice/lb/flow_limits.h"
 #include "sluice/lb/ids.h"
 #include "sluice/lb/maglev.h"
@@ -220,6 +221,7 @@ struct Snapshot : std::enable_shared_from_this<Snapshot> {
   std::vector<net::IpAddress> sources;
   std::vector<ListenedPorts> listened;  // parallel to sources
   std::vector<InterfaceSources> interfaces;
+  EspTable esp;
   std::vector<SourceIndex> upstream_sources4, upstream_sources6;  // `upstream.source`; empty: the egress interface's
 
   // IPv4 by one word (the values are those of ListenerHit and LocalHit), IPv6 by its address.
