@@ -21,6 +21,7 @@
 #include "sluice/dataplane/plane.h"
 #include "sluice/dataplane/proxy_host.h"
 #include "sluice/dataplane/worker.h"
+#include "sluice/esp/key_ledger.h"
 #include "sluice/lb/health_board.h"
 #include "sluice/lb/port_plan.h"
 #include "sluice/lb/snapshot_slot.h"
@@ -73,6 +74,8 @@ class Daemon {
  private:
   [[nodiscard]] Result<void> start_proxies();
   [[nodiscard]] Result<void> start_admin();
+  [[nodiscard]] Result<void> open_esp_keys();
+  void tend_esp_keys();
   void fill_view();
   void tick(Instant now);
   void reload_lists();
@@ -86,6 +89,9 @@ class Daemon {
   lb::SnapshotSlot slot_;
   std::unique_ptr<dataplane::Plane> plane_;
   std::unique_ptr<lb::PortPlan> ports_;
+  std::shared_ptr<esp::KeyLedger> esp_keys_;  // nullptr: no peers
+  bool esp_state_failed_ = false;             // it was said that their state cannot be written
+  std::uint64_t esp_beyond_soft_limit_ = 0;   // when it was last said which keys are due
   std::unique_ptr<control::Publisher> publisher_;
   std::unique_ptr<cache::Store> cache_;
   std::shared_ptr<tls::TicketKeys> ticket_keys_;
@@ -113,7 +119,8 @@ Result<void> Daemon::start() {
   plane_ = std::move(*plane);
   ports_ = std::make_unique<lb::PortPlan>(config_->runtime.workers.size(), config_->runtime.proxies.size());
   publisher_ = std::make_unique<control::Publisher>(config_, health_, slot_, [this] { plane_->wait_for_grace(); });
-  if (auto published = publisher_->publish_first(); !published) return published;
+  if (auto opened = open_esp_keys(); !opened) return opened;
+  if (auto published = publisher_->publish_first(esp_keys_); !published) return published;
   if (auto built = plane_->build({.snapshots = slot_, .ports = *ports_, .secret = *flow_secret, .seed = *seed});
       !built) {
     return built;
@@ -124,6 +131,31 @@ Result<void> Daemon::start() {
   if (auto started = plane_->start(); !started) return started;
   pin_to(config_->runtime.main_cpu);
   return {};
+}
+
+Result<void> Daemon::open_esp_keys() {
+  if (config_->esp.peers.empty()) return {};
+  auto keys = esp::KeyLedger::open(config_->esp.state, config_->runtime.workers.size());
+  if (!keys) return std::unexpected(keys.error());
+  esp_keys_ = std::move(*keys);
+  return {};
+}
+
+// Reserves sequence numbers before the workers run out of them, and says which keys are due.
+void Daemon::tend_esp_keys() {
+  if (!esp_keys_) return;
+  const Result<void> reserved = esp_keys_->reserve();
+  if (!reserved && !esp_state_failed_)
+    log::error("{}: mode esp stops when what is reserved is used", reserved.error().message);
+  esp_state_failed_ = !reserved;
+  std::uint64_t beyond = 0;
+  for (const control::WorkerView& worker : view_.workers) beyond += worker.counters->esp_beyond_soft_limit.read();
+  if (beyond == 0 || esp_beyond_soft_limit_ != 0) return;
+  esp_beyond_soft_limit_ = beyond;
+  for (const lb::EspPeer& peer : publisher_->current()->esp.peers) {
+    if (peer.out->use->used() <= peer.out->soft_limit()) continue;
+    log::warn("esp: SPI {:#x} has used three quarters of its sequence numbers: give it a new key", peer.out->spi);
+  }
 }
 
 Result<void> Daemon::start_proxies() {
@@ -235,6 +267,7 @@ Result<void> Daemon::start_admin() {
 
 void Daemon::tick(Instant now) {
   publisher_->tick(now);
+  tend_esp_keys();
   if (ticket_keys_) ticket_keys_->rotate(now);
 }
 
@@ -335,6 +368,8 @@ void Daemon::drain() {
 void Daemon::stop() {
   admin_.stop();
   if (plane_) plane_->stop();
+  if (!esp_keys_) return;
+  if (auto closed = esp_keys_->close(); !closed) log::error("{}", closed.error().message);
 }
 
 }  // namespace

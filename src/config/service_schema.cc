@@ -168,7 +168,7 @@ void check_mode_keys(Reader& reader, const Node& node, ForwardService& forward) 
     if (reader.given(key) && !meant) reader.error_in(key, fmt::format("has a meaning in mode {} only", modes));
   };
   only("source", takes_port(forward.mode), "nat");
-  only("outer", has_tunnel(forward.mode), "ipip, gre, gue or vxlan");
+  only("outer", has_tunnel(forward.mode), "ipip, gre, gue, vxlan or esp");
   only("gue", forward.mode == ForwardMode::kGue, "gue");
   only("vxlan", forward.mode == ForwardMode::kVxlan, "vxlan");
   if (forward.mode == ForwardMode::kVxlan && !reader.given("vxlan"))
@@ -185,8 +185,9 @@ const Section<ForwardService>& forward_schema() {
                                          {"ipip", ForwardMode::kIpIp},
                                          {"gre", ForwardMode::kGre},
                                          {"gue", ForwardMode::kGue},
-                                         {"vxlan", ForwardMode::kVxlan}},
-                                        {"esp", "tunnel"}))
+                                         {"vxlan", ForwardMode::kVxlan},
+                                         {"esp", ForwardMode::kEsp}},
+                                        {"tunnel"}))
           .required("pool", &ForwardService::pool, reference())
           .optional("source", &ForwardService::source, list(address(), 1, 64))
           .optional("icmp", &ForwardService::icmp,

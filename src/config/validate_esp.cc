@@ -19,6 +19,9 @@ class Checker {
   Checker(const Config& config, Reader& reader) : config_(config), reader_(reader) {}
 
   void check() {
+    for (const Service& service : config_.services) {
+      if (service.forward && service.forward->mode == ForwardMode::kEsp) check_backends(service);
+    }
     for (std::size_t i = 0; i < config_.esp.peers.size(); ++i) {
       const std::string base = fmt::format("esp.peers[{}]", i);
       if (!reader_.sound(base)) continue;
@@ -39,6 +42,18 @@ class Checker {
 
  private:
   std::string shown(const std::string& path) const { return reader_.shown(path); }
+
+  void check_backends(const Service& service) {
+    const Pool* pool = find_pool(config_, service.forward->pool);
+    if (pool == nullptr || !reader_.sound("esp")) return;
+    for (std::size_t i = 0; i < pool->backends.size(); ++i) {
+      const net::IpAddress& address = pool->backends[i].endpoint.address;
+      const std::string path = fmt::format("pools.{}.backends[{}]", pool->name, i);
+      if (!reader_.sound(path) || find_esp_peer(config_, address) != nullptr) continue;
+      reader_.error_at(path + ".address", fmt::format("no peer of 'esp' has {}, which mode esp of service '{}' needs",
+                                                      address.text(), service.name));
+    }
+  }
 
   void check_address(const net::IpAddress& address, const std::string& path) {
     if (!is_unicast(address) || address.is_link_local()) {

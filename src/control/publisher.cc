@@ -27,11 +27,11 @@ Publisher::Publisher(std::shared_ptr<const config::Config> config, const lb::Hea
                      lb::SnapshotSlot& slot, std::function<void()> wait_for_grace)
     : config_(std::move(config)), health_(health), slot_(slot), wait_for_grace_(std::move(wait_for_grace)) {}
 
-Result<void> Publisher::publish_first() {
+Result<void> Publisher::publish_first(std::shared_ptr<esp::KeyLedger> keys) {
   published_changes_ = health_.changes();
   auto access = lb::load_access(*config_);
   if (!access) return std::unexpected(access.error());
-  auto first = lb::build_snapshot(config_, health_, nullptr, {}, std::move(*access));
+  auto first = lb::build_snapshot(config_, health_, nullptr, {}, std::move(*access), std::move(keys));
   if (!first) return std::unexpected(first.error());
   remember(*first);
   const auto none = slot_.publish(std::move(*first));

@@ -5,6 +5,7 @@
 
 #include "sluice/base/mix.h"
 #include "sluice/dataplane/worker.h"
+#include "sluice/net/esp.h"
 #include "tunnels.h"
 
 namespace sluice::dataplane {
@@ -209,6 +210,7 @@ Classified Classifier::without_flow(const lb::Snapshot& snapshot, std::span<cons
   if (!whole) return {.action = Action::kFragment};
   if (is_icmp(packet)) return icmp(snapshot, frame, packet);
   if (net::has_ports(packet.proto)) return {.action = Action::kPortClosed, .drop = Drop::kPortClosed};
+  if (packet.proto == net::kEspProto && !snapshot.esp.inbound.empty()) return esp(frame, packet);
   return dropped(Drop::kProtocolUnknown);
 }
 
@@ -236,6 +238,14 @@ Classified Classifier::classify_fragment(const lb::Snapshot& snapshot, std::span
   if (is_icmp(packet))
     return is_echo_request(packet) ? Classified{.action = Action::kEcho} : dropped(Drop::kIcmpUnhandled);
   return dropped(Drop::kProtocolUnknown);
+}
+
+// An association has one window, so one worker has all its packets.
+Classified Classifier::esp(std::span<const std::uint8_t> frame, const net::Parsed& packet) const noexcept {
+  if (to_group(frame)) return dropped(Drop::kBadEthernet);
+  if (packet.l4_len() < sizeof(net::EspHeader)) return dropped(Drop::kEspMalformed);
+  const std::uint32_t spi = net::header_at<net::EspHeader>(frame, packet.l4_offset).spi.host();
+  return {.action = Action::kEsp, .owner = owner_of(mix(spi ^ secret[0], secret[1]), workers)};
 }
 
 Drop drop_of(net::ParseError error) noexcept {

@@ -20,6 +20,7 @@ enum class Action : std::uint8_t {
   kToBackend,        // client's packet of a `forward:` service; `owner` is the worker
   kToClient,         // backend's packet to a NAT port; `owner` is the worker
   kDnatToClient,     // backend's packet of a `dnat` service to a client's own address; `owner` is the worker
+  kEsp,              // backend's packet in ESP, to an address of ours; `owner` is the worker
   kToProxy,          // `owner` is the proxy
   kErrorToBackend,   // ICMP error about a packet to a client of a `forward:` service; `owner` is the worker
   kErrorFromTunnel,  // ICMP error about a packet to a backend in its tunnel; `owner` is the worker
@@ -132,6 +133,7 @@ struct Classifier {
                                               net::IpProto proto) const noexcept;
   [[nodiscard]] Classified without_flow(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame,
                                         const net::Parsed& packet) const noexcept;
+  [[nodiscard]] Classified esp(std::span<const std::uint8_t> frame, const net::Parsed& packet) const noexcept;
   [[nodiscard]] Classified icmp(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame,
                                 const net::Parsed& packet) const noexcept;
   [[nodiscard]] Classified icmp_error(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame,

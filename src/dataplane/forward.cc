@@ -49,7 +49,7 @@ bool begins_again(const lb::Snapshot& snapshot, const lb::Flow& flow, const Flow
 
 Forward::Forward(std::size_t flows, const lb::FlowTable::Secret& secret, lb::PortBlock ports, std::size_t nat_sets,
                  std::uint64_t seed, Egress& egress, Answers& answers, telemetry::WorkerCounters& counters,
-                 const SynProxyParts& syn_proxy, std::size_t persistent_clients, Guard& guard)
+                 const SynProxyParts& syn_proxy, std::size_t persistent_clients, Guard& guard, std::size_t worker)
     : ports_(ports, Random(seed), nat_sets),
       flows_(flows, secret, ports_, counters),
       syn_proxy_(syn_proxy.secret, syn_proxy.wanted ? flows_.places() : 0, syn_proxy.workers, counters),
@@ -57,6 +57,7 @@ Forward::Forward(std::size_t flows, const lb::FlowTable::Secret& secret, lb::Por
       turns_(Random(seed + 1)),
       tunnels_(egress.topology()),
       persistence_(persistent_clients, secret, counters.persistent_evicted),
+      esp_(worker, egress, counters),
       egress_(egress),
       answers_(answers),
       counters_(counters) {}
@@ -136,6 +137,8 @@ void Forward::clamp_mss(const lb::Snapshot& snapshot, const FlowPacket& packet, 
 
 [[gnu::always_inline]] inline void Forward::encapsulate_to(const lb::Snapshot& snapshot, const FlowPacket& packet,
                                                            const Egress::Hop* hop, lb::Flow& flow, Ms now) noexcept {
+  if (packet.listener->mode == config::ForwardMode::kEsp) [[unlikely]]
+    return encrypt_to(snapshot, packet, hop, flow, now);
   const net::Parsed& parsed = *packet.parsed;
   const Tunnel* tunnel = tunnels_.find(snapshot, *packet.listener, parsed.family, flow);
   if ((parsed.tcp_flags & net::kTcpSyn) != 0 && tunnel != nullptr) [[unlikely]]
@@ -181,6 +184,26 @@ void Forward::encapsulate_checked(const FlowPacket& packet, const Tunnel* tunnel
   encapsulate(packet.mbuf, *packet.parsed, tunnel->header,
               net::spread_hash(packet.parsed->src, packet.parsed->src_port));
   egress_.send_ip(packet.mbuf, backend, *route);
+}
+
+// Up to where it is put aside to be sealed with others.
+void Forward::encrypt_to(const lb::Snapshot& snapshot, const FlowPacket& packet, const Egress::Hop* hop, lb::Flow& flow,
+                         Ms now) noexcept {
+  const net::Parsed& parsed = *packet.parsed;
+  const esp::OutboundSa* sa = EspMode::association_to(snapshot, flow);
+  if (sa == nullptr) return egress_.drop(packet.mbuf, Drop::kEspNoPeer);
+  const Tunnel* tunnel = tunnels_.find(snapshot, *packet.listener, parsed.family, flow);
+  const std::size_t outer = tunnel == nullptr ? 0 : tunnel->header.size();
+  if (hop == nullptr || tunnel == nullptr || parsed.ttl <= 1 ||
+      parsed.l3_len() + esp_overhead(hop->mtu, outer) > hop->mtu) [[unlikely]] {
+    const Route* route = tunnel == nullptr ? nullptr : egress_.route_to(flow.reply.backend);
+    const std::size_t overhead = route == nullptr ? 0 : esp_overhead(route->mtu, outer);
+    if (!may_pass(packet, route, now, overhead)) return;
+  }
+  trim_padding(packet.mbuf, parsed);
+  if (!has_esp_room(packet.mbuf, parsed)) return egress_.drop(packet.mbuf, Drop::kNoHeadroom);
+  note_to_backend(packet, flow, now);
+  esp_.add(packet.mbuf, parsed, *sa, tunnel->header, flow);
 }
 
 // Known flows first, all of them: opening one may end another, and with it a Flow* that was looked up.
@@ -234,6 +257,8 @@ void Forward::run(const lb::Snapshot& snapshot, Ms now) noexcept {
   if (clients.count != 0) to_clients(snapshot, clients, now);
   if (dnat_reply_count_ != 0) [[unlikely]]
     dnat_to_clients(snapshot, now);
+  esp_.open_all(snapshot);
+  esp_.flush();
   backends.count = clients.count = 0;
 }
 

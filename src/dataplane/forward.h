@@ -13,6 +13,7 @@
 
 #include "answers.h"
 #include "guard.h"
+#include "mode_esp.h"
 #include "packet.h"
 #include "sluice/dataplane/egress.h"
 #include "sluice/lb/flow_query.h"
@@ -52,7 +53,7 @@ class Forward {
  public:
   Forward(std::size_t flows, const lb::FlowTable::Secret& secret, lb::PortBlock ports, std::size_t nat_sets,
           std::uint64_t seed, Egress& egress, Answers& answers, telemetry::WorkerCounters& counters,
-          const SynProxyParts& syn_proxy, std::size_t persistent_clients, Guard& guard);
+          const SynProxyParts& syn_proxy, std::size_t persistent_clients, Guard& guard, std::size_t worker);
 
   // How a flow of this listener's packet to `service` knows where it is addressed to: by the listener, or by the number of
   // the destination.
@@ -76,6 +77,8 @@ class Forward {
   }
   // A packet from a backend of a `dnat` service, to a client's own address: the same.
   void add_dnat_reply(const FlowPacket& packet) noexcept { dnat_replies_[dnat_reply_count_++] = packet; }
+  // A packet in ESP to an address of ours: the same.
+  void add_esp(const FlowPacket& packet) noexcept { esp_.add_incoming(packet.mbuf, *packet.parsed); }
   // All that was put aside goes its way.
   void run(const lb::Snapshot& snapshot, Ms now) noexcept;
 
@@ -126,6 +129,8 @@ class Forward {
   void clamp_mss(const lb::Snapshot& snapshot, const FlowPacket& packet, const lb::Flow& flow,
                  std::size_t overhead) noexcept;
   [[nodiscard]] std::uint16_t mss_of(const lb::Flow& flow, std::size_t overhead) const noexcept;
+  void encrypt_to(const lb::Snapshot& snapshot, const FlowPacket& packet, const Egress::Hop* hop, lb::Flow& flow,
+                  Ms now) noexcept;
   void note_to_backend(const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   void note_to_client(const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   void edit_to_backend(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
@@ -213,6 +218,7 @@ class Forward {
   lb::RoundRobinTurns turns_;
   Tunnels tunnels_;
   lb::Persistence persistence_;
+  EspMode esp_;
   Egress& egress_;
   Answers& answers_;
   telemetry::WorkerCounters& counters_;

@@ -14,6 +14,8 @@ net::Encapsulation encapsulation_of(const config::ForwardService& forward) noexc
       return forward.gue.variant == 0 ? net::Encapsulation::kGueData : net::Encapsulation::kGue;
     case config::ForwardMode::kVxlan:
       return net::Encapsulation::kVxlan;
+    case config::ForwardMode::kEsp:
+      return net::Encapsulation::kEsp;
     default:
       return net::Encapsulation::kIpIp;
   }

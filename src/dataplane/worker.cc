@@ -82,7 +82,7 @@ class Worker::Impl {
             parts_.flows, table_secret(parts_.secret, parts_.id), parts_.ports.worker_block(parts_.id), parts_.nat_sets,
             parts_.seed * 2 + parts_.id, egress_, answers_, parts_.counters,
             {.secret = cookie_secret(parts_.secret, parts_.id), .wanted = parts_.syn_proxy, .workers = parts_.workers},
-            parts_.persistent_clients, guard_),
+             parts_.persistent_clients, guard_, parts_.id),
         classifier_{.topology = parts_.topology,
                     .ports = parts_.ports,
                     .secret = parts_.secret,
@@ -302,6 +302,9 @@ void Worker::Impl::act(const lb::Snapshot& snapshot, rte_mbuf* mbuf, net::Parsed
     case Action::kDnatToClient:
       if (what.owner != parts_.id) return give(what.owner, mbuf);
       return forward_.add_dnat_reply({mbuf, &parsed, nullptr, lb::kNoIndex});
+    case Action::kEsp:
+      if (what.owner != parts_.id) return give(what.owner, mbuf);
+      return forward_.add_esp({mbuf, &parsed, nullptr, lb::kNoIndex});
     case Action::kErrorToBackend:
       if (what.owner != parts_.id) return give(what.owner, mbuf);
       return forward_.error_to_backend(snapshot, {mbuf, &parsed, what.listener, lb::kNoIndex}, to_ms(now));

@@ -1,5 +1,7 @@
 #include "sluice/net/encapsulate.h"
 
+#include "sluice/net/esp.h"
+
 namespace sluice::net {
 namespace {
 
@@ -15,6 +17,7 @@ bool is_udp(Encapsulation kind) noexcept { return kind >= Encapsulation::kGue; }
 std::size_t bytes_behind_ip(Encapsulation kind) noexcept {
   switch (kind) {
     case Encapsulation::kIpIp:
+    case Encapsulation::kEsp:
       return 0;
     case Encapsulation::kGre:
       return sizeof(GreHeader);
@@ -39,6 +42,7 @@ EncapsulationHeader::EncapsulationHeader(const TunnelEnds& ends) noexcept
   const std::uint8_t inner = ends.inner == Family::kIp4 ? kProtoIp4 : kProtoIp6;
   const std::uint8_t proto = is_udp(ends.kind)                  ? static_cast<std::uint8_t>(IpProto::kUdp)
                              : ends.kind == Encapsulation::kGre ? kProtoGre
+                             : ends.kind == Encapsulation::kEsp ? static_cast<std::uint8_t>(kEspProto)
                                                                 : inner;
   if (outer4_) {
     auto& ip = header_at<Ip4Header>(header, 0);
@@ -65,6 +69,7 @@ EncapsulationHeader::EncapsulationHeader(const TunnelEnds& ends) noexcept
   const std::size_t behind_udp = ip_len + sizeof(UdpHeader);
   switch (ends.kind) {
     case Encapsulation::kIpIp:
+    case Encapsulation::kEsp:
     case Encapsulation::kGue:
       break;
     case Encapsulation::kGre:

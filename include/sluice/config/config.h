@@ -228,6 +228,7 @@ enum class ForwardMode : std::uint8_t {
   kGre,    // the same with a GRE header between
   kGue,    // the same with a UDP header between
   kVxlan,  // the packet as an Ethernet frame of a VXLAN
+  kEsp,    // the packet encrypted in another IP packet
 };
 // Whether the packets of the two sides are of different families.
 [[nodiscard]] constexpr bool translates(ForwardMode mode) noexcept {
@@ -245,7 +246,7 @@ enum class ForwardMode : std::uint8_t {
 [[nodiscard]] constexpr bool changes_headers(ForwardMode mode) noexcept { return mode >= ForwardMode::kNat64; }
 // Whether packets get a header in front of them.
 [[nodiscard]] constexpr bool has_tunnel(ForwardMode mode) noexcept {
-  return mode >= ForwardMode::kIpIp && mode <= ForwardMode::kVxlan;
+  return mode >= ForwardMode::kIpIp && mode <= ForwardMode::kEsp;
 }
 
 struct FlowTimeouts {             // a flow without a packet for so long is forgotten

@@ -14,6 +14,7 @@
 #include "sluice/base/result.h"
 #include "sluice/base/time.h"
 #include "sluice/config/config.h"
+#include "sluice/esp/key_ledger.h"
 #include "sluice/lb/health_board.h"
 #include "sluice/lb/snapshot_slot.h"
 
@@ -27,10 +28,10 @@ class Publisher {
   Publisher(std::shared_ptr<const config::Config> config, const lb::HealthBoard& health, lb::SnapshotSlot& slot,
             std::function<void()> wait_for_grace);
 
-  // Before the loops start.
+  // Before the loops start. `keys`: what has been used of ESP keys; nullptr: nothing yet, and nobody writes it down.
+  [[nodiscard]] Result<void> publish_first(std::shared_ptr<esp::KeyLedger> keys = nullptr);
   // Reads the allow and deny lists again; what was wrong with them, and then the old ones stay. Gives the lines read.
   [[nodiscard]] Result<std::size_t> reload_lists(Instant now);
-  [[nodiscard]] Result<void> publish_first();
   // The current snapshot. Any thread.
   [[nodiscard]] std::shared_ptr<const lb::Snapshot> current() const;
   // Publishes again if health has changed at least kGather ago, or a backend's slow start goes on. True: it did.

@@ -2,6 +2,7 @@
 // changed where packets differ: lengths, DSCP and ECN, and the bits that spread flows.
 //
 //   kIpIp     IP | packet                                4 in 4, 6 in 4, 4 in 6, 6 in 6
+//   kEsp      IP | ESP, made elsewhere: what is written in front of it is the IP header alone
 //   kGre      IP | GRE, no options | packet
 //   kGue      IP | UDP | packet                          GUE variant 1: the first nibble tells IPv4 from IPv6
 //   kGueData  IP | UDP | GUE variant 0 | packet
@@ -27,7 +28,7 @@
 
 namespace sluice::net {
 
-enum class Encapsulation : std::uint8_t { kIpIp, kGre, kGue, kGueData, kVxlan };
+enum class Encapsulation : std::uint8_t { kIpIp, kEsp, kGre, kGue, kGueData, kVxlan };
 
 struct TunnelEnds {
   Encapsulation kind = Encapsulation::kIpIp;

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "sluice/base/endian.h"
+#include "sluice/net/address.h"
 
 namespace sluice::net {
 
@@ -20,6 +21,7 @@ struct EspHeader {
 };
 static_assert(sizeof(EspHeader) == 16 && alignof(EspHeader) == 1);
 
+inline constexpr IpProto kEspProto{50};
 inline constexpr std::size_t kEspIcvBytes = 16;
 inline constexpr std::size_t kEspTrailerBytes = 2;  // length of the padding, next header
 inline constexpr std::size_t kEspAlign = 4;         // where the trailer ends; AES-GCM asks for no more

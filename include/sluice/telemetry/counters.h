@@ -74,6 +74,8 @@ struct alignas(64) WorkerCounters {
   Counter fragments_waited;        // of those, that waited for others of their packet
   Counter packets_cut;             // left in fragments that we made
   Counter reassembled;             // packets put together for a proxy
+  Counter esp_sealed, esp_opened;  // packets
+  Counter esp_beyond_soft_limit;   // of those sealed: by an association that has used three quarters of its numbers
   Counter forwarded_without_flow;  // the flow table was full, and the mode needs no entry
   Counter one_packet_forwarded;    // of services that keep no flows
   Counter flows_reset_on_down, flows_moved_on_down;  // their backend went down: reset, or forgotten so that they move

@@ -68,7 +68,14 @@ namespace sluice::telemetry {
   X(kTxFull,              "tx_full",               "driver or the ring to the sending CPU took no more")               \
   X(kNoMbuf,              "no_mbuf",               "packet pool is empty")                                             \
   X(kTooBig,              "too_big",               "larger than the egress interface's MTU, less what a tunnel adds")  \
-  X(kNoHeadroom,          "no_headroom",           "driver left no room in front of the packet for a longer header")   \
+  X(kNoHeadroom,          "no_headroom",           "driver left no room around the packet for what is added to it")      \
+  X(kEspNoPeer,           "esp_no_peer",           "the flow's backend is no peer of `esp` any more")                   \
+  X(kEspExhausted,        "esp_exhausted",         "the association has no sequence number left, or none reserved")     \
+  X(kEspUnknownSpi,       "esp_unknown_spi",       "ESP packet of an association that is not ours")                     \
+  X(kEspMalformed,        "esp_malformed",         "ESP packet truncated, or its padding is wrong")                     \
+  X(kEspReplayed,         "esp_replayed",          "ESP packet with a sequence number that was seen, or is too old")    \
+  X(kEspForged,           "esp_forged",            "ESP packet whose integrity check value is wrong")                   \
+  X(kEspInner,            "esp_inner",             "what ESP held is no answer of a service that the sender is a backend of") \
   X(kShutdown,            "shutdown",              "received or queued while stopping")
 // clang-format on
 

@@ -91,7 +91,7 @@ const ErrorCase kServices[] = {
     {"outer_in_mode_nat",
      Part::kServices,
      R"(services: { web: { listen: "198.51.100.80:80", forward: { mode: nat, pool: web, outer: { ttl: 3 } } } })",
-     {"t.yaml:3:88: services.web.forward.outer: has a meaning in mode ipip, gre, gue or vxlan only"}},
+     {"t.yaml:3:88: services.web.forward.outer: has a meaning in mode ipip, gre, gue, vxlan or esp only"}},
     {"mss_that_is_no_mss",
      Part::kServices,
      R"(services: { web: { listen: "198.51.100.80:80", forward: { mode: nat, pool: web, mss: 100 } } })",

@@ -75,7 +75,7 @@ TEST(Errors, AreReportedAllAtOnceInTheOrderOfTheFile) {
                   "t.yaml:9:5: services.web: required key 'listen' is missing",
                   "t.yaml:9:5: services.web.lisen: unknown key; did you mean 'listen'?",
                   "t.yaml:10:22: services.web.forward.mode: 'lvs' is not one of nat, dnat, dsr, ipip, gre, gue, "
-                  "vxlan",
+                  "vxlan, esp",
                   "t.yaml:13:32: services.site.proxy.routes[0].pool: no pool is called 'site'; known: web",
                   "t.yaml:15:19: interfaces.edge.device: 'eth0' is not a PCI address (0000:3b:00.0) or a DPDK vdev "
                   "(net_af_xdp0,iface=eth0)"));

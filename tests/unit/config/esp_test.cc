@@ -75,6 +75,11 @@ const ErrorCase kEsp[] = {
      "esp: { peers: { address: 198.51.100.11, out: { spi: 256, key: " KEY_A " },\n"
      "  in: { spi: 256, key: " KEY_A " } } }",
      {"t.yaml:5:24: esp.peers.in.key: is the key of esp.peers.out; each association needs one of its own"}},
+    {"a_backend_that_is_no_peer",
+     Part::kServices,
+     R"(services: { web: { listen: "198.51.100.80:80", forward: { mode: esp, pool: web } } })",
+     {"t.yaml:2:38: pools.web.backends.address: no peer of 'esp' has 198.51.100.11, which mode esp of service 'web' "
+      "needs"}},
     {"one_inbound_spi_for_two",
      Part::kRest,
      "esp: { peers: { address: 198.51.100.11, out: { spi: 256, key: " KEY_A " },\n"
