@@ -194,6 +194,8 @@ void Forward::encrypt_to(const lb::Snapshot& snapshot, const FlowPacket& packet,
   if (sa == nullptr) return egress_.drop(packet.mbuf, Drop::kEspNoPeer);
   const Tunnel* tunnel = tunnels_.find(snapshot, *packet.listener, parsed.family, flow);
   const std::size_t outer = tunnel == nullptr ? 0 : tunnel->header.size();
+  if ((parsed.tcp_flags & net::kTcpSyn) != 0 && hop != nullptr) [[unlikely]]
+    clamp_mss(snapshot, packet, flow, esp_overhead(hop->mtu, outer));
   if (hop == nullptr || tunnel == nullptr || parsed.ttl <= 1 ||
       parsed.l3_len() + esp_overhead(hop->mtu, outer) > hop->mtu) [[unlikely]] {
     const Route* route = tunnel == nullptr ? nullptr : egress_.route_to(flow.reply.backend);
@@ -203,7 +205,7 @@ void Forward::encrypt_to(const lb::Snapshot& snapshot, const FlowPacket& packet,
   trim_padding(packet.mbuf, parsed);
   if (!has_esp_room(packet.mbuf, parsed)) return egress_.drop(packet.mbuf, Drop::kNoHeadroom);
   note_to_backend(packet, flow, now);
-  esp_.add(packet.mbuf, parsed, *sa, tunnel->header, flow);
+  esp_.add(packet.mbuf, parsed, *sa, tunnel->header, flow, net::spread_hash(parsed.src, parsed.src_port));
 }
 
 // Known flows first, all of them: opening one may end another, and with it a Flow* that was looked up.

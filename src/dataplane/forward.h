@@ -193,6 +193,8 @@ class Forward {
   // Gives the new flow its source address and port.
   [[nodiscard]] telemetry::Drop take_port(const lb::Snapshot& snapshot, const lb::Service& service, const Route& route,
                                           std::uint64_t hash, Ms now, lb::NewFlow& made) noexcept;
+  void error_in_esp(const lb::Snapshot& snapshot, const FlowPacket& packet, const lb::Flow& flow, const Tunnel* tunnel,
+                    const Route* route, std::uint32_t spread, Ms now) noexcept;
   void error_past_us(const lb::Snapshot& snapshot, const FlowPacket& packet, const net::Parsed& quoted,
                      Ms now) noexcept;
   void pass_error(const FlowPacket& packet, const net::Parsed& quoted, const net::IcmpErrorTuple& to, Ms now) noexcept;

@@ -75,6 +75,9 @@ void Forward::error_past_us(const lb::Snapshot& snapshot, const FlowPacket& pack
   const bool in_tunnel = config::has_tunnel(packet.listener->mode);
   const Tunnel* tunnel = in_tunnel ? tunnels_.find(snapshot, *packet.listener, packet.parsed->family, *flow) : nullptr;
   const Route* route = in_tunnel && tunnel == nullptr ? nullptr : egress_.route_to(backend);
+  if (packet.listener->mode == config::ForwardMode::kEsp) {
+    return error_in_esp(snapshot, packet, *flow, tunnel, route, net::spread_hash(quoted.dst, quoted.dst_port), now);
+  }
   if (!may_pass(packet, route, now, tunnel == nullptr ? 0 : tunnel->header.size())) return;
   trim_padding(packet.mbuf, *packet.parsed);
   if (tunnel == nullptr) {
@@ -85,6 +88,18 @@ void Forward::error_past_us(const lb::Snapshot& snapshot, const FlowPacket& pack
   }
   counters_.icmp_errors_passed.add();
   egress_.send_ip(packet.mbuf, backend, *route);
+}
+
+// It quotes what the tunnel is there to hide, so it goes no other way than the flow's packets do.
+void Forward::error_in_esp(const lb::Snapshot& snapshot, const FlowPacket& packet, const lb::Flow& flow,
+                           const Tunnel* tunnel, const Route* route, std::uint32_t spread, Ms now) noexcept {
+  const esp::OutboundSa* sa = EspMode::association_to(snapshot, flow);
+  if (sa == nullptr) return egress_.drop(packet.mbuf, Drop::kEspNoPeer);
+  if (!may_pass(packet, route, now, route == nullptr ? 0 : esp_overhead(route->mtu, tunnel->header.size()))) return;
+  trim_padding(packet.mbuf, *packet.parsed);
+  if (!has_esp_room(packet.mbuf, *packet.parsed)) return egress_.drop(packet.mbuf, Drop::kNoHeadroom);
+  counters_.icmp_errors_passed.add();
+  esp_.add(packet.mbuf, *packet.parsed, *sa, tunnel->header, flow, spread);
 }
 
 // RFC 2003 section 4.1, RFC 2473 section 8.1: a packet too big for the way of the tunnel is too big for its sender, by what

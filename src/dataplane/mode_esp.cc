@@ -76,7 +76,7 @@ const esp::OutboundSa* EspMode::association_to(const lb::Snapshot& snapshot, con
 }
 
 void EspMode::add(rte_mbuf* mbuf, const net::Parsed& packet, const esp::OutboundSa& sa,
-                  const net::EncapsulationHeader& header, const lb::Flow& flow) noexcept {
+                  const net::EncapsulationHeader& header, const lb::Flow& flow, std::uint32_t spread) noexcept {
   const std::uint64_t sequence = sa.use->take(worker_, sa.limit());
   if (sequence == 0 || !engine_) [[unlikely]]
     return egress_.drop(mbuf, Drop::kEspExhausted);
@@ -88,8 +88,7 @@ void EspMode::add(rte_mbuf* mbuf, const net::Parsed& packet, const esp::Outbound
   net::take_hop(frame, packet);
   std::uint8_t* ip = frame.data() + packet.l3_offset;
   const std::size_t inner = packet.l3_len(), tail = net::esp_tail_bytes(inner);
-  header.write(ip - kEspHeader, kEspHeader + inner + tail, net::traffic_class_of(ip, packet.family),
-               net::spread_hash(packet.src, packet.src_port));
+  header.write(ip - kEspHeader, kEspHeader + inner + tail, net::traffic_class_of(ip, packet.family), spread);
   outgoing_[count_] = {.sa = &sa,
                        .sequence = sequence,
                        .inner = ip,

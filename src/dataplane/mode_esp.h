@@ -39,9 +39,9 @@ class EspMode {
   // nullptr: the backend is no peer, or is one no more.
   [[nodiscard]] static const esp::OutboundSa* association_to(const lb::Snapshot& snapshot,
                                                              const lb::Flow& flow) noexcept;
-  // The frame ends with its packet, and has_esp_room(). It is sealed and sent by the next flush() at the latest.
+  // The frame ends with its packet, and has_esp_room(); `spread` is the flow's spread_hash(). It is sealed and sent by the next flush() at the latest.
   void add(rte_mbuf* mbuf, const net::Parsed& packet, const esp::OutboundSa& sa, const net::EncapsulationHeader& header,
-           const lb::Flow& flow) noexcept;
+           const lb::Flow& flow, std::uint32_t spread) noexcept;
   void flush() noexcept {
     if (count_ != 0) [[unlikely]]
       seal_all();

@@ -6,7 +6,7 @@ from scapy.layers.ipsec import ESP, SecurityAssociation
 
 from packets import (B1, BACKEND6, BACKENDS, CLIENT, CLIENT6, Case, EDGE, GATEWAY, ONE_ARM, ONE_ARM_NEIGHBORS, OWN, OWN6,
                      SERVICE, SERVICE6, built, from_client, icmp_error_of)
-from tunnel_cases import inner_of, link, one_hop_on, outer_ip, packets_of_all_kinds
+from tunnel_cases import error_from_the_network, inner_of, link, one_hop_on, outer_ip, packets_of_all_kinds
 
 CASES = {}
 KEY128 = bytes(range(16, 36))  # with its salt, as all of them
@@ -234,4 +234,18 @@ def esp_without_an_inbound_association():
     c = Case(esp_config())
     c.receive(come_in(Sealer(0x2000, KEY_OLD).esp(answer(UDP(sport=53, dport=5353) / b"answer"))))
     c.drop("protocol_unknown")
+    return c
+
+
+@case
+def esp_passes_errors_about_answers():
+    """The error quotes what the backend has sent past us: it goes to the backend sealed, as all of the flow does."""
+    c, sealer = Case(esp_config()), Sealer()
+    for packet in (from_client(TCP(sport=40000, dport=80, flags="S", seq=1)),
+                   from_client(TCP(sport=40001, dport=80, flags="S", seq=1), dst=SERVICE6)):
+        c.expect(in_esp(c.receive(packet), sealer))
+    for client in (CLIENT, CLIENT6):
+        c.expect(in_esp(c.receive(error_from_the_network(client)), sealer))
+    c.receive(error_from_the_network(CLIENT, dport=40002))  # about a flow that nobody knows
+    c.drop("icmp_no_flow")
     return c

@@ -100,6 +100,13 @@ void Lab::report(const std::string& backend, lb::Health health) {
   before_ = slot_.publish(*lb::build_snapshot(config_, health_, slot_.owner().get()));
 }
 
+void Lab::reload(const std::string& yaml) {
+  auto loaded = config::load_text(yaml, "lab.yaml");
+  ASSERT_TRUE(loaded.has_value()) << config::text(loaded.error());
+  auto config = std::make_shared<const config::Config>(std::move(*loaded));
+  before_ = slot_.publish(*lb::build_snapshot(config, health_, slot_.owner().get()));
+}
+
 std::string simple_config(const std::string& runtime) {
   return fmt::format(R"(
 runtime: {{ {} }}

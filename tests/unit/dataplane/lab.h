@@ -46,6 +46,8 @@ class Lab {
   void run();
   // What a health check found, and the snapshot that follows from it.
   void report(const std::string& backend, lb::Health health);
+  // The snapshot of another configuration with the same interfaces, workers and proxies.
+  void reload(const std::string& yaml);
   void pass(Duration time) { now_ += time; }
   // What an interface has sent since the last call.
   std::vector<Bytes> sent(std::size_t interface = 0);
@@ -64,7 +66,7 @@ class Lab {
   [[nodiscard]] Instant now() const { return now_; }
 
  private:
-  std::shared_ptr<const config::Config> config_;
+  std::shared_ptr<const config::Config> config_;  // that the assembly was made for
   std::optional<dpdk::Mempool> pool_;
   std::vector<std::unique_ptr<MemoryDevice>> devices_;
   std::optional<Topology> topology_;

@@ -1,0 +1,200 @@
+// Mode esp over several workers, and when its associations change or end: what the golden cases do not show.
+#include "sluice/net/esp.h"
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+
+#include <gtest/gtest.h>
+
+#include "lab.h"
+#include "sluice/esp/transform.h"
+#include "sluice/net/checksum.h"
+
+namespace sluice::dataplane {
+namespace {
+
+using telemetry::Drop;
+using test::ip4;
+
+constexpr const char* kClient = "192.0.2.7";
+constexpr const char* kService = "203.0.113.10";
+constexpr std::size_t kEspAt = 34;  // behind Ethernet and IPv4
+
+std::string esp_config(const std::string& peers, const std::string& workers = "[0]") {
+  return "runtime: { workers: " + workers + ", flows: 1024 }" + R"(
+interfaces:
+  edge: { device: net_null0, addresses: [198.51.100.2/24], gateway: 198.51.100.1 }
+neighbors:
+  - { interface: edge, address: 198.51.100.1, mac: "02:00:00:00:ff:01" }
+  - { interface: edge, address: 198.51.100.11, mac: "02:00:00:00:bb:01" }
+  - { interface: edge, address: 198.51.100.12, mac: "02:00:00:00:bb:02" }
+pools:
+  web: { backends: [ { name: web, address: )" +
+         (peers.find("100.12") != std::string::npos ? "198.51.100.12" : "198.51.100.11") + R"( } ] }
+services:
+  web: { listen: "203.0.113.10:53/udp", forward: { mode: esp, pool: web } }
+esp: { peers: [ )" +
+         peers + " ] }\n";
+}
+const std::string kPeer =
+    "{ address: 198.51.100.11, out: { spi: 0x1000, key: 0x000102030405060708090a0b0c0d0e0f10111213 }, "
+    "in: { spi: 0x2000, key: 0x202122232425262728292a2b2c2d2e2f30313233 } }";
+
+Bytes query(std::uint16_t port) { return from_client(ip4(kClient, kService).udp(port, 53, {1})); }
+net::EspHeader esp_of(const Bytes& frame) {
+  net::EspHeader header{};
+  std::memcpy(&header, frame.data() + kEspAt, sizeof header);
+  return header;
+}
+
+// A backend's answer in ESP.
+class Peer {
+ public:
+  [[nodiscard]] Bytes answer(std::uint64_t number) {
+    const Bytes inner_frame = from_backend(ip4(kService, kClient).udp(53, 40000, {9}));
+    const Bytes inner(inner_frame.begin() + 14, inner_frame.end());
+    Bytes esp(sizeof(net::EspHeader));
+    esp.insert(esp.end(), inner.begin(), inner.end());
+    esp.resize(esp.size() + net::kMaxEspTailBytes);
+    const esp::Outgoing outgoing{&sa_, number, esp.data() + sizeof(net::EspHeader), inner.size(), esp::kNextIp4};
+    esp::seal(engine_, {&outgoing, 1}, 0);
+    esp.resize(sizeof(net::EspHeader) + inner.size() + net::esp_tail_bytes(inner.size()));
+    Bytes frame = from_backend(ip4("198.51.100.11", "198.51.100.2").udp(1, 1, Bytes(esp.size() - 8)));
+    std::copy(esp.begin(), esp.end(), frame.begin() + kEspAt);
+    frame[23] = 50;
+    frame[24] = frame[25] = 0;
+    const std::uint16_t sum = net::checksum(std::span(frame).subspan(14, 20)).host();
+    frame[24] = static_cast<std::uint8_t>(sum >> 8);
+    frame[25] = static_cast<std::uint8_t>(sum);
+    return frame;
+  }
+
+ private:
+  static Bytes material() {
+    Bytes out(20);
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<std::uint8_t>(0x20 + i);
+    return out;
+  }
+  esp::GcmEngine engine_ = esp::GcmEngine::create().value();
+  esp::OutboundSa sa_{.spi = 0x2000, .extended = false, .key = esp::GcmKey::expand(material()).value(), .use = nullptr};
+};
+
+TEST(EspMode, EveryWorkerHasAnSpiOfItsOwnAndNoIvComesTwice) {
+  Lab lab(esp_config(kPeer, "[0, 0, 0]"));
+  std::set<std::uint32_t> spis;
+  std::set<std::pair<std::uint32_t, std::uint32_t>> ivs;
+  for (std::uint16_t port = 40000; port < 40060; ++port) {
+    const std::vector<Bytes> out = lab.exchange(query(port));
+    ASSERT_EQ(out.size(), 1u);
+    const net::EspHeader esp = esp_of(out[0]);
+    spis.insert(esp.spi.host());
+    EXPECT_EQ(esp.iv_high.host() >> 16, esp.spi.host() - 0x1000);
+    EXPECT_EQ(esp.iv_low, esp.sequence);
+    EXPECT_TRUE(ivs.emplace(esp.iv_high.host(), esp.iv_low.host()).second);
+  }
+  EXPECT_EQ(spis, (std::set<std::uint32_t>{0x1000, 0x1001, 0x1002}));
+  EXPECT_EQ(lab.drops(), 0u);
+}
+
+TEST(EspMode, AFullBurstIsSealedInOrder) {
+  Lab lab(esp_config(kPeer));
+  for (std::uint16_t i = 0; i < 100; ++i) lab.put(query(static_cast<std::uint16_t>(40000 + i % 7)));
+  lab.run();
+  const std::vector<Bytes> out = lab.sent();
+  ASSERT_EQ(out.size(), 100u);
+  std::set<std::uint32_t> numbers;
+  for (const Bytes& frame : out) numbers.insert(esp_of(frame).sequence.host());
+  EXPECT_EQ(numbers.size(), 100u);
+  EXPECT_EQ(*numbers.rbegin(), 100u);
+  EXPECT_EQ(lab.counters().esp_sealed.read(), 100u);
+}
+
+TEST(EspMode, OneWorkerHasAllPacketsOfAnAssociation) {
+  Lab lab(esp_config(kPeer, "[0, 0, 0]"), {.queues = 3});
+  Peer peer;
+  const Bytes first = peer.answer(5), second = peer.answer(6);
+  for (std::uint16_t queue = 0; queue < 3; ++queue) {
+    lab.put(first, 0, queue);
+    lab.put(second, 0, queue);
+  }
+  lab.run();
+  EXPECT_EQ(lab.sent().size(), 2u);
+  EXPECT_EQ(lab.drops(Drop::kEspReplayed), 4u);
+}
+
+TEST(EspMode, ANewKeySealsFromTheNextPacketOn) {
+  Lab lab(esp_config(kPeer));
+  EXPECT_EQ(esp_of(lab.exchange(query(40000)).at(0)).sequence.host(), 1u);
+  std::string changed = kPeer;
+  changed.replace(changed.find("0x1000"), 6, "0x1100");
+  changed.replace(changed.find("0x0001"), 6, "0xff01");
+  lab.reload(esp_config(changed));
+  const net::EspHeader renewed = esp_of(lab.exchange(query(40000)).at(0));
+  EXPECT_EQ(renewed.spi.host(), 0x1100u);
+  EXPECT_EQ(renewed.sequence.host(), 1u);
+  lab.reload(esp_config(kPeer));
+  const net::EspHeader back = esp_of(lab.exchange(query(40000)).at(0));
+  EXPECT_EQ(back.spi.host(), 0x1000u);
+  EXPECT_EQ(back.sequence.host(), 2u) << "the key has been used before";
+}
+
+TEST(EspMode, AnswersGoOnOverAChangeOfTheConfiguration) {
+  Lab lab(esp_config(kPeer));
+  Peer peer;
+  EXPECT_EQ(lab.exchange(peer.answer(1)).size(), 1u);
+  lab.reload(esp_config(kPeer));
+  EXPECT_EQ(lab.exchange(peer.answer(1)).size(), 0u);
+  EXPECT_EQ(lab.drops(Drop::kEspReplayed), 1u);
+  EXPECT_EQ(lab.exchange(peer.answer(2)).size(), 1u);
+  EXPECT_EQ(lab.counters().esp_opened.read(), 2u);
+}
+
+TEST(EspMode, AFlowWhoseBackendIsNoPeerAnyMoreIsDropped) {
+  Lab lab(esp_config(kPeer));
+  EXPECT_EQ(lab.exchange(query(40000)).size(), 1u);
+  lab.exchange(query(40000));  // established: it stays with its backend
+  lab.reload(
+      esp_config("{ address: 198.51.100.12, out: { spi: 0x1000, key: 0x000102030405060708090a0b0c0d0e0f10111214 } }"));
+  lab.sent();
+  const std::size_t sent = lab.exchange(query(40000)).size();
+  EXPECT_EQ(sent + lab.drops(Drop::kEspNoPeer), 1u);
+  EXPECT_EQ(lab.exchange(query(40001)).size(), 1u);
+}
+
+TEST(EspMode, AnAssociationWithoutNumbersSendsNothing) {
+  Lab lab(esp_config(kPeer));
+  EXPECT_EQ(lab.exchange(query(40000)).size(), 1u);
+  lab.snapshot().esp.peers[0].out->use->reserve(1);
+  EXPECT_EQ(lab.exchange(query(40000)).size(), 0u);
+  EXPECT_EQ(lab.drops(Drop::kEspExhausted), 1u);
+  lab.snapshot().esp.peers[0].out->use->reserve(2);
+  EXPECT_EQ(lab.exchange(query(40000)).size(), 1u);
+}
+
+TEST(EspMode, ABufferWithoutRoomAroundThePacketIsCounted) {
+  Lab lab(esp_config(kPeer));
+  const Bytes frame = query(40000);
+  const auto put = [&](std::uint16_t headroom) {
+    rte_mbuf* mbuf = lab.pool().alloc();
+    ASSERT_NE(mbuf, nullptr);
+    mbuf->data_off = headroom;
+    std::memcpy(rte_pktmbuf_append(mbuf, static_cast<std::uint16_t>(frame.size())), frame.data(), frame.size());
+    lab.device().put(mbuf);
+    lab.run();
+  };
+  put(82);
+  EXPECT_EQ(lab.sent().size(), 1u);
+  put(81);
+  rte_mbuf* probe = lab.pool().alloc();
+  const auto whole = static_cast<std::uint16_t>(probe->buf_len - frame.size() - net::kMaxEspTailBytes);
+  rte_pktmbuf_free(probe);
+  put(static_cast<std::uint16_t>(whole + 1));
+  EXPECT_EQ(lab.sent().size(), 0u);
+  put(whole);
+  EXPECT_EQ(lab.sent().size(), 1u);
+  EXPECT_EQ(lab.drops(Drop::kNoHeadroom), 2u);
+}
+
+}  // namespace
+}  // namespace sluice::dataplane
