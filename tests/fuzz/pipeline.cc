@@ -21,6 +21,7 @@
 #include "sluice/lb/port_plan.h"
 #include "sluice/lb/snapshot_slot.h"
 #include "sluice/net/encapsulate.h"
+#include "sluice/net/esp.h"
 #include "sluice/telemetry/counters.h"
 
 namespace sluice::fuzz {
@@ -358,8 +359,9 @@ void Pipeline::Run::check_canaries(const rte_mbuf* mbuf, const Put& put) {
   const auto lost = [](std::uint8_t byte) { return byte != kCanary; };
   const std::size_t end = std::max<std::size_t>(put.end, std::size_t{mbuf->data_off} + mbuf->data_len);
   if (std::any_of(buffer + end, buffer + mbuf->buf_len, lost)) violated("bytes behind the packet were written");
-  // A tunnel's header is written as a whole room that ends where the packet's IP header begins.
-  constexpr std::size_t kUntouched = RTE_PKTMBUF_HEADROOM + 14 - net::EncapsulationHeader::kRoom;
+  // A tunnel's header is written as a whole room that ends where the packet's IP header begins, or the header of ESP does.
+  constexpr std::size_t kUntouched =
+      RTE_PKTMBUF_HEADROOM + 14 - net::EncapsulationHeader::kRoom - sizeof(net::EspHeader);
   const std::size_t begin = std::min<std::size_t>(mbuf->data_off, kUntouched);
   if (const auto* at = std::find_if(buffer, buffer + begin, lost); at != buffer + begin) {
     violated(fmt::format("bytes in front of the packet were written: {} of {}", at - buffer, begin));
