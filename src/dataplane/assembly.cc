@@ -57,6 +57,14 @@ bool has_syn_proxy(const config::Config& config) noexcept {
   return std::ranges::any_of(config.services, [](const config::Service& one) { return one.syn_proxy.has_value(); });
 }
 
+// Of one worker; none where no backend is a peer of `esp`.
+Result<std::optional<esp::GcmEngine>> make_esp_engine(const config::Config& config) {
+  if (config.esp.peers.empty()) return std::nullopt;
+  Result<esp::GcmEngine> engine = esp::GcmEngine::create();
+  if (!engine) return fail("esp: " + engine.error().message);
+  return std::optional(std::move(*engine));
+}
+
 }  // namespace
 
 class Assembly::Impl {
@@ -89,7 +97,7 @@ class Assembly::Impl {
   Result<void> register_flags();
   Result<void> build_rings();
   Result<void> build_loops();
-  void build_workers();
+  [[nodiscard]] Result<void> build_workers();
   void build_proxies();
 
   [[nodiscard]] std::size_t workers() const noexcept { return parts_.config.runtime.workers.size(); }
@@ -123,7 +131,7 @@ Result<void> Assembly::Impl::build() {
   acls_ = std::move(*acls);
   if (Result<void> done = build_rings(); !done) return done;
   if (Result<void> done = build_loops(); !done) return done;
-  build_workers();
+  if (Result<void> done = build_workers(); !done) return done;
   build_proxies();
   return {};
 }
@@ -192,7 +200,7 @@ Result<void> Assembly::Impl::build_loops() {
   return {};
 }
 
-void Assembly::Impl::build_workers() {
+Result<void> Assembly::Impl::build_workers() {
   // Every receive queue of every interface is polled by some worker: they are dealt out in turn.
   std::vector<std::vector<RxQueue>> queues(workers());
   std::size_t dealt = 0;
@@ -206,6 +214,8 @@ void Assembly::Impl::build_workers() {
   for (const auto& inbox : inboxes_) inboxes.push_back(inbox.get());
   for (std::size_t id = 0; id < workers(); ++id) {
     const std::size_t loop = loop_of(id);
+    Result<std::optional<esp::GcmEngine>> engine = make_esp_engine(parts_.config);
+    if (!engine) return std::unexpected(engine.error());
     workers_.push_back(std::make_unique<Worker>(WorkerParts{.id = static_cast<RoleId>(id),
                                                             .workers = workers(),
                                                             .proxies = proxies(),
@@ -221,6 +231,7 @@ void Assembly::Impl::build_workers() {
                                                             .seed = parts_.seed,
                                                             .syn_proxy = has_syn_proxy(parts_.config),
                                                             .announce = parts_.announce,
+                                                            .esp_engine = std::move(*engine),
                                                             .config = parts_.config,
                                                             .acls = acls_,
                                                             .topology = parts_.topology,
@@ -235,6 +246,7 @@ void Assembly::Impl::build_workers() {
                                                             .counters = *worker_counters_[id]}));
     loops_[loop]->add(*workers_.back());
   }
+  return {};
 }
 
 void Assembly::Impl::build_proxies() {

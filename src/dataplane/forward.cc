@@ -49,7 +49,8 @@ bool begins_again(const lb::Snapshot& snapshot, const lb::Flow& flow, const Flow
 
 Forward::Forward(std::size_t flows, const lb::FlowTable::Secret& secret, lb::PortBlock ports, std::size_t nat_sets,
                  std::uint64_t seed, Egress& egress, Answers& answers, telemetry::WorkerCounters& counters,
-                 const SynProxyParts& syn_proxy, std::size_t persistent_clients, Guard& guard, std::size_t worker)
+                 const SynProxyParts& syn_proxy, std::size_t persistent_clients, Guard& guard, std::size_t worker,
+                 std::optional<esp::GcmEngine> esp_engine)
     : ports_(ports, Random(seed), nat_sets),
       flows_(flows, secret, ports_, counters),
       syn_proxy_(syn_proxy.secret, syn_proxy.wanted ? flows_.places() : 0, syn_proxy.workers, counters),
@@ -57,7 +58,7 @@ Forward::Forward(std::size_t flows, const lb::FlowTable::Secret& secret, lb::Por
       turns_(Random(seed + 1)),
       tunnels_(egress.topology()),
       persistence_(persistent_clients, secret, counters.persistent_evicted),
-      esp_(worker, egress, counters),
+      esp_(worker, egress, counters, std::move(esp_engine)),
       egress_(egress),
       answers_(answers),
       counters_(counters) {}

@@ -53,7 +53,8 @@ class Forward {
  public:
   Forward(std::size_t flows, const lb::FlowTable::Secret& secret, lb::PortBlock ports, std::size_t nat_sets,
           std::uint64_t seed, Egress& egress, Answers& answers, telemetry::WorkerCounters& counters,
-          const SynProxyParts& syn_proxy, std::size_t persistent_clients, Guard& guard, std::size_t worker);
+          const SynProxyParts& syn_proxy, std::size_t persistent_clients, Guard& guard, std::size_t worker,
+          std::optional<esp::GcmEngine> esp_engine);
 
   // How a flow of this listener's packet to `service` knows where it is addressed to: by the listener, or by the number of
   // the destination.

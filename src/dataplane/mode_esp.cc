@@ -63,10 +63,9 @@ bool take_congestion(std::span<std::uint8_t> frame, const net::Parsed& inner, st
 
 }  // namespace
 
-EspMode::EspMode(std::size_t worker, Egress& egress, telemetry::WorkerCounters& counters)
-    : worker_(worker), egress_(egress), counters_(counters) {
-  if (auto engine = esp::GcmEngine::create()) engine_.emplace(std::move(*engine));
-}
+EspMode::EspMode(std::size_t worker, Egress& egress, telemetry::WorkerCounters& counters,
+                 std::optional<esp::GcmEngine> engine)
+    : worker_(worker), egress_(egress), counters_(counters), engine_(std::move(engine)) {}
 
 const esp::OutboundSa* EspMode::association_to(const lb::Snapshot& snapshot, const lb::Flow& flow) noexcept {
   if (flow.backend.index >= snapshot.esp.outbound.size()) return nullptr;

@@ -34,7 +34,9 @@ namespace sluice::dataplane {
 
 class EspMode {
  public:
-  EspMode(std::size_t worker, Egress& egress, telemetry::WorkerCounters& counters);
+  // `engine`: none where the configuration has no peers at the start: then it never has associations.
+  EspMode(std::size_t worker, Egress& egress, telemetry::WorkerCounters& counters,
+          std::optional<esp::GcmEngine> engine);
 
   // nullptr: the backend is no peer, or is one no more.
   [[nodiscard]] static const esp::OutboundSa* association_to(const lb::Snapshot& snapshot,
@@ -78,7 +80,7 @@ class EspMode {
   std::size_t worker_;
   Egress& egress_;
   telemetry::WorkerCounters& counters_;
-  std::optional<esp::GcmEngine> engine_;  // none where the CPU has no AES: then there are no associations either
+  std::optional<esp::GcmEngine> engine_;
   std::size_t count_ = 0;
   std::array<esp::Outgoing, esp::kMaxBurst> outgoing_;
   std::array<Sealed, esp::kMaxBurst> sealed_;

@@ -82,7 +82,7 @@ class Worker::Impl {
             parts_.flows, table_secret(parts_.secret, parts_.id), parts_.ports.worker_block(parts_.id), parts_.nat_sets,
             parts_.seed * 2 + parts_.id, egress_, answers_, parts_.counters,
             {.secret = cookie_secret(parts_.secret, parts_.id), .wanted = parts_.syn_proxy, .workers = parts_.workers},
-            parts_.persistent_clients, guard_, parts_.id),
+            parts_.persistent_clients, guard_, parts_.id, std::move(parts_.esp_engine)),
         classifier_{.topology = parts_.topology,
                     .ports = parts_.ports,
                     .secret = parts_.secret,

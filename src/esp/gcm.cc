@@ -3,30 +3,28 @@
 #include <algorithm>
 #include <cstring>
 
-#include <intel-ipsec-mb.h>
-
+#include "manager.h"
 #include "sluice/esp/key_ledger.h"
 
 namespace sluice::esp {
+
 namespace {
 
-struct FreeManager {
-  void operator()(IMB_MGR* manager) const noexcept { free_mb_mgr(manager); }
-};
-using Manager = std::unique_ptr<IMB_MGR, FreeManager>;
+constexpr const char* kNoAes = "this CPU has no AES instructions, which mode esp needs";
 
-Result<Manager> make_manager() {
-  Manager manager(alloc_mb_mgr(0));
-  if (manager == nullptr) return fail("no memory for ipsec-mb");
+}  // namespace
+
+Result<Manager> make_manager(std::uint64_t flags) {
+  Manager manager(alloc_mb_mgr(flags));
+  if (manager == nullptr && imb_get_errno(nullptr) != IMB_ERR_NO_AESNI_EMU) return fail("no memory for ipsec-mb");
+  if (manager == nullptr) return fail(kNoAes);
   IMB_ARCH arch = IMB_ARCH_NONE;
   init_mb_mgr_auto(manager.get(), &arch);
   if (arch == IMB_ARCH_NONE || arch == IMB_ARCH_NOAESNI || imb_get_errno(manager.get()) != 0) {
-    return fail("ESP needs a CPU with AES instructions");
+    return fail(kNoAes);
   }
   return manager;
 }
-
-}  // namespace
 
 // Its vector loads want 16-byte alignment, which the type asks for only with -DLINUX.
 struct alignas(64) GcmKey::Expanded {

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -18,6 +19,7 @@
 #include "sluice/dataplane/role.h"
 #include "sluice/dpdk/device.h"
 #include "sluice/dpdk/mempool.h"
+#include "sluice/esp/gcm.h"
 #include "sluice/lb/flow_query.h"
 #include "sluice/lb/nat_ports.h"
 #include "sluice/lb/port_plan.h"
@@ -56,6 +58,7 @@ struct WorkerParts {
   std::uint64_t seed = 0;
   bool syn_proxy = false;  // some service has one
   bool announce = true;
+  std::optional<esp::GcmEngine> esp_engine;  // where there are peers of `esp`
   const config::Config& config;
   const Acls& acls;
   const Topology& topology;

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "manager.h"
 #include "reference.h"
 
 namespace sluice::esp {
@@ -219,6 +220,14 @@ TEST(OpenBursts, TheSamePacketTwiceIsAReplay) {
   open(engine, {&again, 1});
   EXPECT_EQ(again.result, OpenResult::kReplayed);
   EXPECT_EQ(later, first) << "a replay is not even deciphered";
+}
+
+// ipsec-mb would do it without, some fifty times slower: sluice says so at its start instead.
+TEST(Manager, IsRefusedWhereTheCpuHasNoAes) {
+  const auto manager = make_manager(IMB_FLAG_AESNI_OFF);
+  ASSERT_FALSE(manager);
+  EXPECT_EQ(manager.error().message, "this CPU has no AES instructions, which mode esp needs");
+  EXPECT_TRUE(make_manager());
 }
 
 TEST(InnerLimit, IsTheLargestThatFits) {
