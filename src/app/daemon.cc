@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -15,13 +16,15 @@
 
 #include "sluice/base/log.h"
 #include "sluice/cache/store.h"
+#include "sluice/config/load.h"
 #include "sluice/control/admin_server.h"
+#include "sluice/control/esp_keys.h"
 #include "sluice/control/publisher.h"
+#include "sluice/control/reload.h"
 #include "sluice/control/report.h"
 #include "sluice/dataplane/plane.h"
 #include "sluice/dataplane/proxy_host.h"
 #include "sluice/dataplane/worker.h"
-#include "sluice/esp/key_ledger.h"
 #include "sluice/lb/health_board.h"
 #include "sluice/lb/port_plan.h"
 #include "sluice/lb/snapshot_slot.h"
@@ -74,11 +77,10 @@ class Daemon {
  private:
   [[nodiscard]] Result<void> start_proxies();
   [[nodiscard]] Result<void> start_admin();
-  [[nodiscard]] Result<void> open_esp_keys();
   void tend_esp_keys();
   void fill_view();
   void tick(Instant now);
-  void reload_lists();
+  void reload();
   [[nodiscard]] int wait_for_signal(Duration at_most) const;
   [[nodiscard]] bool has_been_idle(Instant now);
   [[nodiscard]] std::int64_t open_connections() const;
@@ -89,9 +91,8 @@ class Daemon {
   lb::SnapshotSlot slot_;
   std::unique_ptr<dataplane::Plane> plane_;
   std::unique_ptr<lb::PortPlan> ports_;
-  std::shared_ptr<esp::KeyLedger> esp_keys_;  // nullptr: no peers
-  bool esp_state_failed_ = false;             // it was said that their state cannot be written
-  std::uint64_t esp_beyond_soft_limit_ = 0;   // when it was last said which keys are due
+  control::EspKeys esp_keys_;
+  std::uint64_t esp_beyond_soft_limit_ = 0;  // when it was last looked which keys are due
   std::unique_ptr<control::Publisher> publisher_;
   std::unique_ptr<cache::Store> cache_;
   std::shared_ptr<tls::TicketKeys> ticket_keys_;
@@ -119,8 +120,8 @@ Result<void> Daemon::start() {
   plane_ = std::move(*plane);
   ports_ = std::make_unique<lb::PortPlan>(config_->runtime.workers.size(), config_->runtime.proxies.size());
   publisher_ = std::make_unique<control::Publisher>(config_, health_, slot_, [this] { plane_->wait_for_grace(); });
-  if (auto opened = open_esp_keys(); !opened) return opened;
-  if (auto published = publisher_->publish_first(esp_keys_); !published) return published;
+  if (auto opened = esp_keys_.open(*config_); !opened) return opened;
+  if (auto published = publisher_->publish_first(esp_keys_.ledger()); !published) return published;
   if (auto built = plane_->build({.snapshots = slot_, .ports = *ports_, .secret = *flow_secret, .seed = *seed});
       !built) {
     return built;
@@ -133,28 +134,15 @@ Result<void> Daemon::start() {
   return {};
 }
 
-Result<void> Daemon::open_esp_keys() {
-  if (config_->esp.peers.empty()) return {};
-  auto keys = esp::KeyLedger::open(config_->esp.state, config_->runtime.workers.size());
-  if (!keys) return std::unexpected(keys.error());
-  esp_keys_ = std::move(*keys);
-  return {};
-}
-
 // Reserves sequence numbers before the workers run out of them, and says which keys are due.
 void Daemon::tend_esp_keys() {
-  if (!esp_keys_) return;
-  const Result<void> reserved = esp_keys_->reserve();
-  if (!reserved && !esp_state_failed_)
-    log::error("{}: mode esp stops when what is reserved is used", reserved.error().message);
-  esp_state_failed_ = !reserved;
+  esp_keys_.reserve();
   std::uint64_t beyond = 0;
   for (const control::WorkerView& worker : view_.workers) beyond += worker.counters->esp_beyond_soft_limit.read();
-  if (beyond == 0 || esp_beyond_soft_limit_ != 0) return;
+  if (beyond == esp_beyond_soft_limit_) return;
   esp_beyond_soft_limit_ = beyond;
-  for (const lb::EspPeer& peer : publisher_->current()->esp.peers) {
-    if (peer.out->use->used() <= peer.out->soft_limit()) continue;
-    log::warn("esp: SPI {:#x} has used three quarters of its sequence numbers: give it a new key", peer.out->spi);
+  for (const esp::OutboundSa* sa : esp_keys_.take_due(publisher_->current()->esp)) {
+    log::warn("esp: SPI {:#x} has used three quarters of its sequence numbers: give it a new key", sa->spi);
   }
 }
 
@@ -296,7 +284,7 @@ void Daemon::serve() {
   while (true) {
     const int signal = wait_for_signal(kTick);
     if (signal == SIGHUP) {
-      reload_lists();
+      reload();
       continue;
     }
     if (signal != 0) {
@@ -312,13 +300,20 @@ void Daemon::serve() {
   }
 }
 
-// The lists of prefixes alone: the configuration stays as it is until a restart.
-void Daemon::reload_lists() {
-  const auto prefixes = publisher_->reload_lists(dataplane::monotonic_now());
-  if (prefixes) {
-    log::info("SIGHUP: {} prefixes of allow and deny lists are in force", *prefixes);
-  } else {
-    log::error("SIGHUP: the allow and deny lists stay as they are:\n{}", prefixes.error().message);
+// Of the configuration what take_over() takes; all of it or nothing.
+void Daemon::reload() {
+  config::ConfigErrors warnings;
+  const auto fresh = config::load_whole(config_->file, &warnings);
+  for (const config::ConfigError& warning : warnings) log::warn("{}", warning.text());
+  if (!fresh) return log::error("SIGHUP: all stays as it is:\n{}", config::text(fresh.error()));
+  const auto taken = control::take_over(*publisher_->current()->config, *fresh);
+  if (!taken) return log::error("SIGHUP: all stays as it is: {}", taken.error().message);
+  const auto done = publisher_->reload(taken->config, dataplane::monotonic_now());
+  if (!done) return log::error("SIGHUP: all stays as it is:\n{}", done.error().message);
+  log::info("SIGHUP: {} prefixes of allow and deny lists are in force, and {} peers of esp with {} new associations",
+            done->prefixes, done->peers, done->new_associations);
+  if (!taken->left.empty()) {
+    log::warn("SIGHUP: {} has changes that need a restart, in: {}", config_->file, fmt::join(taken->left, ", "));
   }
 }
 
@@ -368,8 +363,7 @@ void Daemon::drain() {
 void Daemon::stop() {
   admin_.stop();
   if (plane_) plane_->stop();
-  if (!esp_keys_) return;
-  if (auto closed = esp_keys_->close(); !closed) log::error("{}", closed.error().message);
+  esp_keys_.close();
 }
 
 }  // namespace

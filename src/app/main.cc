@@ -40,23 +40,16 @@ void set_up_log(config::LogLevel level) {
 
 struct LoadOptions {
   std::string file;
-  bool check_files = true;
-  bool read_keys = true;
+  config::Passes passes;
 };
 
 // Prints every error and warning; nothing: the configuration is refused.
 std::optional<config::Config> load(const LoadOptions& options) {
   config::ConfigErrors warnings;
-  auto loaded = config::load_file(options.file, &warnings);
+  auto loaded = config::load_whole(options.file, &warnings, options.passes);
   for (const config::ConfigError& warning : warnings) fmt::print(stderr, "warning: {}\n", warning.text());
-  config::ConfigErrors errors;
   if (!loaded) {
-    errors = loaded.error();
-  } else {
-    if (options.check_files) errors = config::check_files(*loaded);
-    if (errors.empty() && options.read_keys) errors = config::read_esp_keys(*loaded);
-  }
-  if (!errors.empty()) {
+    const config::ConfigErrors& errors = loaded.error();
     fmt::print(stderr, "{}\n", config::text(errors));
     fmt::print(stderr, "{}: refused: {} error{}\n", options.file, errors.size(), errors.size() == 1 ? "" : "s");
     return std::nullopt;
@@ -150,8 +143,7 @@ int main(int argc, char** argv) {
   replay_cli->add_option("--down", replay_options.down_backends, "POOL/BACKEND that counts as down");
   CLI11_PARSE(cli, argc, argv);
 
-  options.check_files = !no_files && !replay_cli->parsed();
-  options.read_keys = !no_files;
+  options.passes = {.files = !no_files && !replay_cli->parsed(), .keys = !no_files};
   if (check_cli->parsed()) return check(options);
   if (run_cli->parsed()) return run(options);
   if (!split_pairs(inputs, replay_options.inputs) || !split_pairs(outputs, replay_options.outputs)) return kExitFailed;

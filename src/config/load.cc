@@ -106,6 +106,17 @@ std::expected<Config, ConfigErrors> load_file(const std::filesystem::path& file,
   return load_text(text, name, warnings);
 }
 
+std::expected<Config, ConfigErrors> load_whole(const std::filesystem::path& file, ConfigErrors* warnings,
+                                               Passes passes) {
+  auto loaded = load_file(file, warnings);
+  if (!loaded) return loaded;
+  ConfigErrors errors;
+  if (passes.files) errors = check_files(*loaded);
+  if (errors.empty() && passes.keys) errors = read_esp_keys(*loaded);
+  if (!errors.empty()) return std::unexpected(std::move(errors));
+  return loaded;
+}
+
 KeyList keys_in(std::string_view yaml) {
   Reader reader{""};
   const auto root = parse_yaml(yaml);

@@ -1,5 +1,7 @@
 #include "sluice/control/publisher.h"
 
+#include <set>
+
 #include "sluice/base/log.h"
 #include "sluice/lb/build_snapshot.h"
 
@@ -19,6 +21,21 @@ void log_changes(const lb::Snapshot& before, const lb::Snapshot& now, const lb::
                 lb::text_of(report.reason), report.detail != 0 ? fmt::format(" {}", report.detail) : "");
     }
   }
+}
+
+// How many associations of `now` are not in `before`.
+std::size_t count_new(const lb::EspTable& before, const lb::EspTable& now) {
+  std::set<const void*> known;
+  for (const lb::EspPeer& peer : before.peers) {
+    known.insert(peer.out.get());
+    for (const auto& in : peer.in) known.insert(in.get());
+  }
+  std::size_t fresh = 0;
+  for (const lb::EspPeer& peer : now.peers) {
+    fresh += known.contains(peer.out.get()) ? 0 : 1;
+    for (const auto& in : peer.in) fresh += known.contains(in.get()) ? 0 : 1;
+  }
+  return fresh;
 }
 
 }  // namespace
@@ -62,22 +79,27 @@ bool Publisher::tick(Instant now) {
   return true;
 }
 
-Result<std::size_t> Publisher::reload_lists(Instant now) {
-  auto access = lb::load_access(*config_);
+Result<Publisher::Reloaded> Publisher::reload(std::shared_ptr<const config::Config> config, Instant now) {
+  auto access = lb::load_access(*config);
   if (!access) return std::unexpected(access.error());
   const std::size_t prefixes = (*access)->prefixes;
-  if (auto done = publish(now, std::move(*access)); !done) return std::unexpected(done.error());
-  return prefixes;
+  const std::shared_ptr<const lb::Snapshot> before = current();
+  if (auto done = publish(config, now, std::move(*access)); !done) return std::unexpected(done.error());
+  config_ = std::move(config);
+  const lb::EspTable& esp = slot_.owner()->esp;
+  return Reloaded{.prefixes = prefixes, .peers = esp.peers.size(), .new_associations = count_new(before->esp, esp)};
 }
 
 void Publisher::publish(Instant now) {
-  if (auto done = publish(now, nullptr); !done) log::error("the snapshot stays as it is: {}", done.error().message);
+  if (auto done = publish(config_, now, nullptr); !done)
+    log::error("the snapshot stays as it is: {}", done.error().message);
 }
 
 // `access`: nullptr for that of the snapshot before.
-Result<void> Publisher::publish(Instant now, std::shared_ptr<const lb::Access> access) {
+Result<void> Publisher::publish(const std::shared_ptr<const config::Config>& config, Instant now,
+                                std::shared_ptr<const lb::Access> access) {
   published_changes_ = health_.changes();  // before the reports are read: a later change is seen next time
-  auto next = lb::build_snapshot(config_, health_, slot_.owner().get(), now, std::move(access));
+  auto next = lb::build_snapshot(config, health_, slot_.owner().get(), now, std::move(access));
   if (!next) return std::unexpected(next.error());
   log_changes(*slot_.owner(), **next, health_);
   remember(*next);

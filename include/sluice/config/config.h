@@ -1,6 +1,6 @@
 // What the operator asked for: plain values, one struct for each section of the YAML file, checked and with defaults
 // filled in. A Config that load_file() returned is sound: every name refers to something, every number is in its range.
-// Threading: values; copy or share as const.
+// Threading: values; copy, compare or share as const.
 // Ownership: no pointers into anything; names refer to names, which find_pool() and find_interface() look up.
 // Units:     durations are nanoseconds (Duration), sizes are bytes (the name says so), ports and cpus plain numbers.
 // Spec:      docs/configuration.md says what each key means to a user; config/sluice.yaml shows every one.
@@ -64,6 +64,7 @@ struct Runtime {
   std::uint64_t connection_bytes = connection_bytes_for(100'000);
   Duration drain = 30s;                    // SIGTERM: how long open connections may take to end
   std::optional<Duration> stop_when_idle;  // tests only: stop as SIGTERM does after so long without a packet (net_pcap)
+  bool operator==(const Runtime&) const = default;
 };
 
 // ---- interfaces, neighbours, routes: the network around ----
@@ -93,18 +94,21 @@ struct Interface {
   bool promiscuous = false;
 
   [[nodiscard]] bool is_vlan() const noexcept { return !parent.empty(); }
+  bool operator==(const Interface&) const = default;
 };
 
 struct Neighbor {  // a static entry: never resolved, never ages
   std::string interface;
   net::IpAddress address;
   net::MacAddress mac;
+  bool operator==(const Neighbor&) const = default;
 };
 
 struct StaticRoute {
   net::Prefix prefix;     // host bits are zero; 0.0.0.0/0 and ::/0 only by an interface's gateway
   net::IpAddress via;     // on-link on `interface`
   std::string interface;  // always set: found by `via` where the file leaves it out
+  bool operator==(const StaticRoute&) const = default;
 };
 
 // Packets in fragments, of each worker: how many are followed at once, how many fragments wait for others of theirs, and
@@ -113,6 +117,7 @@ struct Fragments {
   std::uint32_t packets = 4096;
   std::uint32_t waiting = 256;
   Duration timeout = 2s;
+  bool operator==(const Fragments&) const = default;
 };
 
 // ---- pools: backends, how to choose among them, how to know that they live ----
@@ -150,11 +155,13 @@ struct Backend {
   std::uint32_t max_flows = 0;            // layer 4 flows at a time, all workers together; 0: no limit
 
   [[nodiscard]] std::string text() const;  // the endpoint, or the address alone where no port is given
+  bool operator==(const Backend&) const = default;
 };
 
 struct StatusRange {
   std::uint16_t first = 200;  // 100..599
   std::uint16_t last = 399;   // inclusive
+  bool operator==(const StatusRange&) const = default;
 };
 
 struct HttpCheck {              // one request over HTTP/1.0, no TLS
@@ -162,9 +169,12 @@ struct HttpCheck {              // one request over HTTP/1.0, no TLS
   std::string path = "/";
   std::string host;                                // Host header; empty: the backend's "address:port"
   std::vector<StatusRange> expect{StatusRange{}};  // statuses that count as success; any of them
+  bool operator==(const HttpCheck&) const = default;
 };
 
-struct TcpCheck {};  // a connection that is established is a success
+struct TcpCheck {  // a connection that is established is a success
+  bool operator==(const TcpCheck&) const = default;
+};
 
 struct HealthCheck {
   std::variant<TcpCheck, HttpCheck> probe;
@@ -173,16 +183,19 @@ struct HealthCheck {
   Duration timeout = 1s;              // a probe without success by then has failed; <= interval
   std::uint32_t fall = 3;             // failures in a row that take a backend down
   std::uint32_t rise = 2;             // successes in a row that bring it back (the first success after start is enough)
+  bool operator==(const HealthCheck&) const = default;
 };
 
 struct Keepalive {
   std::uint32_t idle = 32;  // idle connections kept to the pool's backends, all proxies together; 0: none
   Duration timeout = 60s;   // an idle connection is closed after so long
+  bool operator==(const Keepalive&) const = default;
 };
 
 struct PoolTimeouts {       // of upstream connections (L7)
   Duration connect = 5s;    // TCP established, else the next backend or 504
   Duration response = 60s;  // longest silence of a backend that owes an answer, and of one that is sent a request
+  bool operator==(const PoolTimeouts&) const = default;
 };
 
 struct Pool {
@@ -198,6 +211,7 @@ struct Pool {
   std::vector<std::uint8_t> quic_configs{0};
   Keepalive keepalive;
   PoolTimeouts timeouts;
+  bool operator==(const Pool&) const = default;
 };
 
 // ---- services ----
@@ -255,6 +269,7 @@ struct FlowTimeouts {             // a flow without a packet for so long is forg
   Duration closing = 120s;        // FIN or SHUTDOWN both ways, RST or ABORT seen
   Duration udp = 120s;            // RFC 4787 section 4.3: not less than 2 min
   Duration sctp = 124min;         // an association that is established: as TCP's
+  bool operator==(const FlowTimeouts&) const = default;
 };
 
 struct Outer {  // the header that a tunnel adds
@@ -262,11 +277,13 @@ struct Outer {  // the header that a tunnel adds
   // free are bits of each flow, so that the backends' NICs spread the flows.
   std::vector<net::Prefix> source;
   std::uint8_t ttl = 64;
+  bool operator==(const Outer&) const = default;
 };
 
 struct Gue {
   std::uint16_t port = 6080;
   std::uint8_t variant = 1;  // 1: the packet follows UDP at once | 0: behind a GUE header
+  bool operator==(const Gue&) const = default;
 };
 
 struct Vxlan {
@@ -277,6 +294,7 @@ struct Vxlan {
     const auto byte = [&](unsigned shift) { return static_cast<std::uint8_t>(vni >> shift); };
     return mac.value_or(net::MacAddress{{2, 0, 0, byte(16), byte(8), byte(0)}});
   }
+  bool operator==(const Vxlan&) const = default;
 };
 enum class EchoTo : std::uint8_t {
   kAnswer,   // pings of the service's addresses are answered by us
@@ -310,6 +328,7 @@ struct ForwardService {  // layer 4
   Gue gue;
   Vxlan vxlan;
   EchoTo icmp = EchoTo::kAnswer;
+  bool operator==(const ForwardService&) const = default;
 };
 
 // SYNs are answered with a cookie, and a backend hears of a client only once it has come back with it.
@@ -319,11 +338,13 @@ struct SynProxy {
   std::uint8_t window_scale = 7;     // announced to clients, 0..14: the backends' own, or nearly
   bool sack = true;                  // what the backends can: clients are told so before a backend is asked
   bool timestamps = true;            // without them neither SACK nor window scales can be kept
+  bool operator==(const SynProxy&) const = default;
 };
 
 struct Certificate {  // PEM files; the first certificate of a service answers unknown names
   std::string cert;   // leaf first, then its chain; absolute path
   std::string key;    // absolute path
+  bool operator==(const Certificate&) const = default;
 };
 
 enum class TlsVersion : std::uint8_t { kTls12, kTls13 };
@@ -336,17 +357,20 @@ struct Tls {
   std::vector<std::string> ciphers;  // OpenSSL's names, TLS 1.3 ones ("TLS_...") among them; empty: sluice's own order
   std::vector<std::string> alpn{"http/1.1"};  // in the order of preference
   TlsCrypto crypto = TlsCrypto::kIpsecMb;
+  bool operator==(const Tls&) const = default;
 };
 
 struct Header {
   std::string name;  // a token (RFC 9110 section 5.6.2); spelling of the file kept
   Template value;
+  bool operator==(const Header&) const = default;
 };
 
 struct HeaderRules {  // applied in this order; names compare without case
   std::vector<std::string> remove;
   std::vector<Header> set;  // replaces every header of that name
   [[nodiscard]] bool empty() const noexcept { return remove.empty() && set.empty(); }
+  bool operator==(const HeaderRules&) const = default;
 };
 
 struct StaticFiles {
@@ -354,27 +378,32 @@ struct StaticFiles {
   std::string index = "index.html";  // what a path that ends in '/' means; one file name
   std::optional<Duration> expires;   // adds Expires and Cache-Control: max-age; whole seconds
   std::vector<Header> headers;       // added to answers 200, 206 and 304 (a Cache-Control joins the max-age)
+  bool operator==(const StaticFiles&) const = default;
 };
 
 struct ToPool {
   std::string pool;
+  bool operator==(const ToPool&) const = default;
 };
 
 struct Respond {               // a fixed answer
   std::uint16_t status = 200;  // 200..599
   std::string body;
   std::string content_type = "text/plain; charset=utf-8";  // of a body that is not empty
+  bool operator==(const Respond&) const = default;
 };
 
 struct Redirect {
   std::uint16_t status = 301;  // 301 | 302 | 303 | 307 | 308
   Template location;           // "https://${request.host}${request.target}"
+  bool operator==(const Redirect&) const = default;
 };
 
 enum class ClientControl : std::uint8_t { kIgnore, kObey };
 
 struct RouteCache {
   ClientControl client_control = ClientControl::kIgnore;  // Cache-Control of requests, but for only-if-cached
+  bool operator==(const RouteCache&) const = default;
 };
 
 struct HttpRoute {
@@ -387,6 +416,7 @@ struct HttpRoute {
   std::optional<RouteCache> cache;  // store what the origin allows (RFC 9111); with ToPool only
   HeaderRules request_headers;      // towards the backend, after X-Forwarded-*, X-Real-IP and Via were added
   HeaderRules response_headers;     // towards the client; also on answers out of the cache
+  bool operator==(const HttpRoute&) const = default;
 };
 
 struct HttpLimits {
@@ -399,22 +429,26 @@ struct HttpLimits {
   Duration send_timeout = 60s;             // longest time without progress of a response; then reset
   Duration idle_timeout = 75s;             // a kept connection without a request is closed
   std::uint32_t requests = 1000;           // per connection, then Connection: close
+  bool operator==(const HttpLimits&) const = default;
 };
 
 struct ProxyService {             // layer 7
   std::optional<Tls> tls;         // without: plain HTTP
   std::vector<HttpRoute> routes;  // 1 or more; no match: 404
   HttpLimits limits;
+  bool operator==(const ProxyService&) const = default;
 };
 
 // Files of prefixes. A source on an allow list is not asked for on the deny list beside it.
 struct AccessFiles {
   std::vector<std::string> allow, deny;  // absolute paths
   [[nodiscard]] bool empty() const noexcept { return allow.empty() && deny.empty(); }
+  bool operator==(const AccessFiles&) const = default;
 };
 
 struct PortRange {
   std::uint16_t first = 0, last = 65535;  // both inclusive
+  bool operator==(const PortRange&) const = default;
 };
 
 struct AclRule {  // what it does not name may be anything
@@ -422,6 +456,7 @@ struct AclRule {  // what it does not name may be anything
   std::optional<net::Prefix> src, dst;  // of one family
   std::optional<PortRange> src_ports, dst_ports;
   std::optional<std::uint8_t> proto;  // TCP or UDP where ports are named
+  bool operator==(const AclRule&) const = default;
 };
 
 struct Limits {  // a second, all workers together; 0: none
@@ -430,12 +465,14 @@ struct Limits {  // a second, all workers together; 0: none
   std::uint64_t flows = 0;  // new ones
   Duration burst = 1s;      // what was not used for so long may come at once
   [[nodiscard]] bool empty() const noexcept { return packets == 0 && bits == 0 && flows == 0; }
+  bool operator==(const Limits&) const = default;
 };
 
 struct SourceLimits {  // of each source prefix
   Limits limits;
   std::uint8_t prefix4 = 32, prefix6 = 64;
   std::uint32_t entries = 65536;  // of each worker
+  bool operator==(const SourceLimits&) const = default;
 };
 
 struct Defence {  // of all services
@@ -444,6 +481,7 @@ struct Defence {  // of all services
   bool bogons = false;            // sources that cannot come from outside are dropped
   bool verify_checksums = false;  // of layer 4, in software where the device does not
   SourceLimits source_limits;
+  bool operator==(const Defence&) const = default;
 };
 
 struct Service {
@@ -457,6 +495,7 @@ struct Service {
   std::optional<SynProxy> syn_proxy;      // `forward` in mode nat only
   std::optional<ForwardService> forward;  // exactly one of the two is set
   std::optional<ProxyService> proxy;
+  bool operator==(const Service&) const = default;
 };
 
 // ---- IPsec ESP, towards the backends of services with mode `esp` ----
@@ -467,17 +506,20 @@ struct EspSa {
       key;                // key and salt (RFC 4106 section 8.1): 20 bytes, or 36; empty until read from key_file
   std::string key_file;   // absolute path; empty: the key stands in the file itself
   bool extended = false;  // sequence numbers of 64 bits
+  bool operator==(const EspSa&) const = default;
 };
 
 struct EspPeer {
   net::IpAddress address;  // of a backend: the outer destination
   EspSa out;
   std::vector<EspSa> in;  // what the peer may send by: while a key is changed, the new and the old one
+  bool operator==(const EspPeer&) const = default;
 };
 
 struct Esp {
   std::string state = "/var/lib/sluice/esp.state";  // which sequence numbers are used up; absolute path
   std::vector<EspPeer> peers;                       // one for each address
+  bool operator==(const Esp&) const = default;
 };
 
 // ---- the rest ----
@@ -485,20 +527,24 @@ struct Esp {
 struct Cache {  // shared by all routes with `cache`
   std::uint64_t memory_bytes = 256ull << 20;
   std::uint64_t object_bytes = 8ull << 20;  // a larger answer is not stored; <= memory_bytes
+  bool operator==(const Cache&) const = default;
 };
 
 struct Admin {
   std::optional<std::string> socket = "/run/sluice/admin.sock";  // absolute path; none with `socket: off`
+  bool operator==(const Admin&) const = default;
 };
 
 enum class LogLevel : std::uint8_t { kDebug, kInfo, kWarning, kError };
 
 struct Log {
   LogLevel level = LogLevel::kInfo;
+  bool operator==(const Log&) const = default;
 };
 
 struct Upstream {
   std::vector<net::IpAddress> source;  // of connections to backends; a family without one: the egress interface's
+  bool operator==(const Upstream&) const = default;
 };
 
 // ---- the whole ----

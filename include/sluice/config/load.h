@@ -47,6 +47,15 @@ using ConfigErrors = std::vector<ConfigError>;  // in the order of the file
 // no IV may be used twice under a key.
 [[nodiscard]] ConfigErrors read_esp_keys(Config& config);
 
+// load_file() and, each only where nothing was wrong before, the passes that look at other files: all that a process needs
+// to start with the configuration, or to go on with it.
+struct Passes {
+  bool files = true;  // check_files()
+  bool keys = true;   // read_esp_keys()
+};
+[[nodiscard]] std::expected<Config, ConfigErrors> load_whole(const std::filesystem::path& file,
+                                                             ConfigErrors* warnings = nullptr, Passes passes = {});
+
 // All of them as text, a line each; for logs and terminals.
 [[nodiscard]] std::string text(const ConfigErrors& errors);
 

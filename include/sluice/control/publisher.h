@@ -30,8 +30,14 @@ class Publisher {
 
   // Before the loops start. `keys`: what has been used of ESP keys; nullptr: nothing yet, and nobody writes it down.
   [[nodiscard]] Result<void> publish_first(std::shared_ptr<esp::KeyLedger> keys = nullptr);
-  // Reads the allow and deny lists again; what was wrong with them, and then the old ones stay. Gives the lines read.
-  [[nodiscard]] Result<std::size_t> reload_lists(Instant now);
+  // Goes over to another configuration, which take_over() made of the current one, and reads the allow and deny lists again.
+  // What was wrong with them, or with its associations: then all stays as it was.
+  struct Reloaded {
+    std::size_t prefixes = 0;          // lines of lists
+    std::size_t peers = 0;             // of `esp`
+    std::size_t new_associations = 0;  // of them, in both directions
+  };
+  [[nodiscard]] Result<Reloaded> reload(std::shared_ptr<const config::Config> config, Instant now);
   // The current snapshot. Any thread.
   [[nodiscard]] std::shared_ptr<const lb::Snapshot> current() const;
   // Publishes again if health has changed at least kGather ago, or a backend's slow start goes on. True: it did.
@@ -39,7 +45,8 @@ class Publisher {
 
  private:
   void publish(Instant now);
-  [[nodiscard]] Result<void> publish(Instant now, std::shared_ptr<const lb::Access> access);
+  [[nodiscard]] Result<void> publish(const std::shared_ptr<const config::Config>& config, Instant now,
+                                     std::shared_ptr<const lb::Access> access);
   void remember(std::shared_ptr<const lb::Snapshot> snapshot);
 
   std::shared_ptr<const config::Config> config_;

@@ -1,6 +1,11 @@
 #include "sluice/control/publisher.h"
 
+#include <filesystem>
+#include <fstream>
+
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "control_fixture.h"
 
@@ -62,6 +67,34 @@ TEST_F(PublisherTest, ABackendThatFallsIsTakenOut) {
   publisher_.tick(kStart + 2s);
   publisher_.tick(kStart + 3s);
   EXPECT_EQ(backends_up(), 1u);
+}
+
+TEST_F(PublisherTest, AReloadTakesTheListsThatTheNewConfigurationNames) {
+  const std::filesystem::path file =
+      std::filesystem::temp_directory_path() / fmt::format("sluice-publisher-{}.txt", ::getpid());
+  config::Config next = *two_backends();
+  next.defence.access.deny = {file.string()};
+  const auto config = std::make_shared<const config::Config>(next);
+
+  const auto before = publisher_.current();
+  const auto refused = publisher_.reload(config, kStart);
+  ASSERT_FALSE(refused) << "there is no such file";
+  EXPECT_EQ(publisher_.current(), before);
+
+  std::ofstream(file) << "198.51.100.0/24\n203.0.113.7\n";
+  const auto done = publisher_.reload(config, kStart);
+  std::filesystem::remove(file);
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_EQ(done->prefixes, 2u);
+  EXPECT_EQ(publisher_.current()->config, config);
+  EXPECT_EQ(slot_.load()->generation, before->generation + 1);
+  EXPECT_TRUE(slot_.load()->access->all.deny.contains(*net::IpAddress::parse("203.0.113.7")));
+
+  report(0, lb::Health::kUp);  // what comes later is built on the same configuration and lists
+  publisher_.tick(kStart);
+  publisher_.tick(kStart + 1s);
+  EXPECT_EQ(publisher_.current()->config, config);
+  EXPECT_TRUE(slot_.load()->access->all.deny.contains(*net::IpAddress::parse("203.0.113.7")));
 }
 
 }  // namespace

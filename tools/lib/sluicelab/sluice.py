@@ -1,6 +1,7 @@
 """A sluice process in the lab: its configuration is a Python value, its admin socket answers through sluicectl."""
 import json
 import os
+import signal
 import subprocess
 from pathlib import Path
 
@@ -44,9 +45,21 @@ class Sluice:
         self.socket = folder / f"{name}.sock"
         self.config_file = folder / f"{name}.yaml"
         self.log_file = folder / f"{name}.log"
+        self.write(config)
+        self.process: subprocess.Popen | None = None
+
+    def write(self, config: dict):
+        """Into the configuration file; a running process sees it with reload()."""
         self.config = {**config, "admin": {"socket": str(self.socket)}}
         self.config_file.write_text(yaml.safe_dump(self.config, sort_keys=False))
-        self.process: subprocess.Popen | None = None
+
+    def reload(self, timeout: float = 10.0) -> str:
+        """SIGHUP, and what the log says about it: of all that this process was told to reload, the newest."""
+        before = len(self.log())
+        self.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "SIGHUP: " in self.log()[before:], f"the reload is in the log\n{self.log()}", timeout)
+        self.ctl("status")  # a second line, if there is one, is written at once
+        return self.log()[before:]
 
     def start(self, timeout: float = 30.0):
         with open(self.log_file, "wb") as log:
