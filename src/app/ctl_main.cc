@@ -93,12 +93,20 @@ const std::vector<Column> kBackendCountColumns = {
 const std::vector<Column> kDropColumns = {
     {"REASON", "reason"}, {"PACKETS", "packets"}, {"WORKERS", "workers"}, {"PROXIES", "proxies"}, {"MEANING", "help"}};
 const std::vector<Column> kInterfaceColumns = {
-    {"INTERFACE", "interface"}, {"DEVICE", "device"},
-    {"DRIVER", "driver"},       {"MAC", "mac"},
-    {"LINK", "link"},           {"MTU", "mtu"},
-    {"ADDRESSES", "addresses"}, {"RX PKTS", "rx_packets"},
-    {"RX BYTES", "rx_bytes"},   {"RX MISSED", "rx_missed"},
-    {"TX PKTS", "tx_packets"},  {"TX BYTES", "tx_bytes"},
+    {"INTERFACE", "interface"},
+    {"DEVICE", "device"},
+    {"DRIVER", "driver"},
+    {"MAC", "mac"},
+    {"LINK", "link"},
+    {"MTU", "mtu"},
+    {"ADDRESSES", "addresses"},
+    {"RX QUEUES", "rx_queues"},
+    {"RSS", "rss"},
+    {"RX PKTS", "rx_packets"},
+    {"RX BYTES", "rx_bytes"},
+    {"RX MISSED", "rx_missed"},
+    {"TX PKTS", "tx_packets"},
+    {"TX BYTES", "tx_bytes"},
     {"TX ERRORS", "tx_errors"},
 };
 

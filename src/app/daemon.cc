@@ -114,8 +114,10 @@ Result<void> Daemon::start() {
   const auto seed = secret<std::uint64_t>();
   if (!flow_secret) return std::unexpected(flow_secret.error());
   if (!seed) return std::unexpected(seed.error());
+  const auto rss_key = secret<dpdk::RssKey>();
+  if (!rss_key) return std::unexpected(rss_key.error());
 
-  auto plane = dataplane::Plane::open(*config_);
+  auto plane = dataplane::Plane::open(*config_, *rss_key);
   if (!plane) return std::unexpected(plane.error());
   plane_ = std::move(*plane);
   ports_ = std::make_unique<lb::PortPlan>(config_->runtime.workers.size(), config_->runtime.proxies.size());
@@ -222,6 +224,8 @@ void Daemon::fill_view() {
       row.link_up = status.stats.link_up;
       row.rx_queues = status.rx_queues;
       row.tx_queues = status.tx_queues;
+      row.rss = status.rss;
+      row.rss_known = status.rss_known;
       row.rx_packets = status.stats.rx_packets;
       row.rx_bytes = status.stats.rx_bytes;
       row.rx_missed = status.stats.rx_missed;

@@ -80,7 +80,7 @@ void check_interface(Reader& reader, const Node& node, Interface& interface) {
   if (interface.vlan == 0) reader.error(node, "required key 'vlan' is missing");
   if (reader.given("outer_tag") && interface.inner_vlan == 0)
     reader.error_in("outer_tag", "is for two tags, such as vlan: [100, 7]");
-  for (const std::string_view key : {"rx_queues", "tx_queues", "promiscuous"}) {
+  for (const std::string_view key : {"rx_queues", "tx_queues", "rss_key", "promiscuous"}) {
     if (reader.given(key)) reader.error_in(key, "belongs to the device: say it at the parent");
   }
 }
@@ -118,6 +118,9 @@ const Section<Interface>& interface_schema() {
           .optional("mtu", &Interface::mtu, number(kMinMtu, kMaxMtu))
           .optional("rx_queues", &Interface::rx_queues, number<std::uint16_t>(1, kMaxQueues))
           .optional("tx_queues", &Interface::tx_queues, number<std::uint16_t>(1, kMaxQueues))
+          .optional("rss_key", &Interface::rss_key,
+                    one_of<RssKey>(
+                        {{"random", RssKey::kRandom}, {"symmetric", RssKey::kSymmetric}, {"driver", RssKey::kDriver}}))
           .optional("announce", &Interface::announce, boolean())
           .optional("promiscuous", &Interface::promiscuous, boolean())
           .exactly_one({"device", "parent"})

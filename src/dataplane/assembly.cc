@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 #include <rte_errno.h>
+#include <rte_ethdev.h>
 #include <rte_mbuf_dyn.h>
 
 #include "guard.h"
@@ -36,6 +37,7 @@ std::size_t nat_sets_of(const config::Config& config) noexcept {
     const std::size_t echo = service.forward->icmp == config::EchoTo::kForward ? 1 : 0;
     sets += pool->backends.size() * std::max<std::size_t>(service.forward->source.size(), 1) * (protocols + echo);
   }
+  if (config.runtime.workers.size() > 1) sets *= 2;  // ports that lead home, and the others
   return std::clamp(sets, lb::NatPorts::kDefaultSets, kMaxNatSets);
 }
 
@@ -69,7 +71,11 @@ Result<std::optional<esp::GcmEngine>> make_esp_engine(const config::Config& conf
 
 class Assembly::Impl {
  public:
-  explicit Impl(const AssemblyParts& parts) : parts_(parts), neighbors_(neighbors_of(parts.config)) {
+  explicit Impl(const AssemblyParts& parts)
+      : parts_(parts),
+        devices_(parts.devices.begin(), parts.devices.end()),
+        queue_workers_(devices_.size()),
+        neighbors_(neighbors_of(parts.config)) {
     for (const auto* list : {&parts.config.runtime.workers, &parts.config.runtime.proxies}) {
       for (const unsigned cpu : *list) {
         role_cpus_.push_back(cpu);
@@ -79,7 +85,9 @@ class Assembly::Impl {
   }
 
   Result<void> build();
+  void learn_rss();
 
+  RssMaps rss_;
   struct ProxyParts {
     std::unique_ptr<Egress> egress;
     std::unique_ptr<MbufSink> sink;
@@ -110,9 +118,13 @@ class Assembly::Impl {
   }
   [[nodiscard]] std::vector<TxRoute> tx_routes_of(std::size_t loop) noexcept;
 
+  [[nodiscard]] std::shared_ptr<const lb::RssMap> rss_of(std::size_t interface) const;
+
   AssemblyParts parts_;
-  std::vector<unsigned> cpus_;       // by loop
-  std::vector<unsigned> role_cpus_;  // by role
+  std::vector<dpdk::Device*> devices_;                     // by InterfaceId; nullptr for a VLAN
+  std::vector<std::vector<std::uint16_t>> queue_workers_;  // by InterfaceId: who polls each receive queue
+  std::vector<unsigned> cpus_;                             // by loop
+  std::vector<unsigned> role_cpus_;                        // by role
   Neighbors neighbors_;
   std::uint64_t note_flag_ = 0;
   Acls acls_;
@@ -207,7 +219,9 @@ Result<void> Assembly::Impl::build_workers() {
   for (std::size_t i = 0; i < parts_.devices.size(); ++i) {
     if (parts_.devices[i] == nullptr) continue;
     for (std::uint16_t queue = 0; queue < parts_.devices[i]->capabilities().rx_queues; ++queue) {
-      queues[dealt++ % workers()].push_back({parts_.devices[i], queue, static_cast<InterfaceId>(i)});
+      const std::size_t worker = dealt++ % workers();
+      queues[worker].push_back({parts_.devices[i], queue, static_cast<InterfaceId>(i)});
+      queue_workers_[i].push_back(static_cast<std::uint16_t>(worker));
     }
   }
   std::vector<Inbox*> inboxes;
@@ -239,6 +253,7 @@ Result<void> Assembly::Impl::build_workers() {
                                                             .pool = parts_.pool,
                                                             .snapshots = parts_.snapshots,
                                                             .ports = parts_.ports,
+                                                            .rss = rss_,
                                                             .tx = *tx_[loop],
                                                             .inbox = *inboxes_[id],
                                                             .handoff = Handoff(cpus_[loop], inboxes),
@@ -247,6 +262,47 @@ Result<void> Assembly::Impl::build_workers() {
     loops_[loop]->add(*workers_.back());
   }
   return {};
+}
+
+// What a device says of itself, as far as it says enough, in terms of workers.
+std::shared_ptr<const lb::RssMap> Assembly::Impl::rss_of(std::size_t interface) const {
+  const dpdk::Rss& said = devices_[interface]->rss();
+  const std::size_t entries = said.queues.size();
+  if (said.key.size() < net::Toeplitz::kKeyBytes || entries < 2 || entries > lb::RssMap::kMaxEntries ||
+      !std::has_single_bit(entries)) {
+    return nullptr;
+  }
+  std::vector<std::uint16_t> workers;
+  for (const std::uint16_t queue : said.queues) {
+    if (queue >= queue_workers_[interface].size()) return nullptr;
+    workers.push_back(queue_workers_[interface][queue]);
+  }
+  const auto spreads = [&](std::uint64_t type) { return (said.types & type) != 0; };
+  const lb::RssFields fields{.tcp4 = spreads(RTE_ETH_RSS_NONFRAG_IPV4_TCP),
+                             .udp4 = spreads(RTE_ETH_RSS_NONFRAG_IPV4_UDP),
+                             .sctp4 = spreads(RTE_ETH_RSS_NONFRAG_IPV4_SCTP),
+                             .tcp6 = spreads(RTE_ETH_RSS_NONFRAG_IPV6_TCP),
+                             .udp6 = spreads(RTE_ETH_RSS_NONFRAG_IPV6_UDP),
+                             .sctp6 = spreads(RTE_ETH_RSS_NONFRAG_IPV6_SCTP)};
+  return std::make_shared<const lb::RssMap>(std::span(said.key).first<net::Toeplitz::kKeyBytes>(), fields, workers);
+}
+
+void Assembly::Impl::learn_rss() {
+  if (workers() == 1) return;
+  for (std::size_t i = 0; i < devices_.size(); ++i) {
+    if (devices_[i] != nullptr) rss_.by_interface[i] = rss_of(i);
+  }
+  const auto reaches_all = [this](const std::shared_ptr<const lb::RssMap>& map) {
+    for (std::uint16_t worker = 0; map != nullptr && worker < workers(); ++worker) {
+      if (!map->reaches(worker)) return false;
+    }
+    return map != nullptr;
+  };
+  const auto found = std::ranges::find_if(rss_.by_interface, reaches_all);
+  rss_.of_clients = found == rss_.by_interface.end() ? nullptr : found->get();
+  for (std::size_t i = 0; i < devices_.size(); ++i) {
+    if (devices_[i] == nullptr) rss_.by_interface[i] = rss_.by_interface[*parts_.topology.interfaces()[i].parent];
+  }
 }
 
 void Assembly::Impl::build_proxies() {
@@ -276,6 +332,8 @@ Result<std::unique_ptr<Assembly>> Assembly::create(const AssemblyParts& parts) {
   }
 }
 
+void Assembly::learn_rss() { impl_->learn_rss(); }
+const RssMaps& Assembly::rss() const noexcept { return impl_->rss_; }
 std::size_t Assembly::workers() const noexcept { return impl_->workers_.size(); }
 std::size_t Assembly::proxies() const noexcept { return impl_->proxies_.size(); }
 Worker& Assembly::worker(std::size_t index) noexcept { return *impl_->workers_[index]; }

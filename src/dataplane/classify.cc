@@ -108,6 +108,12 @@ Classified Classifier::service_of_many(const lb::Listener& listener, const net::
     const std::uint64_t hash = tuple_hash(secret, packet.src, 0, net::IpAddress(), 0, net::IpProto{});
     return {.action = Action::kToBackend, .owner = owner_of(hash, workers), .listener = &listener};
   }
+  const lb::RssMap* nic = rss.of_clients;
+  if (nic != nullptr && listener.kind == lb::ServiceKind::kForward &&
+      nic->knows(packet.proto, packet.family == net::Family::kIp4)) {
+    const std::uint16_t owner = nic->worker_of({packet.src, packet.src_port}, {packet.dst, packet.dst_port});
+    return {.action = Action::kToBackend, .owner = owner, .listener = &listener};
+  }
   const std::uint64_t hash = tuple_hash(secret, packet.src, packet.src_port, packet.dst, packet.dst_port, packet.proto);
   if (listener.kind == lb::ServiceKind::kForward) {
     return {.action = Action::kToBackend, .owner = owner_of(hash, workers), .listener = &listener};

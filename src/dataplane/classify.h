@@ -6,6 +6,7 @@
 
 #include "sluice/base/siphash.h"
 #include "sluice/dataplane/handoff.h"
+#include "sluice/dataplane/rss_maps.h"
 #include "sluice/dataplane/topology.h"
 #include "sluice/lb/flow_limits.h"
 #include "sluice/lb/port_plan.h"
@@ -45,6 +46,7 @@ static_assert(sizeof(Classified) == 16);  // comes back in registers
 struct Classifier {
   const Topology& topology;
   const lb::PortPlan& ports;
+  const RssMaps& rss;
   SipKey secret;
   std::uint32_t workers;
   std::uint32_t proxies;

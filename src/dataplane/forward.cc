@@ -50,7 +50,7 @@ bool begins_again(const lb::Snapshot& snapshot, const lb::Flow& flow, const Flow
 Forward::Forward(std::size_t flows, const lb::FlowTable::Secret& secret, lb::PortBlock ports, std::size_t nat_sets,
                  std::uint64_t seed, Egress& egress, Answers& answers, telemetry::WorkerCounters& counters,
                  const SynProxyParts& syn_proxy, std::size_t persistent_clients, Guard& guard, std::size_t worker,
-                 std::optional<esp::GcmEngine> esp_engine)
+                 std::optional<esp::GcmEngine> esp_engine, const RssMaps& rss)
     : ports_(ports, Random(seed), nat_sets),
       flows_(flows, secret, ports_, counters),
       syn_proxy_(syn_proxy.secret, syn_proxy.wanted ? flows_.places() : 0, syn_proxy.workers, counters),
@@ -61,7 +61,9 @@ Forward::Forward(std::size_t flows, const lb::FlowTable::Secret& secret, lb::Por
       esp_(worker, egress, counters, std::move(esp_engine)),
       egress_(egress),
       answers_(answers),
-      counters_(counters) {}
+      counters_(counters),
+      rss_(rss),
+      worker_(static_cast<std::uint16_t>(worker)) {}
 
 bool Forward::expire(Ms now) noexcept {
   if (const std::uint32_t passed = std::min<std::uint32_t>(elapsed(now, last_scan_), kScanMs); passed != 0) {
@@ -425,6 +427,13 @@ const lb::Listener* Forward::listener_of_destination(const lb::Snapshot& snapsho
   return &one_destination_;
 }
 
+lb::RssPorts Forward::ports_home(const lb::Snapshot& snapshot, const lb::ReplyKey& reply,
+                                 const Route& route) const noexcept {
+  const lb::RssMap* nic = rss_.by_interface[route.interface].get();
+  if (nic == nullptr || !nic->knows(reply.proto, reply.backend.is_v4()) || !nic->reaches(worker_)) return {};
+  return nic->ports(reply.endpoint(), snapshot.sources[reply.source], worker_);
+}
+
 Drop Forward::take_port(const lb::Snapshot& snapshot, const lb::Service& service, const Route& route,
                         std::uint64_t hash, Ms now, lb::NewFlow& made) noexcept {
   const bool v4 = made.reply.backend.is_v4();
@@ -432,7 +441,11 @@ Drop Forward::take_port(const lb::Snapshot& snapshot, const lb::Service& service
   if (made.reply.source == lb::kNoIndex) return Drop::kNoRoute;
   const auto listened = snapshot.listened_ports(made.reply.source, made.reply.proto);
   const net::Endpoint set = lb::port_set_of(made.key, made.reply.endpoint());
-  made.reply.local_port = ports_.take(made.reply.source, made.reply.proto, set, now, listened);
+  // A set that several ports of the backend share has replies from each of them: they have no port in common.
+  const lb::RssPorts home = set.port == 0 ? lb::RssPorts() : ports_home(snapshot, made.reply, route);
+  made.reply.local_port = ports_.take(made.reply.source, made.reply.proto, set, now, listened, home);
+  if (home.known() && made.reply.local_port != 0)
+    (home.leads_home(made.reply.local_port) ? counters_.nat_ports_home : counters_.nat_ports_astray).add();
   if (!net::has_ports(made.reply.proto)) made.reply.backend_port = made.reply.local_port;  // an echo has one identifier
   return made.reply.local_port == 0 ? Drop::kNatPortsExhausted : Drop::kNone;
 }

@@ -16,6 +16,7 @@
 #include "mode_esp.h"
 #include "packet.h"
 #include "sluice/dataplane/egress.h"
+#include "sluice/dataplane/rss_maps.h"
 #include "sluice/lb/flow_query.h"
 #include "sluice/lb/flow_table.h"
 #include "sluice/lb/nat_ports.h"
@@ -54,7 +55,7 @@ class Forward {
   Forward(std::size_t flows, const lb::FlowTable::Secret& secret, lb::PortBlock ports, std::size_t nat_sets,
           std::uint64_t seed, Egress& egress, Answers& answers, telemetry::WorkerCounters& counters,
           const SynProxyParts& syn_proxy, std::size_t persistent_clients, Guard& guard, std::size_t worker,
-          std::optional<esp::GcmEngine> esp_engine);
+          std::optional<esp::GcmEngine> esp_engine, const RssMaps& rss);
 
   // How a flow of this listener's packet to `service` knows where it is addressed to: by the listener, or by the number of
   // the destination.
@@ -194,6 +195,9 @@ class Forward {
   // Gives the new flow its source address and port.
   [[nodiscard]] telemetry::Drop take_port(const lb::Snapshot& snapshot, const lb::Service& service, const Route& route,
                                           std::uint64_t hash, Ms now, lb::NewFlow& made) noexcept;
+  // The ports at which the backend's replies come to this worker, as far as that is known.
+  [[nodiscard]] lb::RssPorts ports_home(const lb::Snapshot& snapshot, const lb::ReplyKey& reply,
+                                        const Route& route) const noexcept;
   void error_in_esp(const lb::Snapshot& snapshot, const FlowPacket& packet, const lb::Flow& flow, const Tunnel* tunnel,
                     const Route* route, std::uint32_t spread, Ms now) noexcept;
   void error_past_us(const lb::Snapshot& snapshot, const FlowPacket& packet, const net::Parsed& quoted,
@@ -225,6 +229,8 @@ class Forward {
   Egress& egress_;
   Answers& answers_;
   telemetry::WorkerCounters& counters_;
+  const RssMaps& rss_;
+  std::uint16_t worker_;
   lb::Listener one_destination_;           // of listener_of_destination()
   lb::Flow without_entry_;                 // what try_open() gives where the table is full and the mode needs no entry
   std::uint64_t generation_ = 0;           // of the last snapshot that was seen

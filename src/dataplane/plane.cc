@@ -1,17 +1,18 @@
 #include "sluice/dataplane/plane.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <exception>
 #include <set>
 #include <thread>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "sluice/base/log.h"
 #include "sluice/dataplane/tx.h"
 #include "sluice/dpdk/eal.h"
-#include "sluice/dpdk/port.h"
 
 namespace sluice::dataplane {
 namespace {
@@ -69,6 +70,29 @@ dpdk::MempoolOptions pool_options(const config::Config& config) {
   return {.name = "packets", .mbufs = mbufs, .cache = 256, .mtu = mtu};
 }
 
+std::optional<dpdk::RssKey> rss_key_of(config::RssKey wanted, const dpdk::RssKey& random) noexcept {
+  if (wanted == config::RssKey::kDriver) return std::nullopt;
+  if (wanted == config::RssKey::kRandom) return random;
+  dpdk::RssKey symmetric;
+  for (std::size_t i = 0; i < symmetric.size(); ++i) symmetric[i] = i % 2 == 0 ? 0x6d : 0x5a;
+  return symmetric;
+}
+
+std::vector<std::string> names_of(std::uint64_t rss_types) {
+  static constexpr std::array<std::pair<std::uint64_t, const char*>, 6> kNames = {
+      {{RTE_ETH_RSS_NONFRAG_IPV4_TCP, "tcp4"},
+       {RTE_ETH_RSS_NONFRAG_IPV4_UDP, "udp4"},
+       {RTE_ETH_RSS_NONFRAG_IPV4_SCTP, "sctp4"},
+       {RTE_ETH_RSS_NONFRAG_IPV6_TCP, "tcp6"},
+       {RTE_ETH_RSS_NONFRAG_IPV6_UDP, "udp6"},
+       {RTE_ETH_RSS_NONFRAG_IPV6_SCTP, "sctp6"}}};
+  std::vector<std::string> out;
+  for (const auto& [type, name] : kNames) {
+    if ((rss_types & type) != 0) out.emplace_back(name);
+  }
+  return out;
+}
+
 // "vlan 100", "vlan 100.7"
 std::string vlan_text(net::VlanIds ids) {
   return ids.inner == 0 ? fmt::format("vlan {}", ids.outer) : fmt::format("vlan {}.{}", ids.outer, ids.inner);
@@ -80,9 +104,10 @@ class Plane::Impl {
  public:
   explicit Impl(const config::Config& config) : config_(config) {}
 
-  Result<void> open();
+  Result<void> open(const dpdk::RssKey& rss_key);
   Result<void> start();
   void stop() noexcept;
+  void log_rss() const;
 
   const config::Config& config_;
   std::optional<dpdk::Eal> eal_;
@@ -94,7 +119,7 @@ class Plane::Impl {
   std::vector<std::thread> threads_;
 };
 
-Result<void> Plane::Impl::open() {
+Result<void> Plane::Impl::open(const dpdk::RssKey& rss_key) {
   Result<dpdk::Eal> eal = dpdk::Eal::start(eal_options(config_));
   if (!eal) return std::unexpected(eal.error());
   eal_.emplace(std::move(*eal));
@@ -118,7 +143,8 @@ Result<void> Plane::Impl::open() {
                           .rx_queues = interface.rx_queues.value_or(workers),
                           .tx_queues = interface.tx_queues.value_or(static_cast<std::uint16_t>(cpus)),
                           .descriptors = kDescriptors,
-                          .promiscuous = interface.promiscuous},
+                          .promiscuous = interface.promiscuous,
+                          .rss_key = rss_key_of(interface.rss_key, rss_key)},
                          *pool_);
     if (!port) return fail(fmt::format("interfaces.{}: {}", interface.name, port.error().message));
     macs.push_back((*port)->mac());
@@ -136,6 +162,8 @@ Result<void> Plane::Impl::start() {
       return fail(fmt::format("interfaces.{}: {}", config_.interfaces[i].name, done.error().message));
     }
   }
+  assembly_->learn_rss();
+  log_rss();
   for (const std::unique_ptr<PollLoop>& loop : assembly_->loops()) {
     threads_.emplace_back([&loop] {
       try {
@@ -147,6 +175,23 @@ Result<void> Plane::Impl::start() {
     });
   }
   return {};
+}
+
+// What spreads packets over the workers, where there is something to spread.
+void Plane::Impl::log_rss() const {
+  if (config_.runtime.workers.size() == 1) return;
+  for (std::size_t i = 0; i < ports_.size(); ++i) {
+    if (ports_[i] == nullptr) continue;
+    const std::vector<std::string> names = names_of(ports_[i]->rss().types);
+    const bool known = assembly_->rss().by_interface[i] != nullptr;
+    log::info(
+        "interfaces.{}: {} receive queues, spread by {}{}", config_.interfaces[i].name,
+        ports_[i]->capabilities().rx_queues,
+        names.empty() ? "nothing that is known" : fmt::format("{}", fmt::join(names, " ")),
+        known ? fmt::format(" ({} entries)", ports_[i]->rss().queues.size()) : "; replies of backends are handed over");
+  }
+  if (assembly_->rss().of_clients == nullptr)
+    log::info("clients' packets are handed over to the workers of their flows");
 }
 
 void Plane::Impl::stop() noexcept {
@@ -164,9 +209,9 @@ Plane::Plane(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
 
 Plane::~Plane() { impl_->stop(); }
 
-Result<std::unique_ptr<Plane>> Plane::open(const config::Config& config) {
+Result<std::unique_ptr<Plane>> Plane::open(const config::Config& config, const dpdk::RssKey& rss_key) {
   auto impl = std::make_unique<Impl>(config);
-  if (Result<void> done = impl->open(); !done) return std::unexpected(done.error());
+  if (Result<void> done = impl->open(rss_key); !done) return std::unexpected(done.error());
   return std::unique_ptr<Plane>(new Plane(std::move(impl)));
 }
 
@@ -211,6 +256,8 @@ std::vector<InterfaceStatus> Plane::interfaces() const {
                      .mac = vlan.mac,
                      .rx_queues = 0,
                      .tx_queues = 0,
+                     .rss = {},
+                     .rss_known = false,
                      .stats = {.link_up = parent.link_up, .link_mbps = parent.link_mbps}});
       continue;
     }
@@ -221,6 +268,8 @@ std::vector<InterfaceStatus> Plane::interfaces() const {
                    .mac = port.mac(),
                    .rx_queues = port.capabilities().rx_queues,
                    .tx_queues = port.capabilities().tx_queues,
+                   .rss = names_of(port.rss().types),
+                   .rss_known = impl_->assembly_ != nullptr && impl_->assembly_->rss().by_interface[i] != nullptr,
                    .stats = port.stats()});
   }
   return out;

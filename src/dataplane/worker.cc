@@ -82,9 +82,10 @@ class Worker::Impl {
             parts_.flows, table_secret(parts_.secret, parts_.id), parts_.ports.worker_block(parts_.id), parts_.nat_sets,
             parts_.seed * 2 + parts_.id, egress_, answers_, parts_.counters,
             {.secret = cookie_secret(parts_.secret, parts_.id), .wanted = parts_.syn_proxy, .workers = parts_.workers},
-            parts_.persistent_clients, guard_, parts_.id, std::move(parts_.esp_engine)),
+            parts_.persistent_clients, guard_, parts_.id, std::move(parts_.esp_engine), parts_.rss),
         classifier_{.topology = parts_.topology,
                     .ports = parts_.ports,
+                    .rss = parts_.rss,
                     .secret = parts_.secret,
                     .workers = static_cast<std::uint32_t>(parts_.workers),
                     .proxies = static_cast<std::uint32_t>(parts_.proxies)},
@@ -297,7 +298,10 @@ void Worker::Impl::act(const lb::Snapshot& snapshot, rte_mbuf* mbuf, net::Parsed
       return forward_.add({mbuf, &parsed, what.listener, lb::kNoIndex},
                           forward_.destination_of(*what.listener, {parsed.dst, parsed.dst_port}), false);
     case Action::kToClient:
-      if (what.owner != parts_.id) return give(what.owner, mbuf);
+      if (what.owner != parts_.id) {
+        parts_.counters.replies_handed_over.add();
+        return give(what.owner, mbuf);
+      }
       return forward_.add({mbuf, &parsed, nullptr, what.source}, {}, true);
     case Action::kDnatToClient:
       if (what.owner != parts_.id) return give(what.owner, mbuf);

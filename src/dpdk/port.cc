@@ -19,6 +19,18 @@ namespace {
 // Drivers whose every queue gets packets whether it is set up or not: all of them must be polled.
 constexpr std::array<std::string_view, 3> kDriversWithFixedQueues = {"net_pcap", "net_af_packet", "net_af_xdp"};
 
+// By addresses and ports where the device can, else by addresses.
+constexpr std::uint64_t kSpread = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_SCTP;
+
+// A table of the device, in pieces of 64 entries.
+std::vector<rte_eth_rss_reta_entry64> table_of(std::uint16_t entries) {
+  std::vector<rte_eth_rss_reta_entry64> table((entries + RTE_ETH_RETA_GROUP_SIZE - 1u) / RTE_ETH_RETA_GROUP_SIZE);
+  for (unsigned at = 0; at < entries; ++at) {
+    table[at / RTE_ETH_RETA_GROUP_SIZE].mask |= std::uint64_t{1} << at % RTE_ETH_RETA_GROUP_SIZE;
+  }
+  return table;
+}
+
 // "why: the driver's last words"
 std::string reason(int error) {
   const std::string lines = take_log_lines();
@@ -64,6 +76,7 @@ Result<void> Port::configure(const PortOptions& options, const Mempool& pool) {
   if (const int error = rte_eth_dev_info_get(id_, &info); error != 0) return fail(reason(error));
   driver_ = info.driver_name;
   promiscuous_ = options.promiscuous;
+  rss_key_ = options.rss_key;
   const bool fixed = has_fixed_queues(driver_);
   const auto queues = [&](std::uint16_t wanted, std::uint16_t max) {
     return fixed ? max : std::clamp<std::uint16_t>(wanted, 1, std::max<std::uint16_t>(max, 1));
@@ -78,10 +91,14 @@ Result<void> Port::configure(const PortOptions& options, const Mempool& pool) {
   conf.rxmode.mtu = options.mtu;
   conf.rxmode.offloads = info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_CHECKSUM;
   conf.txmode.offloads = info.tx_offload_capa & (RTE_ETH_TX_OFFLOAD_MULTI_SEGS | kChecksums);
-  constexpr std::uint64_t kHashed = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
-  if (capabilities_.rx_queues > 1 && (info.flow_type_rss_offloads & kHashed) != 0) {
+  RssKey key = options.rss_key.value_or(RssKey{});
+  if (capabilities_.rx_queues > 1 && (info.flow_type_rss_offloads & kSpread) != 0) {
     conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-    conf.rx_adv_conf.rss_conf.rss_hf = info.flow_type_rss_offloads & kHashed;
+    conf.rx_adv_conf.rss_conf.rss_hf = info.flow_type_rss_offloads & kSpread;
+    if (options.rss_key && info.hash_key_size != 0 && info.hash_key_size <= key.size()) {
+      conf.rx_adv_conf.rss_conf.rss_key = key.data();
+      conf.rx_adv_conf.rss_conf.rss_key_len = info.hash_key_size;
+    }
   }
   if (const int error = rte_eth_dev_configure(id_, capabilities_.rx_queues, capabilities_.tx_queues, &conf);
       error != 0) {
@@ -131,9 +148,47 @@ Result<void> Port::start() {
     return fail(fmt::format("device `{}` does not start: {}", name_, reason(error)));
   }
   started_ = true;
+  set_up_rss();
   // Solicited-node multicast must reach us (RFC 4861 section 7.2.3). Drivers without the switch deliver it anyway.
   if (rte_eth_allmulticast_enable(id_) != 0 || promiscuous_) (void)rte_eth_promiscuous_enable(id_);
   return {};
+}
+
+// What the device does in the end is what it says that it does; one that says nothing may do as it likes.
+void Port::set_up_rss() {
+  rss_ = {};
+  rte_eth_dev_info info{};
+  if (capabilities_.rx_queues < 2 || rte_eth_dev_info_get(id_, &info) != 0) return;
+  // Drivers of old do not say how long their key is: of the one length that there was then.
+  const std::uint8_t key_size = info.hash_key_size == 0 ? std::uint8_t{40} : info.hash_key_size;
+  std::vector<std::uint8_t> key(std::max<std::size_t>(key_size, sizeof(RssKey)));
+  rte_eth_rss_conf conf{.rss_key = key.data(), .rss_key_len = key_size, .rss_hf = 0};
+  if (rte_eth_dev_rss_hash_conf_get(id_, &conf) != 0 || conf.rss_hf == 0) return;
+  if (rss_key_ && key_size <= rss_key_->size() && !std::equal(key.begin(), key.begin() + key_size, rss_key_->begin())) {
+    // It did not take the key at its configuration.
+    std::copy_n(rss_key_->begin(), key_size, key.begin());
+    (void)rte_eth_dev_rss_hash_update(id_, &conf);
+    std::ranges::fill(key, std::uint8_t{0});
+    if (rte_eth_dev_rss_hash_conf_get(id_, &conf) != 0 || conf.rss_hf == 0) return;
+  }
+  rss_.types = conf.rss_hf;
+  key.resize(key_size);
+  // A driver that does not know it leaves the room for it as it was.
+  if (std::ranges::any_of(key, [](std::uint8_t byte) { return byte != 0; })) rss_.key = std::move(key);
+  set_up_rss_table(info.reta_size);
+}
+
+// The queues take turns, if the device lets us say so.
+void Port::set_up_rss_table(std::uint16_t entries) {
+  if (entries == 0) return;
+  std::vector<rte_eth_rss_reta_entry64> table = table_of(entries);
+  const auto entry = [&](unsigned at) -> std::uint16_t& {
+    return table[at / RTE_ETH_RETA_GROUP_SIZE].reta[at % RTE_ETH_RETA_GROUP_SIZE];
+  };
+  for (unsigned at = 0; at < entries; ++at) entry(at) = static_cast<std::uint16_t>(at % capabilities_.rx_queues);
+  (void)rte_eth_dev_rss_reta_update(id_, table.data(), entries);
+  if (rte_eth_dev_rss_reta_query(id_, table.data(), entries) != 0) return;
+  for (unsigned at = 0; at < entries; ++at) rss_.queues.push_back(entry(at));
 }
 
 void Port::stop() noexcept {

@@ -8,10 +8,10 @@ namespace {
 
 constexpr std::size_t kReclaimBudget = 64;  // sets looked at for one that is no longer in use
 
-ReplyKey set_key(SourceIndex source, net::IpProto proto, const net::Endpoint& backend) noexcept {
+ReplyKey set_key(SourceIndex source, net::IpProto proto, const net::Endpoint& backend, std::uint16_t part) noexcept {
   return {.backend = backend.address,
           .backend_port = backend.port,
-          .local_port = 0,
+          .local_port = part,
           .source = source,
           .proto = proto,
           .zero = 0};
@@ -57,11 +57,11 @@ NatPorts::Set* NatPorts::reclaim(Ms now) noexcept {
   return nullptr;
 }
 
-NatPorts::Set* NatPorts::find_or_add(const ReplyKey& key, Ms now) noexcept {
+NatPorts::Set* NatPorts::find_or_add(const ReplyKey& key, const RssPorts& rss, Ms now) noexcept {
   if (Set* known = find(key)) return known;
   Set* set = unused_ < sets_.size() ? &sets_[unused_++] : reclaim(now);
   if (set == nullptr) return nullptr;
-  *set = {.key = key, .start = random_.below(block_.count)};
+  *set = {.key = key, .rss = rss, .start = random_.below(block_.count)};
   index_.insert(hash(key), static_cast<std::size_t>(set - sets_.data()));
   return set;
 }
@@ -72,45 +72,60 @@ void NatPorts::put_to_rest(Set& set, std::uint16_t port, Ms now) noexcept {
 }
 
 // A port on which a service listens is passed over, and rests: it comes again when the service may be gone.
-std::uint16_t NatPorts::take_from(Set& set, Ms now, std::span<const std::uint16_t> listened) noexcept {
+std::uint16_t NatPorts::take_from(Set* set, Ms now, std::span<const std::uint16_t> listened, bool early) noexcept {
+  if (set == nullptr) return 0;
   for (;;) {
-    const std::uint32_t rested = set.resting > 0 ? elapsed(now, rest(set, 0).since) : 0;
-    const bool fresh = rested < kQuarantineMs && set.used < block_.count;
+    const std::uint32_t rested = set->resting > 0 ? elapsed(now, rest(*set, 0).since) : 0;
+    const bool fresh = rested < kQuarantineMs && set->used < block_.count;
     std::uint16_t port = 0;
     if (fresh) {
-      const std::uint32_t offset = (set.start + set.used++) % block_.count;
+      const std::uint32_t offset = (set->start + set->used++) % block_.count;
       port = static_cast<std::uint16_t>(block_.first + offset);
-    } else if (rested < kMinimumRestMs) {
+      if (!set->has(port)) continue;
+    } else if (rested < (early ? kMinimumRestMs : kQuarantineMs)) {
       return 0;
     } else {
-      port = rest(set, 0).port;
-      set.oldest = (set.oldest + 1) % block_.count;
-      --set.resting;
+      port = rest(*set, 0).port;
+      set->oldest = (set->oldest + 1) % block_.count;
+      --set->resting;
     }
     if (listened.empty() || !std::ranges::binary_search(listened, port)) [[likely]] {
       if (!fresh && rested < kQuarantineMs) ++stats_.early_reuses;
+      ++set->taken;
+      ++stats_.taken;
       return port;
     }
-    put_to_rest(set, port, now);
+    put_to_rest(*set, port, now);
   }
 }
 
 std::uint16_t NatPorts::take(SourceIndex source, net::IpProto proto, const net::Endpoint& backend, Ms now,
-                             std::span<const std::uint16_t> listened) noexcept {
-  Set* set = block_.count == 0 ? nullptr : find_or_add(set_key(source, proto, backend), now);
-  const std::uint16_t port = set == nullptr ? std::uint16_t{0} : take_from(*set, now, listened);
+                             std::span<const std::uint16_t> listened, const RssPorts& rss) noexcept {
+  const auto set_of = [&](Part part) {
+    return find_or_add(set_key(source, proto, backend, static_cast<std::uint16_t>(part)), rss, now);
+  };
+  Set* home = block_.count == 0 ? nullptr : set_of(Part::kHome);
+  std::uint16_t port = take_from(home, now, listened, !rss.known());
+  if (port == 0 && home != nullptr && rss.known()) [[unlikely]] {
+    Set* astray = set_of(Part::kAstray);
+    port = take_from(astray, now, listened, false);
+    if (port == 0) port = take_from(home, now, listened, true);
+    if (port == 0) port = take_from(astray, now, listened, true);
+  }
   if (port == 0) {
     ++stats_.exhausted;
     return 0;
   }
-  ++set->taken;
-  ++stats_.taken;
   return port;
 }
 
 void NatPorts::give_back(SourceIndex source, net::IpProto proto, const net::Endpoint& backend, std::uint16_t port,
                          Ms now) noexcept {
-  Set* set = find(set_key(source, proto, backend));
+  const auto set_of = [&](Part part) {
+    return find(set_key(source, proto, backend, static_cast<std::uint16_t>(part)));
+  };
+  Set* set = set_of(Part::kHome);
+  if (set == nullptr || !set->has(port)) set = set_of(Part::kAstray);
   if (set == nullptr || set->taken == 0) return;
   put_to_rest(*set, port, now);
   --set->taken;

@@ -76,6 +76,10 @@ inline constexpr std::size_t kMaxInterfaces = 128;  // VLANs among them
 // The type that the outer one of two VLAN tags is sent with; received, either counts.
 enum class OuterTag : std::uint8_t { k8021ad, k8021q };
 
+// What the device hashes addresses and ports with, to choose a receive queue: random bytes of the process's own; 0x6d5a over
+// and over, which gives both directions of a flow the same queue; or what its driver came with.
+enum class RssKey : std::uint8_t { kRandom, kSymmetric, kDriver };
+
 struct Interface {
   std::string name;
   std::string device;                      // "0000:3b:00.0", or a vdev string "net_af_xdp0,iface=veth-in"
@@ -90,7 +94,8 @@ struct Interface {
   std::uint16_t mtu = 1500;                // bytes of an IP packet; a VLAN without the key has its parent's
   std::optional<std::uint16_t> rx_queues;  // without: one per worker, as far as the port can
   std::optional<std::uint16_t> tx_queues;  // without: one per cpu that sends, as far as the port can
-  bool announce = true;                    // at start: gratuitous ARP and unsolicited neighbour advertisements
+  RssKey rss_key = RssKey::kRandom;
+  bool announce = true;  // at start: gratuitous ARP and unsolicited neighbour advertisements
   bool promiscuous = false;
 
   [[nodiscard]] bool is_vlan() const noexcept { return !parent.empty(); }

@@ -41,6 +41,8 @@ struct InterfaceView {
   std::uint16_t mtu = 0;
   std::vector<std::string> addresses;
   std::uint16_t rx_queues = 0, tx_queues = 0;
+  std::vector<std::string> rss;  // what the device spreads over its receive queues by addresses and ports: "tcp4", ...
+  bool rss_known = false;        // by which key and table
   std::uint64_t rx_packets = 0, rx_bytes = 0, rx_missed = 0, rx_errors = 0, rx_no_mbuf = 0;
   std::uint64_t tx_packets = 0, tx_bytes = 0, tx_errors = 0;
 };

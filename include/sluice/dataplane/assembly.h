@@ -16,6 +16,7 @@
 #include "sluice/base/siphash.h"
 #include "sluice/config/config.h"
 #include "sluice/dataplane/poll_loop.h"
+#include "sluice/dataplane/rss_maps.h"
 #include "sluice/dataplane/topology.h"
 #include "sluice/dpdk/device.h"
 #include "sluice/dpdk/mempool.h"
@@ -54,6 +55,10 @@ class Assembly {
   Assembly(const Assembly&) = delete;
   Assembly& operator=(const Assembly&) = delete;
 
+  // Once the devices are started, before any loop runs: how they spread what they receive. Without this call nothing is
+  // known of it, and packets are handed over.
+  void learn_rss();
+
   [[nodiscard]] std::size_t workers() const noexcept;
   [[nodiscard]] std::size_t proxies() const noexcept;
   [[nodiscard]] Worker& worker(std::size_t index) noexcept;
@@ -65,6 +70,7 @@ class Assembly {
   // The earliest of all roles; for who turns the loops itself.
   [[nodiscard]] std::optional<Instant> next_deadline() const noexcept;
 
+  [[nodiscard]] const RssMaps& rss() const noexcept;
   [[nodiscard]] telemetry::WorkerCounters& worker_counters(std::size_t index) noexcept;
   [[nodiscard]] telemetry::ProxyCounters& proxy_counters(std::size_t index) noexcept;
 

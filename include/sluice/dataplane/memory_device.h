@@ -6,6 +6,7 @@
 #pragma once
 
 #include <deque>
+#include <utility>
 #include <vector>
 
 #include "sluice/dpdk/device.h"
@@ -19,8 +20,9 @@ class MemoryDevice final : public dpdk::Device {
   MemoryDevice(const MemoryDevice&) = delete;
   MemoryDevice& operator=(const MemoryDevice&) = delete;
 
-  void put(rte_mbuf* mbuf, std::uint16_t queue = 0);  // to be received
-  [[nodiscard]] std::vector<rte_mbuf*> take_sent();   // in the order of sending; the caller frees them
+  void put(rte_mbuf* mbuf, std::uint16_t queue = 0);      // to be received
+  [[nodiscard]] std::vector<rte_mbuf*> take_sent();       // in the order of sending; the caller frees them
+  void set_rss(dpdk::Rss rss) { rss_ = std::move(rss); }  // what it says of itself: put() goes by `queue` alone
   void refuse_sends_after(std::size_t packets) noexcept { accepts_ = packets; }  // as a full transmit queue does
 
   [[nodiscard]] std::size_t receive(std::uint16_t queue, std::span<rte_mbuf*> room) noexcept override;
@@ -28,6 +30,7 @@ class MemoryDevice final : public dpdk::Device {
   [[nodiscard]] const net::MacAddress& mac() const noexcept override { return mac_; }
   [[nodiscard]] const dpdk::DeviceCapabilities& capabilities() const noexcept override { return capabilities_; }
   [[nodiscard]] dpdk::DeviceStats stats() const noexcept override { return stats_; }
+  [[nodiscard]] const dpdk::Rss& rss() const noexcept override { return rss_; }
 
  private:
   net::MacAddress mac_;
@@ -36,6 +39,7 @@ class MemoryDevice final : public dpdk::Device {
   std::vector<rte_mbuf*> sent_;
   std::size_t accepts_ = ~std::size_t{0};
   dpdk::DeviceStats stats_;
+  dpdk::Rss rss_;
 };
 
 }  // namespace sluice::dataplane

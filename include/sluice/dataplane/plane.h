@@ -11,6 +11,7 @@
 
 #include "sluice/base/result.h"
 #include "sluice/dataplane/assembly.h"
+#include "sluice/dpdk/port.h"
 
 namespace sluice::dataplane {
 
@@ -18,6 +19,8 @@ struct InterfaceStatus {
   std::string name, device, driver;
   net::MacAddress mac;
   std::uint16_t rx_queues = 0, tx_queues = 0;
+  std::vector<std::string> rss;  // what is spread over the receive queues by addresses and ports: "tcp4", "udp6", ...
+  bool rss_known = false;        // by which key and table: so NAT ports can be chosen for their replies' queue
   dpdk::DeviceStats stats;
 };
 
@@ -31,7 +34,8 @@ struct RoleParts {
 class Plane {
  public:
   // Starts EAL, opens every interface and makes the packet pool. Errors name the device and the reason.
-  [[nodiscard]] static Result<std::unique_ptr<Plane>> open(const config::Config& config);
+  // `rss_key`: random; for interfaces whose `rss_key` is so.
+  [[nodiscard]] static Result<std::unique_ptr<Plane>> open(const config::Config& config, const dpdk::RssKey& rss_key);
   ~Plane();  // stops first
   Plane(const Plane&) = delete;
   Plane& operator=(const Plane&) = delete;

@@ -17,6 +17,7 @@
 #include "sluice/dataplane/handoff.h"
 #include "sluice/dataplane/neighbors.h"
 #include "sluice/dataplane/role.h"
+#include "sluice/dataplane/rss_maps.h"
 #include "sluice/dpdk/device.h"
 #include "sluice/dpdk/mempool.h"
 #include "sluice/esp/gcm.h"
@@ -66,6 +67,7 @@ struct WorkerParts {
   const dpdk::Mempool& pool;
   const lb::SnapshotSlot& snapshots;
   const lb::PortPlan& ports;
+  const RssMaps& rss;
   Tx& tx;                   // of the CPU
   Inbox& inbox;             // of this worker
   Handoff handoff;          // to every role
@@ -92,8 +94,8 @@ class Worker final : public Role {
   std::unique_ptr<Impl> impl_;
 };
 
-// Whose a client's packet is: a number that every worker computes alike. Its upper half picks the worker, its lower half
-// the proxy.
+// Whose a client's packet is, where no RssMap says it: a number that every worker computes alike. Its upper half picks the
+// worker, its lower half the proxy.
 [[nodiscard]] std::uint64_t tuple_hash(const SipKey& secret, const net::IpAddress& client, std::uint16_t client_port,
                                        const net::IpAddress& service, std::uint16_t service_port,
                                        net::IpProto proto) noexcept;

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include <rte_mbuf.h>
 
@@ -18,6 +19,13 @@ struct DeviceCapabilities {
   std::uint16_t tx_queues = 1;
   bool tx_multi_segment = false;  // takes chained mbufs
   bool tx_tcp_checksum = false;   // IPv4 header and TCP checksums on request of an mbuf's flags
+};
+
+// How a device spreads what it receives over its queues (receive-side scaling), as it says itself once it is started.
+struct Rss {
+  std::uint64_t types = 0;            // RTE_ETH_RSS_*, of the packets that it spreads; 0: it does not
+  std::vector<std::uint8_t> key;      // of its Toeplitz hash; empty: not known
+  std::vector<std::uint16_t> queues;  // of its table, which the low bits of the hash point into; empty: not known
 };
 
 struct DeviceStats {
@@ -37,6 +45,10 @@ class Device {
   [[nodiscard]] virtual const net::MacAddress& mac() const noexcept = 0;
   [[nodiscard]] virtual const DeviceCapabilities& capabilities() const noexcept = 0;
   [[nodiscard]] virtual DeviceStats stats() const noexcept = 0;
+  [[nodiscard]] virtual const Rss& rss() const noexcept {
+    static const Rss none;
+    return none;
+  }
 };
 
 }  // namespace sluice::dpdk

@@ -4,8 +4,10 @@
 // Errors:    name the device and carry the driver's own last words.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <rte_ethdev.h>
@@ -16,6 +18,9 @@
 
 namespace sluice::dpdk {
 
+// As long as the longest that NICs have; those with shorter ones take the beginning.
+using RssKey = std::array<std::uint8_t, 52>;
+
 struct PortOptions {
   std::string device;  // PCI address or vdev string: "net_af_xdp0,iface=veth0,busy_budget=0"
   std::uint16_t mtu = 1500;
@@ -23,6 +28,7 @@ struct PortOptions {
   std::uint16_t tx_queues = 1;  // wanted; likewise
   std::uint16_t descriptors = 1024;
   bool promiscuous = false;
+  std::optional<RssKey> rss_key = {};  // without: the device keeps its own
 };
 
 class Port final : public Device {
@@ -46,6 +52,7 @@ class Port final : public Device {
   [[nodiscard]] const net::MacAddress& mac() const noexcept override { return mac_; }
   [[nodiscard]] const DeviceCapabilities& capabilities() const noexcept override { return capabilities_; }
   [[nodiscard]] DeviceStats stats() const noexcept override;
+  [[nodiscard]] const Rss& rss() const noexcept override { return rss_; }  // after start()
 
   [[nodiscard]] std::uint16_t id() const noexcept { return id_; }
   [[nodiscard]] const std::string& driver() const noexcept { return driver_; }
@@ -53,6 +60,8 @@ class Port final : public Device {
  private:
   Port(std::uint16_t id, std::string name) noexcept : id_(id), name_(std::move(name)) {}
   Result<void> configure(const PortOptions& options, const Mempool& pool);
+  void set_up_rss();
+  void set_up_rss_table(std::uint16_t entries);
   Result<void> set_up_queues(const PortOptions& options, const Mempool& pool, const rte_eth_dev_info& info);
 
   std::uint16_t id_;
@@ -62,6 +71,8 @@ class Port final : public Device {
   DeviceCapabilities capabilities_;
   bool promiscuous_ = false;
   bool started_ = false;
+  std::optional<RssKey> rss_key_;  // wanted
+  Rss rss_;
 };
 
 }  // namespace sluice::dpdk

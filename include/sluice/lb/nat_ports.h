@@ -7,6 +7,10 @@
 // So a port that has rested less is taken all the same rather than the flow refused, and counted (early_reuses: a sign
 // to add source addresses). What has rested less than kMinimumRestMs is never taken: segments of the old connection may
 // still be on the way. Then, or with all ports in use, take() gives 0.
+//
+// Where it is known to which worker a NIC gives the backend's replies (RssPorts), ports whose replies come to this one are
+// taken as long as there are such that have rested or were never used, then the others, whose replies other workers hand
+// over. The two are kept apart, as if they were ports towards two backends.
 // Threading: one per worker; every call comes from that worker, the statistics too.
 // Ownership: memory is reserved at construction and touched as ports come into use; take() and give_back() do not
 //            allocate.
@@ -25,6 +29,7 @@
 #include "sluice/lb/port_plan.h"
 #include "sluice/lb/reply_index.h"
 #include "sluice/lb/reply_key.h"
+#include "sluice/lb/rss_map.h"
 #include "sluice/net/address.h"
 
 namespace sluice::lb {
@@ -35,13 +40,15 @@ class NatPorts {
   static constexpr std::uint32_t kMinimumRestMs = 1'000;
   static constexpr std::size_t kDefaultSets = 1024;
 
-  // `sets`: how many combinations of source address, protocol and backend may be in use at a time. May throw bad_alloc.
+  // `sets`: how many combinations of source address, protocol and backend may be in use at a time; where RssPorts are given,
+  // each may count twice. May throw bad_alloc.
   NatPorts(PortBlock block, Random random, std::size_t sets = kDefaultSets);
 
   // A port for one more flow; 0: none left. `listened`: ports of the source address on which services listen, sorted:
-  // none of them is given (Snapshot::listened_ports()).
+  // none of them is given (Snapshot::listened_ports()). `rss`: always the same for the same combination, of the backend's
+  // replies to the source address.
   [[nodiscard]] std::uint16_t take(SourceIndex source, net::IpProto proto, const net::Endpoint& backend, Ms now,
-                                   std::span<const std::uint16_t> listened = {}) noexcept;
+                                   std::span<const std::uint16_t> listened = {}, const RssPorts& rss = {}) noexcept;
   // What take() gave; the flow is over.
   void give_back(SourceIndex source, net::IpProto proto, const net::Endpoint& backend, std::uint16_t port,
                  Ms now) noexcept;
@@ -61,22 +68,30 @@ class NatPorts {
     std::uint16_t port;
     Ms since;
   };
+  // Which of the ports towards a backend a set has. It stands in its key, as local_port.
+  enum class Part : std::uint8_t { kHome, kAstray };  // kHome: where nothing is known, all of them
   // The ports towards one backend from one source address: a ring of those that rest, and how many were ever used.
   struct Set {
-    ReplyKey key;             // local_port 0
+    ReplyKey key;
+    RssPorts rss;
     std::uint32_t start = 0;  // into the block, random
-    std::uint32_t used = 0;   // ports that were ever taken, from `start` on
+    std::uint32_t used = 0;   // places from `start` on whose ports were taken, or are of the other part
     std::uint32_t taken = 0;
     std::uint32_t oldest = 0;  // in the ring
     std::uint32_t resting = 0;
+
+    [[nodiscard]] bool has(std::uint16_t port) const noexcept {
+      return !rss.known() || rss.leads_home(port) == (key.local_port == static_cast<std::uint16_t>(Part::kHome));
+    }
   };
 
   [[nodiscard]] Set* find(const ReplyKey& key) noexcept;
-  [[nodiscard]] Set* find_or_add(const ReplyKey& key, Ms now) noexcept;
+  [[nodiscard]] Set* find_or_add(const ReplyKey& key, const RssPorts& rss, Ms now) noexcept;
   [[nodiscard]] Set* reclaim(Ms now) noexcept;
   [[nodiscard]] std::uint32_t hash(const ReplyKey& key) const noexcept;
   [[nodiscard]] Rest& rest(const Set& set, std::uint32_t n) noexcept;  // the n-th oldest
-  [[nodiscard]] std::uint16_t take_from(Set& set, Ms now, std::span<const std::uint16_t> listened) noexcept;
+  // `early`: a port that has rested less than kQuarantineMs is better than none.
+  [[nodiscard]] std::uint16_t take_from(Set* set, Ms now, std::span<const std::uint16_t> listened, bool early) noexcept;
   void put_to_rest(Set& set, std::uint16_t port, Ms now) noexcept;
 
   PortBlock block_;

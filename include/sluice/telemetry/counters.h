@@ -63,6 +63,9 @@ struct alignas(64) WorkerCounters {
   Traffic rx, tx;
   Counter bursts, polls;            // receive calls that gave packets, and all of them
   Counter handed_over, taken_over;  // packets given to and got from other roles by ring or queue
+  Counter replies_handed_over;      // of those given: backends' replies to another worker's NAT ports
+  // NAT ports taken where it is known where replies come in: such that they come to this worker, and others for want of them.
+  Counter nat_ports_home, nat_ports_astray;
   Counter arp_in, arp_out, nd_in, nd_out;
   Counter icmp_echo;
   Counter icmp_errors_passed;  // about flows, to the client or the backend

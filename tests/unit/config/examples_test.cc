@@ -82,6 +82,7 @@ TEST(Reference, SaysWhatItSays) {
   EXPECT_EQ(edge.addresses[0].text(), "198.51.100.2/24");
   EXPECT_EQ(edge.rx_queues, 2);
   EXPECT_EQ(edge.tx_queues, 4);
+  EXPECT_EQ(edge.rss_key, RssKey::kRandom);
   const Interface& inside = config.interfaces[1];
   EXPECT_EQ(inside.kind, DeviceKind::kVdev);
   EXPECT_EQ(inside.device, "net_af_xdp0,iface=eth1,busy_budget=0");

@@ -18,6 +18,7 @@ Lab::Lab(const std::string& yaml, const LabOptions& options) {
     const bool vlan = config_->interfaces[i].is_vlan();
     devices_.push_back(vlan ? nullptr : std::make_unique<MemoryDevice>(macs.back(), options.queues));
     devices.push_back(devices_.back().get());
+    if (!vlan) devices_.back()->set_rss(options.rss);
   }
   topology_.emplace(*config_, macs);
   const config::Runtime& runtime = config_->runtime;
@@ -35,6 +36,7 @@ Lab::Lab(const std::string& yaml, const LabOptions& options) {
                                  .secret = {1, 2},
                                  .seed = 3,
                                  .announce = options.announce});
+  assembly_->learn_rss();
 }
 
 Lab::~Lab() {

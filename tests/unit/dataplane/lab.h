@@ -31,6 +31,7 @@ struct LabOptions {
       0;  // more owners of NAT ports than there are roles, to make the blocks small; 0: just the roles
   bool announce = false;
   bool publish = true;  // a snapshot
+  dpdk::Rss rss = {};   // what each device says of itself
 };
 
 class Lab {

@@ -1,5 +1,6 @@
 #include "sluice/dpdk/port.h"
 
+#include <algorithm>
 #include <array>
 #include <string>
 #include <vector>
@@ -31,6 +32,43 @@ TEST_F(PortTest, NullDeviceGivesAndTakesPackets) {
     EXPECT_EQ((*port)->stats().tx_packets, 32u);
   }
   EXPECT_EQ(pool_.in_use(), 0u);
+}
+
+RssKey counting_key() {
+  RssKey key;
+  for (std::size_t i = 0; i < key.size(); ++i) key[i] = static_cast<std::uint8_t>(i + 1);
+  return key;
+}
+
+TEST_F(PortTest, RssIsSetUpAsTheDeviceCan) {
+  const RssKey key = counting_key();
+  auto port = Port::open({.device = "net_null_r", .rx_queues = 3, .tx_queues = 1, .rss_key = key}, pool_);
+  ASSERT_TRUE(port.has_value()) << port.error().message;
+  ASSERT_TRUE((*port)->start().has_value());
+  const Rss& rss = (*port)->rss();
+  EXPECT_NE(rss.types & RTE_ETH_RSS_NONFRAG_IPV4_TCP, 0u);
+  EXPECT_NE(rss.types & RTE_ETH_RSS_NONFRAG_IPV6_UDP, 0u);
+  ASSERT_EQ(rss.key.size(), 40u);  // net_null's is shorter than what it is offered
+  EXPECT_TRUE(std::equal(rss.key.begin(), rss.key.end(), key.begin()));
+  ASSERT_EQ(rss.queues.size(), 128u);
+  for (std::size_t i = 0; i < rss.queues.size(); ++i) EXPECT_EQ(rss.queues[i], i % 3);
+}
+
+TEST_F(PortTest, ADeviceMayKeepItsOwnRssKey) {
+  auto port = Port::open({.device = "net_null_s", .rx_queues = 2, .tx_queues = 1}, pool_);
+  ASSERT_TRUE(port.has_value()) << port.error().message;
+  ASSERT_TRUE((*port)->start().has_value());
+  EXPECT_EQ((*port)->rss().key.size(), 40u);
+  EXPECT_EQ((*port)->rss().queues.size(), 128u);
+}
+
+TEST_F(PortTest, WithOneQueueThereIsNoRss) {
+  auto port = Port::open({.device = "net_null_t", .rss_key = counting_key()}, pool_);
+  ASSERT_TRUE(port.has_value()) << port.error().message;
+  ASSERT_TRUE((*port)->start().has_value());
+  EXPECT_EQ((*port)->rss().types, 0u);
+  EXPECT_TRUE((*port)->rss().key.empty());
+  EXPECT_TRUE((*port)->rss().queues.empty());
 }
 
 TEST_F(PortTest, ADeviceCanBeOpenedAgainAfterItWasClosed) {
