@@ -95,6 +95,7 @@ class Forward {
   void refuse_new_flows(bool refuse) noexcept { refuse_new_ = refuse; }
   // Once a turn: SYNs to backends that did not answer. True: some were sent.
   bool retry_openings(const lb::Snapshot& snapshot, Ms now) noexcept;
+  [[nodiscard]] std::optional<Ms> next_retry() const noexcept { return syn_proxy_.next_due(); }
   // Once a turn: ends flows of backends that went down, where their service says so, within a bound. True: it looked.
   bool abandon_flows(const lb::Snapshot& snapshot, Ms now) noexcept;
   // Once a turn: forgets what is idle, within a bound. True: something was removed.

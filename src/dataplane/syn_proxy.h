@@ -89,6 +89,10 @@ class SynProxy {
   // The next SYN whose time to be sent again has come.
   [[nodiscard]] std::optional<Retry> take_due(Ms now) noexcept;
   void wait_again(const Retry& retry, Ms now) noexcept;
+  // When that will be; nothing: none waits.
+  [[nodiscard]] std::optional<Ms> next_due() const noexcept {
+    return count_ == 0 ? std::nullopt : std::optional(waiting_[first_].due);
+  }
 
   // The SYN to the backend, without its endpoints.
   [[nodiscard]] static net::TcpSegment opening(const Entry& entry) noexcept;

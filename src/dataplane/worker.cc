@@ -110,7 +110,7 @@ class Worker::Impl {
   bool poll(Instant now) noexcept;
   [[nodiscard]] std::optional<Instant> next_deadline() const noexcept {
     const Instant neighbors = neighbors_ ? neighbors_->next_deadline().value_or(Instant::max()) : Instant::max();
-    const Instant next = std::min(neighbors, fragments_.next_deadline());
+    const Instant next = std::min({neighbors, fragments_.next_deadline(), retry_at_});
     return next == Instant::max() ? std::nullopt : std::optional(next);
   }
   lb::FlowQueryMailbox queries_;
@@ -145,6 +145,7 @@ class Worker::Impl {
   Classifier classifier_;
   FragmentPath fragments_;
   std::optional<NeighborService> neighbors_;  // worker 0
+  Instant retry_at_ = Instant::max();         // of the SYN proxy
   Burst burst_;
 };
 
@@ -181,6 +182,8 @@ bool Worker::Impl::poll(Instant now) noexcept {
   const Ms now_ms = to_ms(now);
   if (snapshot != nullptr) [[likely]] {
     worked |= forward_.retry_openings(*snapshot, now_ms);
+    const std::optional<Ms> retry = forward_.next_retry();
+    retry_at_ = retry ? now + std::chrono::milliseconds(elapsed(*retry, now_ms)) : Instant::max();
     worked |= forward_.abandon_flows(*snapshot, now_ms);
     worked |= forward_.answer(queries_, *snapshot, now_ms);
   }

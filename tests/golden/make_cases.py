@@ -17,6 +17,7 @@ from scapy.all import (ARP, ICMP, IP, TCP, UDP, Dot1Q, Ether, ICMPv6DestUnreach,
                        ICMPv6ParamProblem, ICMPv6TimeExceeded, IPv6, Raw, raw)
 
 from choice_cases import CASES as CHOICE_CASES
+from defence_cases import CASES as DEFENCE_CASES
 from esp_cases import CASES as ESP_CASES
 from nat_cases import CASES as NAT_CASES
 from network_cases import CASES as NETWORK_CASES
@@ -29,7 +30,7 @@ from packets import (B1, B2, B3, BACKEND6, BACKENDS, BROADCAST, CLIENT, CLIENT6,
                      forwarded, from_backend, from_client, icmp_error_of, pool_of, reset_of, returned, rewritten, rfc1624,
                      solicited_node)
 
-CASES = NETWORK_CASES | NAT_CASES | CHOICE_CASES | PROTOCOL_CASES | TUNNEL_CASES | ESP_CASES
+CASES = NETWORK_CASES | NAT_CASES | CHOICE_CASES | PROTOCOL_CASES | TUNNEL_CASES | ESP_CASES | DEFENCE_CASES
 
 
 def case(function):

@@ -139,8 +139,9 @@ def rfc1624(checksum: int, old: bytes, new: bytes) -> int:
 
 
 class Case:
-    def __init__(self, config: str, seed: int = 1, down=(), two=False):
-        self.config, self.seed, self.down = config.lstrip("\n"), seed, list(down)
+    def __init__(self, config: str, seed: int = 1, down=(), two=False, files=None):
+        """`files`: by name, what the configuration reads of CASE_FOLDER."""
+        self.config, self.seed, self.down, self.files = config.lstrip("\n"), seed, list(down), files or {}
         self.names = ["edge", "inside"] if two else ["edge"]
         self.inputs = {name: [] for name in self.names}
         self.alternatives = [{name: [] for name in self.names}]
@@ -171,6 +172,8 @@ class Case:
         for old in folder.iterdir():
             old.unlink()
         (folder / "sluice.yaml").write_text(self.config)
+        for file, text in self.files.items():
+            (folder / file).write_text(text)
         facts = {"drops": self.drops, "seed": self.seed, "down": self.down}
         (folder / "case.json").write_text(json.dumps(facts, indent=2) + "\n")
         for interface, packets in self.inputs.items():

@@ -4,7 +4,8 @@
 usage: run_golden.py [-v] [CASE...]      SLUICE_BUILD names the build folder (default: build)
 
 A case is a folder: sluice.yaml, in_<interface>.pcap, expect_<interface>.pcap (or expect-<n>_<interface>.pcap: one of several
-complete expectations must hold) and case.json: the drops by reason, the seed, the backends that are down.
+complete expectations must hold) and case.json: the drops by reason, the seed, the backends that are down. Files that the
+configuration names are there too: CASE_FOLDER in it stands for the folder.
 NAT ports are placeholders below 1024 (make_cases.py): a first run shows which ones sluice chose, they are put into inputs
 and expectations, and a second run is compared.
 """
@@ -44,7 +45,9 @@ def read(path: pathlib.Path) -> list:
 
 
 def replay(folder: pathlib.Path, inputs: dict, facts: dict, scratch: pathlib.Path) -> tuple[dict, dict]:
-    command = [sluice(), "replay", folder / "sluice.yaml", "--seed", str(facts["seed"])]
+    config = scratch / "sluice.yaml"
+    config.write_text((folder / "sluice.yaml").read_text().replace("CASE_FOLDER", str(folder)))
+    command = [sluice(), "replay", config, "--seed", str(facts["seed"])]
     for backend in facts["down"]:
         command += ["--down", backend]
     for name, packets in inputs.items():
