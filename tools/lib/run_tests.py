@@ -43,7 +43,7 @@ def run_quietly(command, **options) -> subprocess.CompletedProcess:
 
 def checks() -> Score:
     score = Score()
-    for command in (["check_format"], ["check_includes"], ["check_headers", "--build", str(BUILD)]):
+    for command in (["check_format"], ["check_includes"], ["check_drops"], ["check_headers", "--build", str(BUILD)]):
         start = time.monotonic()
         result = run_quietly([ROOT / "tools" / command[0], *command[1:]])
         good = result.returncode == 0
