@@ -54,6 +54,13 @@ const Section<AclRule>& acl_rule_section() {
             const bool has_ports = rule.src_ports || rule.dst_ports;
             if (has_ports && !(rule.proto && (*rule.proto == 6 || *rule.proto == 17 || *rule.proto == 132)))
               reader.error(node, "ports need a protocol that has them: tcp, udp or sctp");
+            const bool icmp4 = rule.proto == 1, icmp6 = rule.proto == 58;
+            for (const auto& prefix : {rule.src, rule.dst}) {
+              if (!prefix || (!icmp4 && !icmp6) || prefix->address.is_v4() == icmp4) continue;
+              reader.error(node, icmp4 ? "icmp is of IPv4, and src or dst of IPv6"
+                                       : "icmpv6 is of IPv6, and src or dst of IPv4");
+              break;
+            }
           });
   return table;
 }
@@ -67,7 +74,11 @@ void add_limits(Section<Owner>& table, Limits Owner::* member) {
       .optional_with("bits", count<std::uint64_t>(1, kMaxRate), rate(&Limits::bits))
       .optional_with("flows", count<std::uint64_t>(1, kMaxRate), rate(&Limits::flows))
       .optional_with("burst", duration(1ms, 1h),
-                     [member](Owner& owner, Duration&& value) { (owner.*member).burst = value; });
+                     [member](Owner& owner, Duration&& value) { (owner.*member).burst = value; })
+      .check([member](Reader& reader, const Node& node, Owner& owner) {
+        const bool given = reader.given("packets") || reader.given("bits") || reader.given("flows");
+        if ((owner.*member).empty() && !given) reader.error(node, "none of packets, bits, flows: this limits nothing");
+      });
 }
 
 const Section<SourceLimits>& source_limits_section() {

@@ -186,8 +186,7 @@ const Section<ForwardService>& forward_schema() {
                                          {"gre", ForwardMode::kGre},
                                          {"gue", ForwardMode::kGue},
                                          {"vxlan", ForwardMode::kVxlan},
-                                         {"esp", ForwardMode::kEsp}},
-                                        {"tunnel"}))
+                                         {"esp", ForwardMode::kEsp}}))
           .required("pool", &ForwardService::pool, reference())
           .optional("source", &ForwardService::source, list(address(), 1, 64))
           .optional("icmp", &ForwardService::icmp,
@@ -201,8 +200,7 @@ const Section<ForwardService>& forward_schema() {
           .optional("outer", &ForwardService::outer, section(outer_schema()))
           .optional("gue", &ForwardService::gue, section(gue_schema()))
           .optional("vxlan", &ForwardService::vxlan, section(vxlan_schema()))
-          .check(check_mode_keys)
-          .not_yet({"balance", "toa", "on_full"});
+          .check(check_mode_keys);
   return table;
 }
 
@@ -213,7 +211,12 @@ const Section<SynProxy>& syn_proxy_section() {
           .optional("mss", &SynProxy::mss, number<std::uint16_t>(536, 9560))
           .optional("window_scale", &SynProxy::window_scale, number<std::uint8_t>(0, 14))
           .optional("sack", &SynProxy::sack, boolean())
-          .optional("timestamps", &SynProxy::timestamps, boolean());
+          .optional("timestamps", &SynProxy::timestamps, boolean())
+          .check([](Reader& reader, const Node&, SynProxy& settings) {
+            if (reader.given("window_scale") && !settings.timestamps)
+              reader.error_in("window_scale",
+                              "has no meaning without timestamps, which carry what clients said of theirs");
+          });
   return table;
 }
 

@@ -91,11 +91,6 @@ const ErrorCase kNotYet[] = {
      Part::kRest,
      "log: { access: { file: /var/log/access.log } }",
      {"t.yaml:4:8: log.access: is not supported yet"}},
-    {"tunnel",
-     Part::kServices,
-     R"(services: { web: { listen: "198.51.100.80:80", forward: { mode: tunnel, pool: web } } })",
-     {"t.yaml:3:65: services.web.forward.mode: 'tunnel' is not supported yet; supported: nat, dnat, dsr, ipip, gre, "
-      "gue, vxlan, esp"}},
     {"ring_hash",
      Part::kPools,
      "pools: { web: { backends: { address: 198.51.100.11, port: 80 }, balance: ring_hash } }",

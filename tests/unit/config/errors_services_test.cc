@@ -24,6 +24,16 @@ const ErrorCase kServices[] = {
      Part::kServices,
      R"(services: { web: { listen: "198.51.100.80:80", forward: { pool: web, mode: nat, on_down: drop } } })",
      {"t.yaml:3:90: services.web.forward.on_down: 'drop' is not one of keep, reset, rehash"}},
+    {"mode_of_another_kind",
+     Part::kServices,
+     R"(services: { web: { listen: "198.51.100.80:80", forward: { mode: tunnel, pool: web } } })",
+     {"t.yaml:3:65: services.web.forward.mode: 'tunnel' is not one of nat, dnat, dsr, ipip, gre, gue, vxlan, esp"}},
+    {"toa",
+     Part::kServices,
+     R"(services: { web: { listen: "198.51.100.80:80", forward: { pool: web, mode: nat, toa: true } } })",
+     {"t.yaml:3:81: services.web.forward.toa: unknown key; known here: mode, pool, source, icmp, timeouts, on_down, "
+      "persist, "
+      "one_packet, mss, outer, gue, vxlan"}},
     {"neither_forward_nor_proxy",
      Part::kServices,
      R"(services: { web: { listen: "198.51.100.80:80" } })",
