@@ -38,7 +38,9 @@ std::expected<std::vector<net::Prefix>, std::vector<PrefixFileError>> parse_pref
   std::vector<PrefixFileError> errors;
   for (std::size_t line = 1; !text.empty() && errors.size() < kMaxPrefixErrors; ++line) {
     const std::size_t end = text.find('\n');
-    const std::string_view entry = trimmed(text.substr(0, std::min(end, text.find('#'))));
+    const std::string_view whole =
+        text.substr(0, end);  // looking for '#' in all that follows would take a file's square
+    const std::string_view entry = trimmed(whole.substr(0, whole.find('#')));
     text.remove_prefix(end == text.npos ? text.size() : end + 1);
     if (entry.empty()) continue;
     if (const auto prefix = parse_entry(entry)) {

@@ -107,9 +107,8 @@ void clamp_mss(std::span<std::uint8_t> frame, std::size_t l4_offset, std::uint16
     const bool nop = at[0] == static_cast<std::uint8_t>(TcpOption::kNop);
     const std::size_t len = nop ? 1 : at[1];
     if (len == 0 || len > left || (!nop && len < 2)) return;
-    if (at[0] == static_cast<std::uint8_t>(TcpOption::kMss) && len == 4) {
-      const std::uint16_t found = read16(at + 2);
-      if (found <= most) return;
+    const bool size = at[0] == static_cast<std::uint8_t>(TcpOption::kMss) && len == 4;
+    if (const std::uint16_t found = size ? read16(at + 2) : 0; found > most) {
       at[2] = static_cast<std::uint8_t>(most >> 8);
       at[3] = static_cast<std::uint8_t>(most);
       // The sum is of 16-bit words from the header's start: at an odd place the bytes count the other way round.
@@ -117,7 +116,6 @@ void clamp_mss(std::span<std::uint8_t> frame, std::size_t l4_offset, std::uint16
       ChecksumDelta delta;
       delta.replace(Be16(odd ? std::byteswap(found) : found), Be16(odd ? std::byteswap(most) : most));
       tcp.checksum = delta.apply(tcp.checksum);
-      return;
     }
     at += len;
     left -= len;

@@ -1,4 +1,4 @@
-// What parsing, whole checksums and incremental ones cost, on packets that are in the cache.
+// What parsing, whole checksums, incremental ones and sets of prefixes cost, on packets that are in the cache.
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -6,8 +6,10 @@
 
 #include <benchmark/benchmark.h>
 
+#include "sluice/base/random.h"
 #include "sluice/net/checksum.h"
 #include "sluice/net/parse.h"
+#include "sluice/net/prefix_set.h"
 
 namespace sluice::net {
 namespace {
@@ -93,6 +95,50 @@ void incremental_checksum(benchmark::State& state) {
   }
 }
 
+// Sets of scattered prefixes, /24 and /48, and addresses of which half are in them, in random order.
+std::vector<Prefix> scattered(std::size_t count, bool four, Random& random) {
+  std::vector<Prefix> prefixes;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (four) {
+      prefixes.push_back({IpAddress::v4(Be32(static_cast<std::uint32_t>(random.next()) & ~0xffu)), 24});
+      continue;
+    }
+    std::array<std::uint8_t, 16> bytes{0x20, static_cast<std::uint8_t>(random.next() & 3)};
+    for (std::size_t at = 2; at < 6; ++at) bytes[at] = static_cast<std::uint8_t>(random.next());
+    prefixes.push_back({IpAddress::v6(bytes), 48});
+  }
+  return prefixes;
+}
+
+void prefix_set_lookup(benchmark::State& state) {
+  const bool four = state.range(0) == 4;
+  Random random(5);
+  const std::vector<Prefix> prefixes = scattered(static_cast<std::size_t>(state.range(1)), four, random);
+  const PrefixSet set{prefixes};
+  std::vector<IpAddress> asked;
+  for (const Prefix& other : scattered(1 << 16, four, random)) {
+    const bool inside = (random.next() & 1) != 0;
+    asked.push_back(inside ? prefixes[random.below(static_cast<std::uint32_t>(prefixes.size()))].address
+                           : other.address);
+  }
+  std::size_t at = 0;
+  for (auto _ : state) benchmark::DoNotOptimize(set.contains(asked[at++ % asked.size()]));
+}
+
+void prefix_set_build(benchmark::State& state) {
+  Random random(5);
+  const std::vector<Prefix> prefixes = scattered(static_cast<std::size_t>(state.range(1)), state.range(0) == 4, random);
+  for (auto _ : state) {
+    const PrefixSet set{prefixes};
+    benchmark::DoNotOptimize(set.ranges());
+  }
+}
+
+BENCHMARK(prefix_set_lookup)->ArgsProduct({{4, 6}, {1000, 100'000, 1'000'000}})->ArgNames({"ip", "prefixes"});
+BENCHMARK(prefix_set_build)
+    ->ArgsProduct({{4, 6}, {100'000, 1'000'000}})
+    ->ArgNames({"ip", "prefixes"})
+    ->Unit(benchmark::kMillisecond);
 BENCHMARK(parse_tcp)->Arg(4)->Arg(6)->ArgName("ip");
 BENCHMARK(whole_checksum)->Arg(20)->Arg(64)->Arg(1460)->Arg(9000)->ArgName("bytes");
 BENCHMARK(incremental_checksum)->Arg(4)->Arg(6)->ArgName("ip");

@@ -42,8 +42,8 @@ struct TcpOptions {
 inline constexpr std::size_t kMaxTcpOptionBytes = 20;
 std::size_t write_tcp_options(std::uint8_t* out, const TcpOptions& options) noexcept;
 
-// Of a whole SYN: an MSS that is larger than `most` becomes `most`, and the checksum follows. One that says none is left
-// as it is.
+// Of a whole SYN: an MSS that is larger than `most` becomes `most`, and the checksum follows; each of several, since
+// receivers differ in which they take. A SYN that says none is left as it is, and so is what a malformed option hides.
 void clamp_mss(std::span<std::uint8_t> frame, std::size_t l4_offset, std::uint16_t most) noexcept;
 
 }  // namespace sluice::net

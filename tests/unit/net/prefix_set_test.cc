@@ -2,6 +2,10 @@
 #include "sluice/net/prefix_set.h"
 
 #include <algorithm>
+#include <array>
+#include <map>
+#include <set>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -61,6 +65,56 @@ TEST(PrefixSet, AgreesWithASearchThroughTheList) {
           << address.text();
     }
   }
+}
+
+// The naive model of a large set: the prefixes of each length, as they are.
+class Model {
+ public:
+  void add(const Prefix& prefix) { of_length_[length_of(prefix)].insert(masked(prefix.address, length_of(prefix))); }
+  [[nodiscard]] bool contains(const IpAddress& address) const {
+    return std::ranges::any_of(of_length_, [&](const auto& one) {
+      return one.first >= (address.is_v4() ? 96 : 0) && one.second.contains(masked(address, one.first));
+    });
+  }
+
+ private:
+  static int length_of(const Prefix& prefix) { return prefix.length + (prefix.address.is_v4() ? 96 : 0); }
+  static std::array<std::uint8_t, 16> masked(const IpAddress& address, int bits) {
+    auto bytes = address.bytes();
+    for (int bit = bits; bit < 128; ++bit)
+      bytes[static_cast<std::size_t>(bit / 8)] &= static_cast<std::uint8_t>(~(0x80u >> (bit % 8)));
+    return bytes;
+  }
+  std::map<int, std::set<std::array<std::uint8_t, 16>>> of_length_;
+};
+
+TEST(PrefixSet, HundredThousandPrefixesAgreeWithAModel) {
+  Random random(13);
+  std::vector<Prefix> prefixes;
+  Model model;
+  for (int i = 0; i < 100'000; ++i) {
+    std::array<std::uint8_t, 16> bytes{0x20, 0x01};
+    for (std::size_t at_byte = 2; at_byte < 16; ++at_byte) bytes[at_byte] = static_cast<std::uint8_t>(random.next());
+    const bool v4 = i % 2 == 0;
+    prefixes.push_back(v4 ? Prefix{IpAddress::v4(Be32(static_cast<std::uint32_t>(random.next()))),
+                                   static_cast<std::uint8_t>(12 + random.below(21))}
+                          : Prefix{IpAddress::v6(bytes), static_cast<std::uint8_t>(24 + random.below(105))});
+    model.add(prefixes.back());
+  }
+  const PrefixSet set{prefixes};
+  int inside = 0;
+  for (int i = 0; i < 20'000; ++i) {
+    const Prefix& some = prefixes[random.below(static_cast<std::uint32_t>(prefixes.size()))];
+    auto bytes = some.address.bytes();
+    const std::size_t first = some.address.is_v4() ? 12 : 2;
+    bytes[first + random.below(static_cast<std::uint32_t>(16 - first))] ^= static_cast<std::uint8_t>(random.next());
+    const IpAddress address = IpAddress::v6(bytes);  // of IPv4 too: its mapped form is how addresses are kept
+    ASSERT_EQ(address.is_v4(), some.address.is_v4());
+    ASSERT_EQ(set.contains(address), model.contains(address)) << address.text();
+    inside += set.contains(address);
+  }
+  EXPECT_GT(inside, 2'000);
+  EXPECT_LT(inside, 18'000);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "packets.h"
+#include "sluice/base/random.h"
 #include "sluice/net/parse.h"
 #include "sluice/net/tcp_segment.h"
 
@@ -70,6 +71,87 @@ TEST(TcpOptions, AreWrittenAndReadBack) {
               << mss << ' ' << int{scale} << ' ' << sack << ' ' << timestamps;
         }
       }
+    }
+  }
+}
+
+// What follows the header of `options`, and must stay: it reads as more options, or as the rest of one that was cut.
+Bytes clamped(const std::string& options, std::uint16_t most, Bytes* before = nullptr) {
+  Bytes frame = ip4("192.0.2.7", "203.0.113.10")
+                    .tcp(40000, 80, kTcpSyn, 1, 0, from_hex("05b4ffff 020405b4"))
+                    .tcp_options(from_hex(options))
+                    .frame();
+  if (before != nullptr) *before = frame;
+  clamp_mss(frame, 34, most);
+  return frame;
+}
+
+struct ClampRow {
+  const char* name;
+  const char* options;
+  const char* want;  // nullptr: as it was
+};
+const ClampRow kClampRows[] = {
+    {"alone", "020405b4", "020404b0"},
+    {"at_an_odd_place", "01020405b4000000", "01020404b0000000"},
+    {"in_the_last_four_bytes", "01010101 020405b4", "01010101 020404b0"},
+    {"behind_options_to_the_edge", "0402080a 00000102 00000304 01030307 fd08aabbccdd0011 fd06aabbccdd 0101 020405b4",
+     "0402080a 00000102 00000304 01030307 fd08aabbccdd0011 fd06aabbccdd 0101 020404b0"},
+    {"behind_an_unknown_one", "fd0400aa 020405b4", "fd0400aa 020404b0"},
+    {"each_of_several", "020405b4 02040400 020405b4", "020404b0 02040400 020404b0"},
+    {"none", "", nullptr},
+    {"small_enough", "020404b0", nullptr},
+    {"behind_the_end", "00000000 020405b4", nullptr},
+    {"kind_alone_in_the_last_byte", "01010102", nullptr},
+    {"cut_behind_its_length", "01010204", nullptr},
+    {"cut_amid_its_value", "01020405", nullptr},
+    {"length_of_0", "020005b4", nullptr},
+    {"length_of_1", "020105b4", nullptr},
+    {"length_of_2", "0202ffff", nullptr},
+    {"length_of_3", "02030501 020405b4", "02030501 020404b0"},  // passed over, and 01 is a NOP
+    {"length_of_5", "020505b4 01000000", nullptr},
+    {"length_beyond_the_header", "020905b4 01010101", nullptr},
+    {"another_with_length_0", "0800aaaa 020405b4", nullptr},
+    {"another_with_length_1", "0801aaaa 020405b4", nullptr},
+    {"another_beyond_the_header", "08ff0102 020405b4", nullptr},
+    {"another_that_ends_at_the_edge", "fd040000 fd040000", nullptr},
+    {"nops_to_the_edge", "01010101 01010101", nullptr},
+};
+TEST(TcpOptions, TheSegmentSizeIsClampedAndWhatIsMalformedStays) {
+  for (const ClampRow& row : kClampRows) {
+    Bytes before;
+    const Bytes after = clamped(row.options, 1200, &before);
+    if (row.want == nullptr) {
+      EXPECT_EQ(after, before) << row.name;
+      continue;
+    }
+    const Bytes want = ip4("192.0.2.7", "203.0.113.10")
+                           .tcp(40000, 80, kTcpSyn, 1, 0, from_hex("05b4ffff 020405b4"))
+                           .tcp_options(from_hex(row.want))
+                           .frame();
+    EXPECT_EQ(after, want) << row.name;  // the checksum too
+  }
+}
+
+// Any options: no byte but the two of a size and the checksum changes, and the checksum stays right.
+TEST(TcpOptions, ClampingAnyOptionsChangesNothingElse) {
+  Random random(11);
+  for (int round = 0; round < 20000; ++round) {
+    Bytes options(random.below(11) * 4);
+    for (std::uint8_t& byte : options) {
+      byte = static_cast<std::uint8_t>(random.below(3) == 0 ? random.below(256) : random.below(6));
+    }
+    Bytes frame = ip4("192.0.2.7", "203.0.113.10").tcp(1, 2, kTcpSyn, 1, 0, Bytes(8, 2)).tcp_options(options).frame();
+    const Bytes before = frame;
+    clamp_mss(frame, 34, 536);
+    const Parsed parsed = parse(frame);
+    ASSERT_TRUE(l4_checksum_ok(frame, parsed));
+    ASSERT_LE(parse_tcp_options(frame, 34).mss, 536);
+    for (std::size_t i = 0; i < frame.size(); ++i) {
+      if (frame[i] == before[i] || (i >= 50 && i < 52)) continue;  // the checksum
+      ASSERT_GE(i, 34 + sizeof(TcpHeader) + 2);
+      ASSERT_LT(i, 34 + sizeof(TcpHeader) + options.size());
+      ASSERT_EQ(frame[i], frame[i - 1] == 2 ? 24 : 2);
     }
   }
 }
