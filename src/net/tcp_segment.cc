@@ -84,7 +84,11 @@ std::size_t write_tcp_segment(std::span<std::uint8_t> frame, std::size_t l3_offs
   } else {
     put_ip6(ip, segment, len);
   }
-  std::memcpy(ip + ip_len, words.data(), sizeof(words));
+  if (len == sizeof(words)) [[likely]] {  // of a constant size it is a few moves
+    std::memcpy(ip + ip_len, words.data(), sizeof(words));
+  } else {
+    std::memcpy(ip + ip_len, words.data(), len);  // nothing behind the segment's end
+  }
   return l3_offset + ip_len + len;
 }
 

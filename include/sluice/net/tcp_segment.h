@@ -25,7 +25,7 @@ struct TcpSegment {
 // Bytes that a segment may take from its IP header on, whatever its family and options; `frame` has them behind l3_offset.
 inline constexpr std::size_t kMaxSegmentBytes = sizeof(Ip6Header) + sizeof(TcpHeader) + kMaxTcpOptionBytes;
 
-// Writes IP and TCP header at `l3_offset`; gives the length of the frame.
+// Writes IP and TCP header at `l3_offset`, and nothing behind them; gives the length of the frame.
 std::size_t write_tcp_segment(std::span<std::uint8_t> frame, std::size_t l3_offset, const TcpSegment& segment) noexcept;
 
 }  // namespace sluice::net

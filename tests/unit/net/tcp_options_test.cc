@@ -1,6 +1,8 @@
 // TCP options read and written, and whole segments without data.
 #include "sluice/net/tcp_options.h"
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "packets.h"
@@ -188,14 +190,17 @@ TEST(TcpSegment, IsWhatAnotherWouldHaveBuilt) {
     const Bytes want = builder.frame();
     Bytes got(14 + kMaxSegmentBytes, 0xee);
     std::copy_n(want.begin(), 14, got.begin());
-    got.resize(write_tcp_segment(got, 14,
-                                 {.src = {*IpAddress::parse(one.src), 80},
-                                  .dst = {*IpAddress::parse(one.dst), 40000},
-                                  .sequence = 0xfffffff0,
-                                  .acknowledgment = 0x12345678,
-                                  .flags = kTcpSyn | kTcpAck,
-                                  .window = 4321,
-                                  .options = one.options}));
+    const std::size_t len = write_tcp_segment(got, 14,
+                                              {.src = {*IpAddress::parse(one.src), 80},
+                                               .dst = {*IpAddress::parse(one.dst), 40000},
+                                               .sequence = 0xfffffff0,
+                                               .acknowledgment = 0x12345678,
+                                               .flags = kTcpSyn | kTcpAck,
+                                               .window = 4321,
+                                               .options = one.options});
+    EXPECT_TRUE(std::all_of(got.begin() + static_cast<std::ptrdiff_t>(len), got.end(),
+                            [](std::uint8_t byte) { return byte == 0xee; }));
+    got.resize(len);
     const Parsed parsed = parse(got);
     EXPECT_TRUE(parsed.ok()) << text_of(parsed.error);
     EXPECT_TRUE(l4_checksum_ok(got, parsed));
