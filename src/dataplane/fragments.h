@@ -17,6 +17,7 @@
 #include <rte_mbuf.h>
 
 #include "classify.h"
+#include "sluice/base/own_lines.h"
 #include "sluice/base/time.h"
 #include "sluice/dataplane/worker.h"
 #include "sluice/net/parse.h"
@@ -119,9 +120,9 @@ class Fragments {
 
   FragmentLimits limits_;
   telemetry::WorkerCounters& counters_;
-  std::vector<Packet> packets_;
-  std::vector<std::uint32_t> buckets_;  // heads of lists by next_in_bucket_
-  std::uint32_t free_ = kNone;          // list by next_in_bucket_
+  OwnVector<Packet> packets_;
+  OwnVector<std::uint32_t> buckets_;  // heads of lists by next_in_bucket_
+  std::uint32_t free_ = kNone;        // list by next_in_bucket_
   std::uint32_t oldest_ = kNone, newest_ = kNone;
   std::size_t waiting_ = 0;
   Instant next_ = Instant::max();

@@ -70,7 +70,7 @@ struct Burst {
 
 }  // namespace
 
-class Worker::Impl {
+class alignas(kOwnLines) Worker::Impl {
  public:
   explicit Impl(WorkerParts parts)
       : parts_(std::move(parts)),

@@ -8,11 +8,11 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
-#include <vector>
 
 #include <rte_mbuf.h>
 
 #include "sluice/base/lazy_array.h"
+#include "sluice/base/own_lines.h"
 #include "sluice/dataplane/neighbors.h"
 #include "sluice/dataplane/topology.h"
 #include "sluice/dataplane/tx.h"
@@ -130,7 +130,7 @@ class Egress {
   DropCounters& drops_;
   telemetry::Traffic& sent_;
   telemetry::Counter& cut_;
-  std::vector<Hop> gateway_hops_;                  // by Route::number
+  OwnVector<Hop> gateway_hops_;                    // by Route::number
   std::array<Hop, kHops> hops_;                    // on-link destinations, by hash
   LazyArray<Hop> backend_hops_{lb::kMaxBackends};  // by the backend's number
 };

@@ -12,6 +12,7 @@
 #include <span>
 #include <vector>
 
+#include "sluice/base/own_lines.h"
 #include "sluice/dataplane/role.h"
 #include "sluice/dpdk/ring.h"
 
@@ -35,11 +36,14 @@ class Inbox {
  private:
   Inbox(unsigned cpu, std::uint32_t capacity, dpdk::MbufRing ring);
 
+  // Read by every sender.
   unsigned cpu_;
   dpdk::MbufRing ring_;
-  std::vector<rte_mbuf*> local_;  // a circle; used by the receiver's thread alone
+  // The receiver's thread alone.
+  alignas(kOwnLines) OwnVector<rte_mbuf*> local_;  // a circle
   std::uint32_t local_head_ = 0, local_tail_ = 0;
 };
+static_assert(alignof(Inbox) == kOwnLines && sizeof(Inbox) == 2 * kOwnLines);
 
 class Handoff {
  public:
@@ -54,7 +58,7 @@ class Handoff {
   [[nodiscard]] std::size_t flush() noexcept;
 
  private:
-  struct Stage {
+  struct alignas(kOwnLines) Stage {
     std::array<rte_mbuf*, kStage> mbufs;
     std::uint32_t count = 0;
   };
@@ -63,7 +67,7 @@ class Handoff {
   unsigned cpu_;
   std::vector<Inbox*> inboxes_;
   std::vector<Stage> stages_;
-  std::vector<RoleId> dirty_;  // capacity for every role, so that it never allocates
+  OwnVector<RoleId> dirty_;  // capacity for every role, so that it never allocates
 };
 
 }  // namespace sluice::dataplane

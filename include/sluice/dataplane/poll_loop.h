@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "sluice/base/own_lines.h"
 #include "sluice/base/time.h"
 #include "sluice/config/config.h"
 #include "sluice/dataplane/role.h"
@@ -25,7 +26,7 @@ struct LoopCounters {  // written by the loop, read by anybody
   telemetry::Counter turns, busy_turns, sleeps;
 };
 
-class PollLoop {
+class alignas(kOwnLines) PollLoop {
  public:
   static constexpr unsigned kIdleTurns = 64;
   static constexpr Duration kMinSleep = std::chrono::microseconds(10);
@@ -57,8 +58,8 @@ class PollLoop {
   dpdk::Qsbr& qsbr_;
   Tx& tx_;
   std::vector<Role*> roles_;
-  LoopCounters counters_;
-  std::atomic<bool> stop_{false};
+  alignas(64) LoopCounters counters_;  // apart from what control writes, and others read
+  alignas(64) std::atomic<bool> stop_{false};
 };
 
 // The clock of the loops: CLOCK_MONOTONIC.

@@ -11,6 +11,7 @@
 #include <span>
 #include <vector>
 
+#include "sluice/base/own_lines.h"
 #include "sluice/dataplane/routes.h"
 #include "sluice/dpdk/device.h"
 #include "sluice/dpdk/ring.h"
@@ -66,7 +67,7 @@ class Tx {
 
  private:
   static constexpr std::size_t kBurst = 32;
-  struct Out {
+  struct alignas(kOwnLines) Out {
     TxRoute route;
     std::uint32_t count = 0;
     std::uint32_t room = kBacklog;  // 0 of a VLAN: its frames are queued at the parent

@@ -12,6 +12,7 @@
 #include <span>
 #include <vector>
 
+#include "sluice/base/own_lines.h"
 #include "sluice/base/siphash.h"
 #include "sluice/dataplane/egress.h"
 #include "sluice/dataplane/handoff.h"

@@ -20,9 +20,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "sluice/base/lazy_array.h"
+#include "sluice/base/own_lines.h"
 #include "sluice/base/random.h"
 #include "sluice/base/time.h"
 #include "sluice/lb/ids.h"
@@ -96,7 +96,7 @@ class NatPorts {
 
   PortBlock block_;
   Random random_;
-  std::vector<Set> sets_;
+  OwnVector<Set> sets_;
   ReplyIndex index_;        // from a key's hash to its place in sets_
   LazyArray<Rest> rests_;   // block_.count for each set
   std::size_t unused_ = 0;  // sets from here on were never used

@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "sluice/base/own_lines.h"
 #include "sluice/base/random.h"
 #include "sluice/lb/ids.h"
 
@@ -32,7 +33,7 @@ class RoundRobinTable {
   [[nodiscard]] std::span<const BackendIndex> turns() const noexcept { return turns_; }
 
  private:
-  std::vector<BackendIndex> turns_;
+  OwnVector<BackendIndex> turns_;
 };
 
 class RoundRobinTurns {
@@ -45,7 +46,7 @@ class RoundRobinTurns {
   [[nodiscard]] std::uint32_t next(PoolIndex pool) noexcept { return next_[pool]++; }
 
  private:
-  std::vector<std::uint32_t> next_;  // by pool
+  OwnVector<std::uint32_t> next_;  // by pool
 };
 
 }  // namespace sluice::lb

@@ -1,7 +1,7 @@
 // What the threads count: one block per worker and per proxy, written by its owner alone, read by anybody.
 // Threading: Counter and Gauge have one writer; reads from other threads see a recent value, never a torn one. No
 //            read-modify-write instruction and no lock: on x86-64 an add is a plain load, add and store.
-// Layout:    each block begins on a cache line of its own, so that no two writers share one. What is counted per service and
+// Layout:    each block begins and ends on cache lines of its own, so that no two writers share one. What is counted per service and
 //            backend takes memory as they are first counted, not for as many as there may be.
 #pragma once
 
@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "sluice/base/lazy_array.h"
+#include "sluice/base/own_lines.h"
 #include "sluice/telemetry/drop.h"
 
 namespace sluice::telemetry {
@@ -59,7 +60,7 @@ inline constexpr std::size_t kMaxCountedServices = 16384;  // a snapshot has no 
 inline constexpr std::size_t kMaxCountedBackends = 16384;  // over all pools
 
 // Written by one worker.
-struct alignas(64) WorkerCounters {
+struct alignas(kOwnLines) WorkerCounters {
   Traffic rx, tx;
   Counter bursts, polls;            // receive calls that gave packets, and all of them
   Counter handed_over, taken_over;  // packets given to and got from other roles by ring or queue
@@ -98,7 +99,7 @@ struct alignas(64) WorkerCounters {
 };
 
 // Written by one proxy.
-struct alignas(64) ProxyCounters {
+struct alignas(kOwnLines) ProxyCounters {
   Traffic rx, tx;       // packets
   Counter packets_cut;  // left in fragments that we made
   std::array<Counter, kDropReasons> drops;
@@ -133,6 +134,8 @@ struct alignas(64) ProxyCounters {
 
   void drop(Drop reason, std::uint64_t n = 1) noexcept { drops[static_cast<std::size_t>(reason)].add(n); }
 };
-static_assert(alignof(WorkerCounters) == 64 && sizeof(EntityCounters) % 64 == 0);
+static_assert(alignof(WorkerCounters) == kOwnLines && sizeof(WorkerCounters) % kOwnLines == 0);
+static_assert(alignof(ProxyCounters) == kOwnLines && sizeof(ProxyCounters) % kOwnLines == 0);
+static_assert(sizeof(EntityCounters) == 64);
 
 }  // namespace sluice::telemetry
