@@ -1,6 +1,7 @@
 // What the layer 4 path costs a packet (packet_bench.h), above the floor of the same harness with two MAC addresses swapped
 // instead.
-// Usage:  bench_l4 [--repetitions N] [--plot]
+// Usage:  bench_l4 [--repetitions N] [--row MODE.FLOWS] [--plot]
+//         --row: one row alone, as nat6.flows_1m, to be profiled.
 //         --plot: nanoseconds over the number of flows, backends and services, as `plot.` keys; takes minutes.
 #include <cstdlib>
 #include <string_view>
@@ -106,14 +107,17 @@ void plot(const dpdk::Mempool& pool, std::string_view mode, int repetitions) {
 int main(int argc, char** argv) {
   int repetitions = 40;
   bool plots = false;
+  std::string_view one_row;
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
     if (argument == "--plot") {
       plots = true;
+    } else if (argument == "--row" && i + 1 < argc) {
+      one_row = argv[++i];
     } else if (argument == "--repetitions" && i + 1 < argc) {
       repetitions = std::max(1, std::atoi(argv[++i]));
     } else {
-      die("usage: bench_l4 [--repetitions N] [--plot]");
+      die("usage: bench_l4 [--repetitions N] [--row MODE.FLOWS] [--plot]");
     }
   }
   auto eal = must(dpdk::Eal::start({.main_cpu = -1,
@@ -127,6 +131,20 @@ int main(int argc, char** argv) {
     plot(pool, "nat", repetitions);
     return 0;
   }
+  const Rows rows[] = {
+      {"nat", false, "nat", {{"flows_1", 1}, {"flows_4k", 4096}, {"flows_1m", 1'000'000}}},
+      {"nat", true, "nat6", {{"flows_1m", 1'000'000}}},
+      {"ipip", false, "ipip", {{"flows_1", 1}, {"flows_4k", 4096}, {"flows_1m", 1'000'000}}},
+      {"ipip", false, "ipip", {{"flows_10m", 10'000'000}}},
+      {"ipip", true, "ipip6", {{"flows_1m", 1'000'000}}},
+  };
+  if (!one_row.empty()) {
+    for (Rows row : rows) {
+      std::erase_if(row.flows, [&](const auto& flows) { return fmt::format("{}.{}", row.key, flows.first) != one_row; });
+      if (!row.flows.empty()) measure_flows(pool, row, repetitions);
+    }
+    return 0;
+  }
   // First: later, the allocator has memory that nobody uses, and the process would not grow.
   fmt::print("l4.memory.bytes_per_flow_nat {:.1f} bytes\n", bytes_per_flow(pool, "nat"));
   fmt::print("l4.memory.bytes_per_flow_tunnel {:.1f} bytes\n", bytes_per_flow(pool, "ipip"));
@@ -136,13 +154,6 @@ int main(int argc, char** argv) {
     bench.open_flows(1);
     print_ns("l4.floor.ns", least(repetitions, kBatches, [&] { return bench.measure_floor(); }));
   }
-  const Rows rows[] = {
-      {"nat", false, "nat", {{"flows_1", 1}, {"flows_4k", 4096}, {"flows_1m", 1'000'000}}},
-      {"nat", true, "nat6", {{"flows_1m", 1'000'000}}},
-      {"ipip", false, "ipip", {{"flows_1", 1}, {"flows_4k", 4096}, {"flows_1m", 1'000'000}}},
-      {"ipip", false, "ipip", {{"flows_10m", 10'000'000}}},
-      {"ipip", true, "ipip6", {{"flows_1m", 1'000'000}}},
-  };
   for (const Rows& row : rows) measure_flows(pool, row, repetitions);
   const double floor = [&] {
     PacketBench bench(pool, {.flows = 16384});
