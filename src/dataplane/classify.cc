@@ -96,7 +96,7 @@ std::uint16_t Classifier::owner_of_client(const net::IpAddress& client, std::uin
 
 bool Classifier::owns(const lb::Snapshot& snapshot, lb::ListenerHit listener, const net::Parsed& packet,
                       RoleId worker) const noexcept {
-  return listener.found() && service_of_many(snapshot.listeners[listener.id().index], packet).owner == worker;
+  return listener.forwards() && service_of_many(snapshot.listeners[listener.id().index], packet).owner == worker;
 }
 
 Classified Classifier::service_of_many(const lb::Listener& listener, const net::Parsed& packet) const noexcept {

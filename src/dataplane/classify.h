@@ -63,27 +63,39 @@ struct Classifier {
   [[nodiscard, gnu::always_inline]] Common classify_common(const lb::Snapshot& snapshot, const net::Parsed& packet,
                                                            RoleId worker) const noexcept {
     const auto proto = static_cast<std::uint8_t>(packet.proto);
-    lb::ListenerHit listener;
-    lb::LocalHit local;
+    const lb::PortOwner owner = ports.owner_of(packet.dst_port);
+    const bool is_mine = owner.kind == lb::PortOwnerKind::kWorker && owner.index == worker;
+    const std::uint64_t mine = 0 - std::uint64_t{is_mine};
+    std::uint64_t hit = 0;  // a LocalHit if the port is mine, unless somebody listens there; else a ListenerHit
     if (packet.family == net::Family::kIp4) [[likely]] {
       const Be32 address = packet.dst.v4();
-      listener.word = snapshot.listener_index4.find(lb::WordIndex::word_of(address, packet.dst_port, proto));
-      local.word = snapshot.local_index4.find(lb::WordIndex::word_of(address, 0, 0));
+      const std::uint64_t alone = lb::WordIndex::word_of(address, 0, 0);
+      const std::uint64_t whole = lb::WordIndex::word_of(address, packet.dst_port, proto);
+      hit = snapshot.index4.find((alone & mine) | (whole & ~mine));
+      if (lb::LocalHit{hit}.listens()) [[unlikely]] {
+        const std::uint64_t listener = snapshot.index4.find(whole);
+        if (listener != 0) hit = listener;
+      }
     } else {
       const lb::Listener& listens = snapshot.listener_index6.probe(packet.dst, packet.dst_port, proto);
       const lb::LocalAddress& is_ours = snapshot.local_index6.probe(packet.dst, 0, 0);
-      listener.word = lb::ListenerHit::of(listens.id, listens.kind).word & (0 - std::uint64_t{listens.key.used});
-      local.word = lb::LocalHit::of(0, is_ours.source).word & (0 - std::uint64_t{is_ours.key.used});
+      const std::uint64_t found = 0 - std::uint64_t{listens.key.used};
+      hit = (lb::ListenerHit::of(listens.id, listens.kind).word & found) |
+            (lb::LocalHit::of(0, is_ours.source, false).word & ~found & mine & (0 - std::uint64_t{is_ours.key.used}));
     }
-    const lb::PortOwner owner = ports.owner_of(packet.dst_port);
-    const unsigned is_mine = owner.kind == lb::PortOwnerKind::kWorker && owner.index == worker;
-    const unsigned to_client = unsigned{!listener.found()} & unsigned{local.has_source()} & is_mine;
+    const lb::ListenerHit listener{hit};
+    const lb::LocalHit local{hit};
+    const unsigned to_client = local.has_source();
     unsigned to_backend = listener.forwards();
     if (workers > 1) to_backend &= unsigned{owns(snapshot, listener, packet, worker)};
     unsigned ours = to_client | to_backend;
     // Or the compiler makes two branches of it, and which one a packet takes cannot be predicted.
     __asm__("" : "+r"(ours));
-    return {.ours = ours != 0, .to_client = to_client != 0, .source = local.source(), .listener = listener.id()};
+    const std::uint64_t backend_mask = 0 - std::uint64_t{to_backend};
+    return {.ours = ours != 0,
+            .to_client = to_client != 0,
+            .source = local.source(),
+            .listener = lb::ListenerHit{hit & backend_mask}.id()};
   }
 
   // A first fragment, or a later one that has been given the first one's ports and protocol.

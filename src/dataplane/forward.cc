@@ -119,15 +119,13 @@ void Forward::clamp_mss(const lb::Snapshot& snapshot, const FlowPacket& packet, 
 }
 
 // Everything but the sending.
-[[gnu::always_inline]] inline void Forward::edit_to_backend(const lb::Snapshot& snapshot, const FlowPacket& packet,
-                                                            lb::Flow& flow, Ms now) noexcept {
+void Forward::edit_to_backend(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept {
   note_to_backend(packet, flow, now);
   const net::Parsed& parsed = *packet.parsed;
-  if ((parsed.tcp_flags & net::kTcpSyn) != 0) [[unlikely]]
-    clamp_mss(snapshot, packet, flow, 0);
+  if ((parsed.tcp_flags & net::kTcpSyn) != 0) clamp_mss(snapshot, packet, flow, 0);
   switch (packet.listener->mode) {
     case config::ForwardMode::kNat:
-      if (flow.is(lb::Flow::kSynProxied)) [[unlikely]] {
+      if (flow.is(lb::Flow::kSynProxied)) {
         net::shift_to_backend(frame_of(packet.mbuf), parsed, syn_proxy_.entry(flows_.place_of(flow)).shift);
       }
       return nat_to_backend(frame_of(packet.mbuf), parsed, snapshot, flow);
@@ -138,39 +136,84 @@ void Forward::clamp_mss(const lb::Snapshot& snapshot, const FlowPacket& packet, 
   }
 }
 
-[[gnu::always_inline]] inline void Forward::encapsulate_to(const lb::Snapshot& snapshot, const FlowPacket& packet,
-                                                           const Egress::Hop* hop, lb::Flow& flow, Ms now) noexcept {
-  if (packet.listener->mode == config::ForwardMode::kEsp) [[unlikely]]
-    return encrypt_to(snapshot, packet, hop, flow, now);
+void Forward::encapsulate_to(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept {
   const net::Parsed& parsed = *packet.parsed;
+  const net::IpAddress backend = flow.reply.backend;
   const Tunnel* tunnel = tunnels_.find(snapshot, *packet.listener, parsed.family, flow);
-  if ((parsed.tcp_flags & net::kTcpSyn) != 0 && tunnel != nullptr) [[unlikely]]
-    clamp_mss(snapshot, packet, flow, tunnel->header.size());
-  if (hop == nullptr || tunnel == nullptr || parsed.ttl <= 1 || parsed.l3_len() + tunnel->header.size() > hop->mtu ||
-      !has_tunnel_room(packet.mbuf, parsed)) [[unlikely]]
-    return encapsulate_checked(packet, tunnel, flow, now);
+  const Route* route = tunnel == nullptr ? nullptr : egress_.route_to(backend);
+  const std::size_t overhead = tunnel == nullptr ? 0 : tunnel->header.size();
+  if ((parsed.tcp_flags & net::kTcpSyn) != 0 && tunnel != nullptr) clamp_mss(snapshot, packet, flow, overhead);
+  if (!may_pass(packet, route, now, overhead)) return;
+  if (!has_tunnel_room(packet.mbuf, parsed)) return egress_.drop(packet.mbuf, Drop::kNoHeadroom);
   note_to_backend(packet, flow, now);
-  encapsulate(packet.mbuf, parsed, tunnel->header, net::spread_hash(parsed.src, parsed.src_port));
-  egress_.send_by(*hop, packet.mbuf);
+  encapsulate(packet.mbuf, frame_of(packet.mbuf).data(), parsed, tunnel->header,
+              net::spread_hash(parsed.src, parsed.src_port));
+  egress_.send_ip(packet.mbuf, backend, *route);
+}
+
+template <net::Family kFamily>
+[[gnu::always_inline]] inline void Forward::forward_common(const lb::Snapshot& snapshot, const FlowPacket& packet,
+                                                           const Egress::Hop& hop, lb::Flow& flow, Ms now) noexcept {
+  const net::CommonPacket<kFamily> parsed(*packet.parsed);
+  rte_mbuf* mbuf = packet.mbuf;
+  const std::span<std::uint8_t> frame(rte_pktmbuf_mtod(mbuf, std::uint8_t*), parsed.end);
+  const config::ForwardMode mode = packet.listener->mode;
+  if (config::is_tunnel(mode)) {
+    const Tunnel* tunnel = tunnels_.find(snapshot, *packet.listener, kFamily, flow);
+    if (tunnel == nullptr || parsed.l3_len() + tunnel->header.size() > hop.mtu || !has_tunnel_room(mbuf, parsed))
+        [[unlikely]]
+      return forward_any(snapshot, packet, flow, now);
+    note_to_backend(mbuf, frame.data(), parsed, flow, now);
+    encapsulate(mbuf, frame.data(), parsed, tunnel->header, net::spread_hash(parsed.src, parsed.src_port));
+    return egress_.send_by(hop, mbuf, frame.data() - tunnel->header.size());
+  }
+  if (parsed.l3_len() > hop.mtu || flow.is(lb::Flow::kSynProxied)) [[unlikely]]
+    return forward_any(snapshot, packet, flow, now);
+  switch (mode) {
+    [[likely]] case config::ForwardMode::kNat:
+      note_to_backend(mbuf, frame.data(), parsed, flow, now);
+      nat_to_backend(frame, parsed, snapshot, flow);
+      break;
+    case config::ForwardMode::kDnat:
+      note_to_backend(mbuf, frame.data(), parsed, flow, now);
+      dnat_to_backend(frame, parsed, flow);
+      break;
+    case config::ForwardMode::kDsr:
+      note_to_backend(mbuf, frame.data(), parsed, flow, now);
+      net::take_hop(frame, parsed);
+      break;
+    default:
+      return forward_any(snapshot, packet, flow, now);
+  }
+  egress_.send_by(hop, mbuf, frame.data());
+}
+
+// A function of its own: in one with the other family's, the compiler has too few registers.
+void Forward::forward_common6(const lb::Snapshot& snapshot, const FlowPacket& packet, const Egress::Hop& hop,
+                              lb::Flow& flow, Ms now) noexcept {
+  forward_common<net::Family::kIp6>(snapshot, packet, hop, flow, now);
 }
 
 [[gnu::always_inline]] inline void Forward::forward(const lb::Snapshot& snapshot, const FlowPacket& packet,
                                                     lb::Flow& flow, Ms now) noexcept {
   const net::Parsed& parsed = *packet.parsed;
   const Egress::Hop* hop = egress_.hop_to_backend(flow.backend.index, flow.reply.backend);
-  if (config::changes_headers(packet.listener->mode)) {
-    if (config::has_tunnel(packet.listener->mode)) return encapsulate_to(snapshot, packet, hop, flow, now);
+  if (!parsed.common || hop == nullptr || parsed.ttl <= 1 || (parsed.tcp_flags & net::kTcpSyn) != 0) [[unlikely]]
+    return forward_any(snapshot, packet, flow, now);
+  if (parsed.family == net::Family::kIp4) return forward_common<net::Family::kIp4>(snapshot, packet, *hop, flow, now);
+  forward_common6(snapshot, packet, *hop, flow, now);
+}
+
+// What does not simply leave: its neighbour is not known, or it must be answered, or it is of a rare shape.
+void Forward::forward_any(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept {
+  const net::Parsed& parsed = *packet.parsed;
+  const config::ForwardMode mode = packet.listener->mode;
+  if (mode == config::ForwardMode::kEsp) return encrypt_to(snapshot, packet, flow, now);
+  if (config::has_tunnel(mode)) return encapsulate_to(snapshot, packet, flow, now);
+  if (config::changes_headers(mode)) {
     if ((parsed.tcp_flags & net::kTcpSyn) != 0) clamp_mss(snapshot, packet, flow, 0);
     return translate_to_backend(snapshot, packet, flow, now);
   }
-  if (hop == nullptr || parsed.ttl <= 1 || parsed.l3_len() > hop->mtu) [[unlikely]]
-    return forward_checked(snapshot, packet, flow, now);
-  edit_to_backend(snapshot, packet, flow, now);
-  egress_.send_by(*hop, packet.mbuf);
-}
-
-// What does not simply leave: its neighbour is not known, or it must be answered.
-void Forward::forward_checked(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept {
   const net::IpAddress backend = flow.reply.backend;
   const Route* route = egress_.route_to(backend);
   if (!may_pass(packet, route, now)) return;
@@ -178,21 +221,10 @@ void Forward::forward_checked(const lb::Snapshot& snapshot, const FlowPacket& pa
   egress_.send_ip(packet.mbuf, backend, *route);
 }
 
-void Forward::encapsulate_checked(const FlowPacket& packet, const Tunnel* tunnel, lb::Flow& flow, Ms now) noexcept {
-  const net::IpAddress backend = flow.reply.backend;
-  const Route* route = tunnel == nullptr ? nullptr : egress_.route_to(backend);
-  if (!may_pass(packet, route, now, tunnel == nullptr ? 0 : tunnel->header.size())) return;
-  if (!has_tunnel_room(packet.mbuf, *packet.parsed)) return egress_.drop(packet.mbuf, Drop::kNoHeadroom);
-  note_to_backend(packet, flow, now);
-  encapsulate(packet.mbuf, *packet.parsed, tunnel->header,
-              net::spread_hash(packet.parsed->src, packet.parsed->src_port));
-  egress_.send_ip(packet.mbuf, backend, *route);
-}
-
 // Up to where it is put aside to be sealed with others.
-void Forward::encrypt_to(const lb::Snapshot& snapshot, const FlowPacket& packet, const Egress::Hop* hop, lb::Flow& flow,
-                         Ms now) noexcept {
+void Forward::encrypt_to(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept {
   const net::Parsed& parsed = *packet.parsed;
+  const Egress::Hop* hop = egress_.hop_to_backend(flow.backend.index, flow.reply.backend);
   const esp::OutboundSa* sa = EspMode::association_to(snapshot, flow);
   if (sa == nullptr) return egress_.drop(packet.mbuf, Drop::kEspNoPeer);
   const Tunnel* tunnel = tunnels_.find(snapshot, *packet.listener, parsed.family, flow);
@@ -450,11 +482,15 @@ Drop Forward::take_port(const lb::Snapshot& snapshot, const lb::Service& service
   return made.reply.local_port == 0 ? Drop::kNatPortsExhausted : Drop::kNone;
 }
 
-[[gnu::always_inline]] inline void Forward::edit_to_client(const FlowPacket& packet, const lb::Listener& listener,
-                                                           lb::Flow& flow, Ms now) noexcept {
-  const net::Parsed& parsed = *packet.parsed;
-  note_to_client(packet, flow, now);
-  nat_to_client(frame_of(packet.mbuf), parsed, listener, flow);
+template <net::Family kFamily>
+[[gnu::always_inline]] inline void Forward::reply_common(const FlowPacket& packet, const lb::Listener& listener,
+                                                         const Egress::Hop& hop, lb::Flow& flow, Ms now) noexcept {
+  const net::CommonPacket<kFamily> parsed(*packet.parsed);
+  rte_mbuf* mbuf = packet.mbuf;
+  const std::span<std::uint8_t> frame(rte_pktmbuf_mtod(mbuf, std::uint8_t*), parsed.end);
+  note_to_client(mbuf, frame.data(), parsed, flow, now);
+  nat_to_client(frame, parsed, listener, flow);
+  egress_.send_by(hop, mbuf, frame.data());
 }
 
 [[gnu::always_inline]] inline void Forward::reply(const lb::Snapshot& snapshot, const FlowPacket& packet,
@@ -463,23 +499,23 @@ Drop Forward::take_port(const lb::Snapshot& snapshot, const lb::Service& service
   const lb::Listener* listener = listener_of(snapshot, flow);
   if (listener == nullptr) [[unlikely]]
     return egress_.drop(packet.mbuf, Drop::kNatNoReplyFlow);
-  if ((parsed.tcp_flags & net::kTcpSyn) != 0) [[unlikely]]
-    clamp_mss(snapshot, packet, flow, 0);
-  if (config::translates(listener->mode)) [[unlikely]]
-    return reply_checked(packet, *listener, flow, now);
   const Egress::Hop* hop = egress_.hop_to(flow.key.client);
-  if (hop == nullptr || parsed.ttl <= 1 || parsed.l3_len() > hop->mtu) [[unlikely]]
-    return reply_checked(packet, *listener, flow, now);
-  edit_to_client(packet, *listener, flow, now);
-  egress_.send_by(*hop, packet.mbuf);
+  if (!parsed.common || hop == nullptr || parsed.ttl <= 1 || (parsed.tcp_flags & net::kTcpSyn) != 0 ||
+      parsed.l3_len() > hop->mtu || config::translates(listener->mode)) [[unlikely]]
+    return reply_any(snapshot, packet, *listener, flow, now);
+  if (parsed.family == net::Family::kIp4) return reply_common<net::Family::kIp4>(packet, *listener, *hop, flow, now);
+  reply_common<net::Family::kIp6>(packet, *listener, *hop, flow, now);
 }
 
-void Forward::reply_checked(const FlowPacket& packet, const lb::Listener& listener, lb::Flow& flow, Ms now) noexcept {
+void Forward::reply_any(const lb::Snapshot& snapshot, const FlowPacket& packet, const lb::Listener& listener,
+                        lb::Flow& flow, Ms now) noexcept {
+  if ((packet.parsed->tcp_flags & net::kTcpSyn) != 0) clamp_mss(snapshot, packet, flow, 0);
   if (config::translates(listener.mode)) return translate_to_client(packet, listener, flow, now);
   const net::IpAddress client = flow.key.client;
   const Route* route = egress_.route_to(client);
   if (!may_pass(packet, route, now)) return;
-  edit_to_client(packet, listener, flow, now);
+  note_to_client(packet, flow, now);
+  nat_to_client(frame_of(packet.mbuf), *packet.parsed, listener, flow);
   egress_.send_ip(packet.mbuf, client, *route);
 }
 

@@ -122,19 +122,26 @@ class Forward {
   bool reset_open(const lb::Snapshot& snapshot, const lb::Flow& flow) noexcept;
   void reset_both_ends(const lb::Snapshot& snapshot, const lb::Flow& flow) noexcept;
   void send_reset(const net::TcpSegment& segment) noexcept;
+  // Forwards any packet of a known flow; that of a common shape, which nothing keeps, in few instructions.
   void forward(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
-  void forward_checked(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
-  // In a tunnel.
-  void encapsulate_to(const lb::Snapshot& snapshot, const FlowPacket& packet, const Egress::Hop* hop, lb::Flow& flow,
+  template <net::Family kFamily>
+  void forward_common(const lb::Snapshot& snapshot, const FlowPacket& packet, const Egress::Hop& hop, lb::Flow& flow,
                       Ms now) noexcept;
-  void encapsulate_checked(const FlowPacket& packet, const Tunnel* tunnel, lb::Flow& flow, Ms now) noexcept;
+  [[gnu::noinline]] void forward_common6(const lb::Snapshot& snapshot, const FlowPacket& packet, const Egress::Hop& hop,
+                                         lb::Flow& flow, Ms now) noexcept;
+  void forward_any(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
+  // In a tunnel.
+  void encapsulate_to(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   // The MSS option of a SYN, as the service's `mss` says.
   void clamp_mss(const lb::Snapshot& snapshot, const FlowPacket& packet, const lb::Flow& flow,
                  std::size_t overhead) noexcept;
   [[nodiscard]] std::uint16_t mss_of(const lb::Flow& flow, std::size_t overhead) const noexcept;
-  void encrypt_to(const lb::Snapshot& snapshot, const FlowPacket& packet, const Egress::Hop* hop, lb::Flow& flow,
-                  Ms now) noexcept;
+  void encrypt_to(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
+  void note_to_backend(rte_mbuf* mbuf, const std::uint8_t* frame, const net::Parsed& parsed, lb::Flow& flow,
+                       Ms now) noexcept;
   void note_to_backend(const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
+  void note_to_client(rte_mbuf* mbuf, const std::uint8_t* frame, const net::Parsed& parsed, lb::Flow& flow,
+                      Ms now) noexcept;
   void note_to_client(const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   void edit_to_backend(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   [[nodiscard]] lb::FlowKey key_of(const FlowPacket& packet) const noexcept;
@@ -158,8 +165,11 @@ class Forward {
   [[nodiscard]] telemetry::Drop check_dnat(const lb::Snapshot& snapshot, const lb::NewFlow& made, Ms now) noexcept;
   void dnat_reply_without_flow(const FlowPacket& packet, const lb::Listener& listener, Ms now) noexcept;
   void reply(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
-  void reply_checked(const FlowPacket& packet, const lb::Listener& listener, lb::Flow& flow, Ms now) noexcept;
-  void edit_to_client(const FlowPacket& packet, const lb::Listener& listener, lb::Flow& flow, Ms now) noexcept;
+  template <net::Family kFamily>
+  void reply_common(const FlowPacket& packet, const lb::Listener& listener, const Egress::Hop& hop, lb::Flow& flow,
+                    Ms now) noexcept;
+  void reply_any(const lb::Snapshot& snapshot, const FlowPacket& packet, const lb::Listener& listener, lb::Flow& flow,
+                 Ms now) noexcept;
   // To the other family.
   void translate_to_backend(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   void translate_to_client(const FlowPacket& packet, const lb::Listener& listener, lb::Flow& flow, Ms now) noexcept;
@@ -244,15 +254,15 @@ class Forward {
   std::size_t scan_owed_ = 0;  // places that its pace demands and that were not looked at yet
 };
 
-[[nodiscard]] inline lb::Segment segment_of(const FlowPacket& packet, const lb::Flow& flow) noexcept {
-  const net::Parsed& parsed = *packet.parsed;
+[[nodiscard, gnu::always_inline]] inline lb::Segment segment_of(const std::uint8_t* frame, const net::Parsed& parsed,
+                                                                const lb::Flow& flow) noexcept {
   if (parsed.fragment == net::FragmentKind::kLater) [[unlikely]] {  // goes on where the one before it ended
     return {.sequence = flow.client_next,
             .data_len = static_cast<std::uint32_t>(parsed.fragment_len()),
             .acknowledgment = flow.client_ack};
   }
   if (parsed.proto != net::IpProto::kTcp) return {.flags = parsed.tcp_flags};
-  const auto& tcp = net::header_at<net::TcpHeader>(frame_of(packet.mbuf), parsed.l4_offset);
+  const auto& tcp = *reinterpret_cast<const net::TcpHeader*>(frame + parsed.l4_offset);
   return {.flags = parsed.tcp_flags,
           .sequence = tcp.sequence.host(),
           .data_len = static_cast<std::uint32_t>(parsed.payload_len()),
@@ -260,26 +270,40 @@ class Forward {
 }
 
 // The flow and the counters of a packet that goes on.
-[[gnu::always_inline]] inline void Forward::note_to_backend(const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept {
-  const net::Parsed& parsed = *packet.parsed;
-  flows_.touch(flow, lb::Direction::kToBackend, segment_of(packet, flow), now);
+[[gnu::always_inline]] inline void Forward::note_to_backend(rte_mbuf* mbuf, const std::uint8_t* frame,
+                                                            const net::Parsed& parsed, lb::Flow& flow,
+                                                            Ms now) noexcept {
+  if (lb::FlowTable::stays(flow, parsed.tcp_flags)) [[likely]] {
+    const lb::Segment segment = segment_of(frame, parsed, flow);
+    flow.last_seen = now;
+    flow.client_next = segment.sequence + segment.data_len;
+    flow.client_ack = segment.acknowledgment;
+  } else {
+    flows_.advance(flow, lb::Direction::kToBackend, segment_of(frame, parsed, flow), now);
+  }
   const std::size_t bytes = parsed.l3_len();
   counters_.services[flow.service].in.add(1, bytes);
   counters_.backends[flow.backend.index].out.add(1, bytes);
-  trim_padding(packet.mbuf, parsed);
+  trim_padding(mbuf, parsed);
+}
+inline void Forward::note_to_backend(const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept {
+  note_to_backend(packet.mbuf, frame_of(packet.mbuf).data(), *packet.parsed, flow, now);
 }
 
-[[gnu::always_inline]] inline void Forward::note_to_client(const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept {
-  const net::Parsed& parsed = *packet.parsed;
+[[gnu::always_inline]] inline void Forward::note_to_client(rte_mbuf* mbuf, const std::uint8_t* frame,
+                                                           const net::Parsed& parsed, lb::Flow& flow, Ms now) noexcept {
   if (lb::FlowTable::stays(flow, parsed.tcp_flags)) [[likely]] {
     flow.last_seen = now;
   } else {
-    flows_.advance(flow, lb::Direction::kToClient, segment_of(packet, flow), now);
+    flows_.advance(flow, lb::Direction::kToClient, segment_of(frame, parsed, flow), now);
   }
   const std::size_t bytes = parsed.l3_len();
   counters_.services[flow.service].out.add(1, bytes);
   counters_.backends[flow.backend.index].in.add(1, bytes);
-  trim_padding(packet.mbuf, parsed);
+  trim_padding(mbuf, parsed);
+}
+inline void Forward::note_to_client(const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept {
+  note_to_client(packet.mbuf, frame_of(packet.mbuf).data(), *packet.parsed, flow, now);
 }
 
 }  // namespace sluice::dataplane

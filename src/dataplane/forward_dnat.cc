@@ -65,7 +65,7 @@ void Forward::dnat_to_clients(const lb::Snapshot& snapshot, Ms now) noexcept {
     }
     if (flow != nullptr) [[likely]] {
       const lb::Listener* listener = snapshot.find_listener(flow->key.listener);
-      reply_checked(packets[i], *listener, *flow, now);  // the listener that its flow was found by
+      reply_any(snapshot, packets[i], *listener, *flow, now);  // the listener that its flow was found by
     } else if (listeners[i].size() == 1) {
       dnat_reply_without_flow(packets[i], snapshot.listeners[listeners[i].front()], now);
     } else {

@@ -84,7 +84,8 @@ void Forward::error_past_us(const lb::Snapshot& snapshot, const FlowPacket& pack
     net::take_hop(frame_of(packet.mbuf), *packet.parsed);
   } else {
     if (!has_tunnel_room(packet.mbuf, *packet.parsed)) return egress_.drop(packet.mbuf, Drop::kNoHeadroom);
-    encapsulate(packet.mbuf, *packet.parsed, tunnel->header, net::spread_hash(quoted.dst, quoted.dst_port));
+    encapsulate(packet.mbuf, frame_of(packet.mbuf).data(), *packet.parsed, tunnel->header,
+                net::spread_hash(quoted.dst, quoted.dst_port));
   }
   counters_.icmp_errors_passed.add();
   egress_.send_ip(packet.mbuf, backend, *route);

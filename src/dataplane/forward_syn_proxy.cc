@@ -127,7 +127,7 @@ void Forward::reply_proxied(const lb::Snapshot& snapshot, const FlowPacket& pack
   const lb::Listener* listener = listener_of(snapshot, flow);
   if (listener == nullptr) return egress_.drop(packet.mbuf, Drop::kNatNoReplyFlow);
   net::shift_to_client(frame_of(packet.mbuf), parsed, entry.shift);
-  reply_checked(packet, *listener, flow, now);
+  reply_any(snapshot, packet, *listener, flow, now);
 }
 
 void Forward::reply_to_opening(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow,

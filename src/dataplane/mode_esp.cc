@@ -107,7 +107,7 @@ void EspMode::seal_all() noexcept {
   for (const Sealed& packet : std::span(sealed_).first(std::exchange(count_, 0))) {
     const Egress::Hop* hop = egress_.hop_to_backend(packet.backend, packet.address);
     if (hop != nullptr) [[likely]] {
-      egress_.send_by(*hop, packet.mbuf);
+      egress_.send_by(*hop, packet.mbuf, rte_pktmbuf_mtod(packet.mbuf, std::uint8_t*));
     } else {
       egress_.send_ip(packet.mbuf, packet.address);
     }

@@ -18,17 +18,16 @@ namespace sluice::dataplane {
   return rte_pktmbuf_headroom(mbuf) + packet.l3_offset >= net::EncapsulationHeader::kRoom;
 }
 
-// The frame ends with its packet, `packet` is the result of parse(frame), and has_tunnel_room(). Afterwards the mbuf
-// begins with room for the link header, then the outer header. `spread`: the flow's spread_hash().
-[[gnu::always_inline]] inline void encapsulate(rte_mbuf* mbuf, const net::Parsed& packet,
+// `frame` is that of the mbuf and ends with its packet, `packet` is the result of parse(frame), and has_tunnel_room().
+// Afterwards the mbuf begins with room for the link header, then the outer header. `spread`: the flow's spread_hash().
+[[gnu::always_inline]] inline void encapsulate(rte_mbuf* mbuf, std::uint8_t* frame, const net::Parsed& packet,
                                                const net::EncapsulationHeader& header, std::uint32_t spread) noexcept {
-  const std::span<std::uint8_t> frame = frame_of(mbuf);
-  net::take_hop(frame, packet);
-  std::uint8_t* ip = frame.data() + packet.l3_offset;
+  net::take_hop({frame, packet.end}, packet);
+  std::uint8_t* ip = frame + packet.l3_offset;
   header.write(ip, packet.l3_len(), net::traffic_class_of(ip, packet.family), spread);
   const auto grown = static_cast<std::uint16_t>(header.size() + Egress::kLinkRoom - packet.l3_offset);
   mbuf->data_off = static_cast<std::uint16_t>(mbuf->data_off - grown);
-  mbuf->data_len = static_cast<std::uint16_t>(mbuf->data_len + grown);
+  mbuf->data_len = static_cast<std::uint16_t>(packet.end + grown);
   mbuf->pkt_len = mbuf->data_len;
 }
 

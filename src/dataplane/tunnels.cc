@@ -73,7 +73,7 @@ Tunnel Tunnels::make(const Topology& topology, const lb::Snapshot& snapshot, con
                      net::Family inner, const net::IpAddress& backend) noexcept {
   Tunnel tunnel{.header = {},
                 .generation = static_cast<std::uint32_t>(snapshot.generation),
-                .backend = backend,
+                .backend = {},
                 .service = listener.service,
                 .inner = inner};
   const config::ForwardService& forward = *snapshot.services[listener.service].config->forward;

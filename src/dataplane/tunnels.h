@@ -18,9 +18,9 @@ namespace sluice::dataplane {
 
 struct alignas(64) Tunnel {  // two cache lines
   net::EncapsulationHeader header;
-  // What it was made for; generation 0: nothing yet.
+  // What it is kept for; generation 0: nothing yet.
   std::uint32_t generation = 0;
-  net::IpAddress backend;
+  lb::BackendId backend;
   lb::ServiceIndex service = lb::kNoIndex;
   net::Family inner = net::Family::kNone;
   bool has_source = false;  // else the interface towards the backend has no address of its family
@@ -44,10 +44,11 @@ class Tunnels {
         (flow.backend.index + listener.service * 389u) * 2u + (inner == net::Family::kIp6 ? 1 : 0);
     Tunnel& tunnel = kept_[place % kPlaces];
     const bool known = tunnel.generation == static_cast<std::uint32_t>(snapshot.generation) &&
-                       tunnel.service == listener.service && tunnel.inner == inner &&
-                       tunnel.backend == flow.reply.backend;
-    if (!known) [[unlikely]]
+                       tunnel.service == listener.service && tunnel.inner == inner && tunnel.backend == flow.backend;
+    if (!known) [[unlikely]] {
       tunnel = make(topology_, snapshot, listener, inner, flow.reply.backend);
+      tunnel.backend = flow.backend;
+    }
     return tunnel.has_source ? &tunnel : nullptr;
   }
 

@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "slots.h"
+#include "sluice/lb/port_plan.h"
 
 namespace sluice::lb {
 namespace {
@@ -135,6 +136,7 @@ class Builder {
   std::shared_ptr<Snapshot> out_;
   std::string problem_;
   std::map<net::IpAddress, LocalAddress> local_;
+  std::vector<WordIndex::Entry> entries4_;  // of Snapshot::index4
   std::unordered_map<std::string_view, PoolIndex> pool_by_name_;
   std::vector<ServiceIndex> service_slots_;  // by index of config().services
 };
@@ -336,7 +338,6 @@ bool Builder::add_listeners() {
 
   std::map<std::uint8_t, std::vector<Listener>, std::greater<>> prefixes4, prefixes6;  // by length, longest first
   std::vector<Listener> entries6;
-  std::vector<WordIndex::Entry> entries4;
   std::size_t next = 0;
   for (std::size_t i = 0; i < config().services.size(); ++i) {
     const ServiceIndex service_index = service_slots_[i];
@@ -366,17 +367,17 @@ bool Builder::add_listeners() {
         continue;
       }
       if (address.is_v4()) {
-        entries4.emplace_back(WordIndex::word_of(address.v4(), listener.key.port, listener.key.proto),
-                              ListenerHit::of(listener.id, listener.kind).word);
+        entries4_.emplace_back(WordIndex::word_of(address.v4(), listener.key.port, listener.key.proto),
+                               ListenerHit::of(listener.id, listener.kind).word);
       } else {
         entries6.push_back(listener);
       }
       local_[address].service = true;
+      local_[address].listens |= listener.key.port >= PortPlan::kFirstPort;
     }
   }
   out_->prefixes4 = prefix_tables(prefixes4);
   out_->prefixes6 = prefix_tables(prefixes6);
-  out_->listener_index4 = WordIndex(entries4);
   out_->listener_index6 = AddressIndex<Listener>(entries6);
   return true;
 }
@@ -516,18 +517,17 @@ void Builder::add_listened_ports() {
 
 void Builder::add_local_addresses() {
   std::vector<LocalAddress> entries6;
-  std::vector<WordIndex::Entry> entries4;
   for (auto& [address, entry] : local_) {
     entry.key = {address, 0, 0, 1};
     if (address.is_v4()) {
-      entries4.emplace_back(WordIndex::word_of(address.v4(), 0, 0),
-                            LocalHit::of(out_->local_addresses.size(), entry.source).word);
+      entries4_.emplace_back(WordIndex::word_of(address.v4(), 0, 0),
+                             LocalHit::of(out_->local_addresses.size(), entry.source, entry.listens).word);
       out_->local_addresses.push_back(entry);
     } else {
       entries6.push_back(entry);
     }
   }
-  out_->local_index4 = WordIndex(entries4);
+  out_->index4 = WordIndex(entries4_);
   out_->local_index6 = AddressIndex<LocalAddress>(entries6);
 }
 

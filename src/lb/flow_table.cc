@@ -35,7 +35,9 @@ FlowTable::FlowTable(std::size_t capacity, const Secret& secret, NatPorts& ports
 void FlowTable::set_limits(ServiceIndex service, const FlowLimits& limits) noexcept {
   for (std::size_t mark = 0; mark < kIdleClasses; ++mark) {
     const auto state = static_cast<FlowState>(mark & Flow::kStateBits);
-    idle_ms_[service * kIdleClasses + mark] = limits.of(state, (mark & Flow::kOneWay) != 0, (mark & Flow::kSctp) != 0);
+    const std::uint32_t idle = limits.of(state, (mark & Flow::kOneWay) != 0, (mark & Flow::kSctp) != 0);
+    idle_ms_[service * kIdleClasses + mark] = idle;
+    least_idle_ms_ = std::min(least_idle_ms_, idle);
   }
 }
 

@@ -267,6 +267,10 @@ enum class ForwardMode : std::uint8_t {
 [[nodiscard]] constexpr bool has_tunnel(ForwardMode mode) noexcept {
   return mode >= ForwardMode::kIpIp && mode <= ForwardMode::kEsp;
 }
+// Of those, all but esp, which does more.
+[[nodiscard]] constexpr bool is_tunnel(ForwardMode mode) noexcept {
+  return has_tunnel(mode) && mode != ForwardMode::kEsp;
+}
 
 struct FlowTimeouts {             // a flow without a packet for so long is forgotten
   Duration established = 124min;  // RFC 5382 section 5: not less than 2 h 4 min

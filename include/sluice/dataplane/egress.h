@@ -95,9 +95,9 @@ class Egress {
       return &hop;
     return find_hop(hop, destination, route);
   }
-  // A packet of one segment that fits.
-  [[gnu::always_inline]] void send_by(const Hop& hop, rte_mbuf* mbuf) noexcept {
-    std::memcpy(rte_pktmbuf_mtod(mbuf, std::uint8_t*), hop.link_header.data(), kLinkRoom);
+  // A packet of one segment that fits; `frame` is where it begins, with the room for its link header.
+  [[gnu::always_inline]] void send_by(const Hop& hop, rte_mbuf* mbuf, std::uint8_t* frame) noexcept {
+    std::memcpy(frame, hop.link_header.data(), kLinkRoom);
     sent_.add(1, mbuf->data_len);
     tx_.queue_one(hop.interface, mbuf);
   }

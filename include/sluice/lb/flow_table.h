@@ -307,8 +307,11 @@ class FlowTable {
   [[nodiscard]] Flow* find_in(const Lookup& lookup) noexcept;  // idle or not
   [[nodiscard]] Flow* find_reply_in(const Lookup& lookup) noexcept;
   [[nodiscard]] std::size_t take_place(std::uint64_t hash) noexcept;
-  [[nodiscard]] bool idle(const Flow& flow, Ms now) const noexcept {
-    return elapsed(now, flow.last_seen) > idle_ms_[flow.service * kIdleClasses + (flow.key.mark % kIdleClasses)];
+  [[nodiscard, gnu::always_inline]] bool idle(const Flow& flow, Ms now) const noexcept {
+    const std::uint32_t passed = elapsed(now, flow.last_seen);
+    if (passed <= least_idle_ms_) [[likely]]
+      return false;
+    return passed > idle_ms_[flow.service * kIdleClasses + (flow.key.mark % kIdleClasses)];
   }
   void settle_all(Ms now) noexcept;
   void change_state(Flow& flow, FlowState next, Ms now) noexcept;
@@ -325,6 +328,7 @@ class FlowTable {
   ReplyIndex replies_;
   HugeArray<std::uint32_t>
       idle_ms_;  // by service, and state with Flow::kOneWay and kSctp; 0: of a service without a flow
+  std::uint32_t least_idle_ms_ = ~std::uint32_t{0};  // no flow is idle before; of all that idle_ms_ has ever held
   Flow nobody_;
   Destinations destinations_;
   std::size_t size_ = 0;

@@ -58,7 +58,8 @@ struct LocalAddress {
   SourceIndex source = kNoIndex;       // of Snapshot::sources; kNoIndex: no connection of ours begins here
   std::uint16_t interface = kNoIndex;  // of Config::interfaces, where the address stands
   bool service = false;                // some listener has it
-  std::uint8_t unused[7] = {};
+  bool listens = false;                // one of them on a port of the PortPlan's
+  std::uint8_t unused[6] = {};
 };
 static_assert(sizeof(LocalAddress) == 32);
 
@@ -71,32 +72,35 @@ struct DnatBackend {
 };
 static_assert(sizeof(DnatBackend) == 32);
 
-// What the packet path asks first about a packet's destination, in one word: whether somebody listens there, and whether it is
-// an address of ours. 0: no.
+// What the packet path asks first about a packet's destination, in one word: whether somebody listens there (asked with port
+// and protocol), and whether it is an address of ours (asked by the address alone). 0: no. Either can be told from the other:
+// bits 60 to 62 mean one thing in both.
 struct ListenerHit {
   std::uint64_t word = 0;
 
   [[nodiscard]] static constexpr ListenerHit of(ListenerId id, ServiceKind kind) noexcept {
-    return {id.index | (std::uint64_t{id.generation} << 16) | (std::uint64_t{kind == ServiceKind::kForward} << 32) |
+    return {id.index | (std::uint64_t{id.generation} << 16) | (std::uint64_t{kind == ServiceKind::kForward} << 60) |
             (std::uint64_t{1} << 63)};
   }
   [[nodiscard]] constexpr bool found() const noexcept { return word != 0; }
   [[nodiscard]] constexpr ListenerId id() const noexcept {
     return {static_cast<std::uint16_t>(word), static_cast<std::uint16_t>(word >> 16)};
   }
-  [[nodiscard]] constexpr bool forwards() const noexcept { return (word >> 32 & 1) != 0; }
+  [[nodiscard]] constexpr bool forwards() const noexcept { return (word >> 60 & 1) != 0; }
 };
 struct LocalHit {
   std::uint64_t word = 0;
 
-  [[nodiscard]] static constexpr LocalHit of(std::size_t index, SourceIndex source) noexcept {
-    return {index | (std::uint64_t{source} << 32) | (std::uint64_t{source != kNoIndex} << 62) |
-            (std::uint64_t{1} << 63)};
+  // `listens`: somebody listens on the address, on a port that may be a worker's.
+  [[nodiscard]] static constexpr LocalHit of(std::size_t index, SourceIndex source, bool listens) noexcept {
+    return {index | (std::uint64_t{source} << 32) | (std::uint64_t{listens} << 61) |
+            (std::uint64_t{source != kNoIndex} << 62) | (std::uint64_t{1} << 63)};
   }
   [[nodiscard]] constexpr bool found() const noexcept { return word != 0; }
   [[nodiscard]] constexpr std::size_t index() const noexcept { return word & 0xffffffff; }
   [[nodiscard]] constexpr SourceIndex source() const noexcept { return static_cast<SourceIndex>(word >> 32); }
   [[nodiscard]] constexpr bool has_source() const noexcept { return (word >> 62 & 1) != 0; }
+  [[nodiscard]] constexpr bool listens() const noexcept { return (word >> 61 & 1) != 0; }
 };
 
 struct Service {
@@ -224,8 +228,8 @@ struct Snapshot : std::enable_shared_from_this<Snapshot> {
   EspTable esp;
   std::vector<SourceIndex> upstream_sources4, upstream_sources6;  // `upstream.source`; empty: the egress interface's
 
-  // IPv4 by one word (the values are those of ListenerHit and LocalHit), IPv6 by its address.
-  WordIndex listener_index4, local_index4;
+  // IPv4 by one word (the values are those of ListenerHit, and of LocalHit by the address alone), IPv6 by its address.
+  WordIndex index4;
   AddressIndex<Listener> listener_index6;
   AddressIndex<LocalAddress> local_index6;
   std::vector<LocalAddress> local_addresses;  // IPv4
@@ -261,14 +265,13 @@ struct Snapshot : std::enable_shared_from_this<Snapshot> {
   [[nodiscard]] const Listener* find_listener(const net::IpAddress& address, std::uint16_t port,
                                               net::IpProto proto) const noexcept {
     if (!address.is_v4()) return listener_index6.find(address, port, static_cast<std::uint8_t>(proto));
-    const ListenerHit hit{
-        listener_index4.find(WordIndex::word_of(address.v4(), port, static_cast<std::uint8_t>(proto)))};
+    const ListenerHit hit{index4.find(WordIndex::word_of(address.v4(), port, static_cast<std::uint8_t>(proto)))};
     return hit.found() ? &listeners[hit.id().index] : nullptr;
   }
   // nullptr: not an address of ours.
   [[nodiscard]] const LocalAddress* find_local(const net::IpAddress& address) const noexcept {
     if (!address.is_v4()) return local_index6.find(address, 0, 0);
-    const LocalHit hit{local_index4.find(WordIndex::word_of(address.v4(), 0, 0))};
+    const LocalHit hit{index4.find(WordIndex::word_of(address.v4(), 0, 0))};
     return hit.found() ? &local_addresses[hit.index()] : nullptr;
   }
   // The listeners whose clients this endpoint answers; none: it is no backend of a `dnat` service.

@@ -73,7 +73,8 @@ struct alignas(64) Parsed {  // one cache line: a burst of 32 is 2 KiB
   std::uint8_t tcp_flags = 0;  // TCP; SCTP: what its chunks mean (sctp.h)
   std::uint8_t icmp_type = 0;  // ICMP, ICMPv6
   std::uint8_t icmp_code = 0;
-  bool more_fragments = false;        // valid unless kWhole, as the two below
+  bool more_fragments = false;  // valid unless kWhole, as the two below
+  bool common = false;          // parse_common() took it, so l3_offset, l4_offset and fragment follow from `family`
   std::uint16_t fragment_offset = 0;  // bytes
   std::uint16_t fragment_at = 0;      // where the fragment's data begin: behind the IPv4 header or the fragment header
 
@@ -84,6 +85,28 @@ struct alignas(64) Parsed {  // one cache line: a burst of 32 is 2 KiB
   [[nodiscard]] std::size_t payload_len() const noexcept { return end - payload_offset; }
 };
 static_assert(sizeof(Parsed) == 64);
+
+// A Parsed that is `common`, copied to a local of the function that edits the packet: as long as no reference to it gets
+// out of that function, nothing that is written to the frame can change it for the compiler, so it stays in registers, and
+// what follows from the family is a constant.
+template <Family kFamily>
+struct CommonPacket : Parsed {
+  [[gnu::always_inline]] explicit CommonPacket(const Parsed& packet) noexcept {
+    src = packet.src;
+    dst = packet.dst;
+    src_port = packet.src_port;
+    dst_port = packet.dst_port;
+    l3_offset = sizeof(EthernetHeader);
+    l4_offset = sizeof(EthernetHeader) + (kFamily == Family::kIp4 ? sizeof(Ip4Header) : sizeof(Ip6Header));
+    payload_offset = packet.payload_offset;
+    end = packet.end;
+    family = kFamily;
+    proto = packet.proto;
+    ttl = packet.ttl;
+    tcp_flags = packet.tcp_flags;
+    common = true;
+  }
+};
 
 // A frame with its Ethernet header. Frames beyond 65,535 bytes are an error (kIpTotalLength).
 [[nodiscard]] Parsed parse(std::span<const std::uint8_t> frame) noexcept;

@@ -11,6 +11,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include <immintrin.h>
+
 #include "sluice/net/parse.h"
 
 namespace sluice::net {
@@ -77,15 +79,44 @@ struct L4 {
                 offsetof(Parsed, payload_offset) == 44 && offsetof(Parsed, end) == 46 && offsetof(Parsed, vlan) == 48 &&
                 offsetof(Parsed, error) == 50 && offsetof(Parsed, family) == 51 && offsetof(Parsed, fragment) == 52 &&
                 offsetof(Parsed, proto) == 53 && offsetof(Parsed, ttl) == 54 && offsetof(Parsed, tcp_flags) == 55 &&
-                offsetof(Parsed, icmp_type) == 56);
+                offsetof(Parsed, icmp_type) == 56 && offsetof(Parsed, common) == 59);
   static_assert(static_cast<int>(ParseError::kNone) == 0 && static_cast<int>(FragmentKind::kWhole) == 0);
   const std::uint64_t words[] = {
       std::uint64_t{l4.ports} << 32,
       (sizeof(EthernetHeader) | (l4_offset << 16)) | (std::uint64_t{l4.payload_offset} << 32) |
           (std::uint64_t{end} << 48),
       (static_cast<std::uint64_t>(family) << 24) | (proto << 40) | (ttl << 48) | (std::uint64_t{l4.tcp_flags} << 56),
-      0};
+      std::uint64_t{1} << 24};
   std::memcpy(reinterpret_cast<std::uint8_t*>(&out) + offsetof(Parsed, fragment_id), words, sizeof(words));
+}
+
+// All of it, from the twelve last bytes of an IPv4 header (TTL, protocol, checksum, addresses) and the ports behind it: each 16
+// bytes of Parsed are those, in another order.
+[[gnu::always_inline]] inline void fill_ip4(Parsed& out, __m128i header, std::size_t end, const L4& l4) noexcept {
+  constexpr char kNone = -1;  // a byte that is none of them: 0
+  constexpr long long kL3 = sizeof(EthernetHeader), kL4 = kL3 + sizeof(Ip4Header);
+  const auto store = [&](std::size_t at, __m128i bytes) {
+    _mm_store_si128(reinterpret_cast<__m128i*>(reinterpret_cast<std::uint8_t*>(&out) + at), bytes);
+  };
+  const __m128i mapped = _mm_set_epi32(0, static_cast<int>(0xffff0000), 0, 0);  // ::ffff:0:0/96
+  const auto address = [&](char at) {
+    return _mm_or_si128(
+        mapped, _mm_shuffle_epi8(header, _mm_set_epi8(static_cast<char>(at + 3), static_cast<char>(at + 2),
+                                                      static_cast<char>(at + 1), at, kNone, kNone, kNone, kNone, kNone,
+                                                      kNone, kNone, kNone, kNone, kNone, kNone, kNone)));
+  };
+  store(offsetof(Parsed, src), address(4));
+  store(offsetof(Parsed, dst), address(8));
+  const __m128i ports = _mm_shuffle_epi8(header, _mm_set_epi8(kNone, kNone, kNone, kNone, kNone, kNone, kNone, kNone,
+                                                              14, 15, 12, 13, kNone, kNone, kNone, kNone));
+  const auto offsets = static_cast<long long>(std::uint64_t{l4.payload_offset} << 32 | std::uint64_t{end} << 48);
+  store(offsetof(Parsed, fragment_id), _mm_insert_epi64(ports, (kL3 | kL4 << 16) | offsets, 1));
+  constexpr int kFamily = static_cast<int>(Family::kIp4) << 24, kCommon = 1 << 24;
+  const __m128i fields =
+      _mm_or_si128(_mm_set_epi32(0, kCommon, 0, kFamily),
+                   _mm_shuffle_epi8(header, _mm_set_epi8(kNone, kNone, kNone, kNone, kNone, kNone, kNone, kNone, kNone,
+                                                         0, 1, kNone, kNone, kNone, kNone, kNone)));
+  store(offsetof(Parsed, vlan), _mm_insert_epi8(fields, static_cast<int>(l4.tcp_flags), 7));
 }
 
 [[nodiscard, gnu::always_inline]] inline bool parse_ip4(const std::uint8_t* frame, std::size_t size,
@@ -96,15 +127,14 @@ struct L4 {
   const auto dst = load<std::uint32_t>(frame + kL3 + 16);
   // Five words of header, and no fragment: all of that word but DF and the reserved bit.
   if ((first & 0xff3f'0000'0000'00ff) != 0x45) return false;
-  // One's complement addition may be done in words of 64 bits with the carry added at the end (RFC 1071 section 2 (C)).
+  // One's complement addition may be done in words of 64 bits with the carry added at the end (RFC 1071 section 2 (C)). The
+  // sum is all ones if it is a multiple of 65,535 (it is not 0), which one multiplication by the inverse says.
   std::uint64_t sum = 0;
   const bool carry = __builtin_add_overflow(first, second, &sum);
   const bool carry_again = __builtin_add_overflow(sum, std::uint64_t{dst} + carry, &sum);
-  sum = (sum & 0xffffffff) + (sum >> 32) + carry_again;
-  sum += std::rotl(sum, 32);  // the upper half is the sum of both halves
-  auto half = static_cast<std::uint32_t>(sum >> 32);
-  half += std::rotl(half, 16);
-  if (half >> 16 != 0xffff) return false;
+  constexpr std::uint64_t kMost = ~std::uint64_t{0} / 0xffff, kInverse = 0 - kMost;
+  static_assert(kInverse * 0xffff == 1);
+  if ((sum + carry_again) * kInverse > kMost) return false;
   const std::size_t total = std::byteswap(static_cast<std::uint16_t>(first >> 16));
   if (total < sizeof(Ip4Header) + sizeof(UdpHeader) || total > size - kL3) return false;
   const auto src = static_cast<std::uint32_t>(second >> 32);
@@ -112,9 +142,7 @@ struct L4 {
   const auto proto = static_cast<std::uint8_t>(second >> 8);
   L4 l4;
   if (!parse_l4(frame + kL4, kL4, total - sizeof(Ip4Header), proto, l4)) return false;
-  out.src = IpAddress::v4(Be32::from_raw(src));
-  out.dst = IpAddress::v4(Be32::from_raw(dst));
-  fill(out, Family::kIp4, kL4, kL3 + total, proto, second & 0xff, l4);
+  fill_ip4(out, _mm_loadu_si128(reinterpret_cast<const __m128i*>(frame + kL3 + 8)), kL3 + total, l4);
   return true;
 }
 

@@ -19,8 +19,8 @@ namespace sluice::net {
 
 // Gives the IP header its new addresses and takes one off TTL or hop limit, which must not be 0. Returns what the addresses do to checksums
 // with a pseudo header. `packet` is the result of parse(frame); all addresses are of its family.
-inline ChecksumDelta rewrite_ip(std::span<std::uint8_t> frame, const Parsed& packet, const IpAddress& src,
-                                const IpAddress& dst) noexcept {
+[[gnu::always_inline]] inline ChecksumDelta rewrite_ip(std::span<std::uint8_t> frame, const Parsed& packet,
+                                                       const IpAddress& src, const IpAddress& dst) noexcept {
   ChecksumDelta delta;
   if (packet.family == Family::kIp4) {
     auto& ip = header_at<Ip4Header>(frame, packet.l3_offset);
@@ -35,8 +35,10 @@ inline ChecksumDelta rewrite_ip(std::span<std::uint8_t> frame, const Parsed& pac
     ip.checksum = header.apply(ip.checksum);
   } else {
     auto& ip = header_at<Ip6Header>(frame, packet.l3_offset);
-    delta.replace(packet.src, src);
-    delta.replace(packet.dst, dst);
+    for (std::size_t i = 0; i < 2; ++i) {
+      delta.replace_words(packet.src.words()[i], src.words()[i]);
+      delta.replace_words(packet.dst.words()[i], dst.words()[i]);
+    }
     ip.src = src.bytes();
     ip.dst = dst.bytes();
     ip.hop_limit = static_cast<std::uint8_t>(ip.hop_limit - 1);
@@ -48,10 +50,11 @@ inline ChecksumDelta rewrite_ip(std::span<std::uint8_t> frame, const Parsed& pac
 [[gnu::always_inline]] inline void take_hop(std::span<std::uint8_t> frame, const Parsed& packet) noexcept {
   if (packet.family == Family::kIp4) {
     auto& ip = header_at<Ip4Header>(frame, packet.l3_offset);
-    ChecksumDelta delta;
-    delta.replace(Be16::from_raw(1), Be16::from_raw(0));  // the TTL is the low byte of its word as it lies in memory
     ip.ttl = static_cast<std::uint8_t>(ip.ttl - 1);
-    ip.checksum = delta.apply(ip.checksum);
+    // The TTL is the low byte of its word as it lies in memory: the sum has one less, so its complement one more, and what
+    // would be 0xffff is 0 (RFC 1141, with the carry that RFC 1624 asks for).
+    const std::uint32_t more = std::uint32_t{ip.checksum.raw()} + 1;
+    ip.checksum = Be16::from_raw(static_cast<std::uint16_t>(more + (more >= 0xffff)));
   } else {
     auto& ip = header_at<Ip6Header>(frame, packet.l3_offset);
     ip.hop_limit = static_cast<std::uint8_t>(ip.hop_limit - 1);
@@ -59,8 +62,9 @@ inline ChecksumDelta rewrite_ip(std::span<std::uint8_t> frame, const Parsed& pac
 }
 
 // New ports, which lie alike in TCP and UDP; adds what they do to the checksum.
-inline void rewrite_ports(std::span<std::uint8_t> frame, std::size_t l4_offset, std::uint16_t src_port,
-                          std::uint16_t dst_port, ChecksumDelta& delta) noexcept {
+[[gnu::always_inline]] inline void rewrite_ports(std::span<std::uint8_t> frame, std::size_t l4_offset,
+                                                 std::uint16_t src_port, std::uint16_t dst_port,
+                                                 ChecksumDelta& delta) noexcept {
   auto& ports = header_at<UdpHeader>(frame, l4_offset);
   const Be16 src(src_port), dst(dst_port);
   delta.replace(ports.src_port, src);
@@ -127,6 +131,19 @@ void rewrite_flow_other(std::span<std::uint8_t> frame, const Parsed& packet, con
     return;
   rewrite_ports(frame, packet.l4_offset, src_port, dst_port, delta);
   apply_to_l4(frame, packet.l4_offset, packet.proto, delta);
+}
+// The same of a common packet: TCP or UDP, and whole.
+template <Family kFamily>
+[[gnu::always_inline]] inline void rewrite_flow(std::span<std::uint8_t> frame, const CommonPacket<kFamily>& packet,
+                                                const IpAddress& src, std::uint16_t src_port, const IpAddress& dst,
+                                                std::uint16_t dst_port) noexcept {
+  if constexpr (kFamily == Family::kIp4) {
+    rewrite_flow4(frame, packet, src.v4(), src_port, dst.v4(), dst_port);
+  } else {
+    ChecksumDelta delta = rewrite_ip(frame, packet, src, dst);
+    rewrite_ports(frame, packet.l4_offset, src_port, dst_port, delta);
+    apply_to_l4(frame, packet.l4_offset, packet.proto, delta);
+  }
 }
 
 struct IcmpErrorTuple {             // all of the error's family
