@@ -140,7 +140,8 @@ int main(int argc, char** argv) {
   };
   if (!one_row.empty()) {
     for (Rows row : rows) {
-      std::erase_if(row.flows, [&](const auto& flows) { return fmt::format("{}.{}", row.key, flows.first) != one_row; });
+      std::erase_if(row.flows,
+                    [&](const auto& flows) { return fmt::format("{}.{}", row.key, flows.first) != one_row; });
       if (!row.flows.empty()) measure_flows(pool, row, repetitions);
     }
     return 0;
