@@ -95,7 +95,7 @@ void check_shares(const Pool& pool, const std::string& base, Reader& reader) {
 // Where a service leaves the destination as it is, its listener's port is probed.
 void check_probes(const Config& config, const Pool& pool, const std::string& base, Reader& reader) {
   const bool as_service = std::ranges::any_of(config.services, [&](const Service& service) {
-    return service.forward && service.forward->pool == pool.name && !sees_replies(service.forward->mode);
+    return service.forward && service.forward->pool == pool.name && checked_as_service(service.forward->mode);
   });
   if (as_service) return;
   if (!pool.health || pool.health->port || !reader.sound(base + ".backends")) return;

@@ -235,7 +235,7 @@ const lb::Listener* service_to_probe(const lb::Snapshot& snapshot, lb::PoolIndex
   const lb::Listener* found = nullptr;
   for (const lb::Listener& listener : snapshot.listeners) {
     if (!listener.present || listener.kind != lb::ServiceKind::kForward || listener.pool != pool) continue;
-    if (config::sees_replies(listener.mode)) continue;
+    if (!config::checked_as_service(listener.mode)) continue;
     if (listener.proto() == net::IpProto::kTcp) return &listener;
     if (found == nullptr) found = &listener;
   }

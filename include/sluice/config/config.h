@@ -272,6 +272,12 @@ enum class ForwardMode : std::uint8_t {
   return has_tunnel(mode) && mode != ForwardMode::kEsp;
 }
 
+// Whether a backend's health checks go to the service's address, the way that its packets go. In kEsp they go to the
+// backend's own, outside the tunnel: associations are the workers'.
+[[nodiscard]] constexpr bool checked_as_service(ForwardMode mode) noexcept {
+  return !sees_replies(mode) && mode != ForwardMode::kEsp;
+}
+
 struct FlowTimeouts {             // a flow without a packet for so long is forgotten
   Duration established = 124min;  // RFC 5382 section 5: not less than 2 h 4 min
   Duration opening = 60s;         // SYN or INIT seen, handshake not complete

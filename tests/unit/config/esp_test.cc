@@ -88,6 +88,23 @@ const ErrorCase kEsp[] = {
 };
 INSTANTIATE_TEST_SUITE_P(Esp, ErrorText, ::testing::ValuesIn(kEsp), row_name);
 
+TEST(Esp, BackendsAreProbedAtTheirOwnAddressesAndNeedAPort) {
+  constexpr std::string_view kText = R"(
+interfaces: { edge: { device: net_null0, addresses: [198.51.100.2/24] } }
+pools: { web: { backends: { address: 198.51.100.11 }, health: { HEALTH } } }
+services: { web: { listen: "203.0.113.10:80", forward: { mode: esp, pool: web } } }
+esp: { peers: { address: 198.51.100.11, out: { spi: 256, key: )" KEY_A " } } }\n";
+  const auto with = [&](std::string_view health) {
+    std::string text(kText);
+    text.replace(text.find("HEALTH"), 6, health);
+    const auto loaded = load_text(text, "t.yaml");
+    return loaded ? "" : sluice::config::text(loaded.error());
+  };
+  EXPECT_EQ(with("tcp: {}, port: 80"), "");
+  EXPECT_EQ(with("tcp: {}"),
+            "t.yaml:3:63: pools.web.health: backend '198.51.100.11' has no port to probe; add 'port' here\n");
+}
+
 class EspKeyFiles : public ::testing::Test {
  protected:
   void SetUp() override { std::filesystem::create_directories(folder_); }

@@ -267,6 +267,21 @@ TEST(Health, BackendsThatHaveTheServicesAddressAreCheckedThere) {
   EXPECT_EQ(health_of(world, 1), lb::Health::kUp);
 }
 
+TEST(Health, BackendsBehindEspAreCheckedAtTheirOwnAddresses) {
+  World world(
+      yaml("  web:\n    backends: [ { name: one, address: 192.0.2.11 }, { name: two, address: 192.0.2.12 } ]\n"
+           "    health: { http: {}, port: 8080, interval: 1s, timeout: 500ms }\n",
+           "  edge: { listen: 198.51.100.53:80, forward: { mode: esp, pool: web } }\n",
+           "esp:\n  peers:\n"
+           "    - { address: 192.0.2.11, out: { spi: 256, key: 0x1111111111111111111111111111111111111111 } }\n"
+           "    - { address: 192.0.2.12, out: { spi: 256, key: 0x2222222222222222222222222222222222222222 } }\n"));
+  Origin& one = world.origin(kOne);
+  world.run_for(3s);
+  ASSERT_GE(one.requests.size(), 2u);
+  EXPECT_EQ(health_of(world, 0), lb::Health::kUp);
+  EXPECT_EQ(health_of(world, 1), lb::Health::kDown);
+}
+
 struct LastWordsCase {
   const char* name;
   const char* answer;
