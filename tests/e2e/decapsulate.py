@@ -15,6 +15,20 @@ GUE_PORT = 6080
 IPIP, GRE, IPV6 = 4, 47, 41
 
 
+def open_tun(name: str) -> int:
+    tun = os.open("/dev/net/tun", os.O_RDWR)
+    fcntl.ioctl(tun, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TUN | IFF_NO_PI))
+    return tun
+
+
+def receive(sock: socket.socket) -> bytes:
+    """What follows the outer IP header."""
+    data = sock.recv(65536)
+    if sock.type == socket.SOCK_RAW and sock.family == socket.AF_INET:  # with its IP header
+        return data[(data[0] & 15) * 4:]
+    return data
+
+
 def raw(family: int, protocol: int) -> socket.socket:
     return socket.socket(family, socket.SOCK_RAW, protocol)
 
@@ -38,18 +52,13 @@ def sockets_of(mode: str) -> list[tuple[socket.socket, int]]:
 
 def main() -> None:
     mode, name = sys.argv[1:]
-    tun = os.open("/dev/net/tun", os.O_RDWR)
-    fcntl.ioctl(tun, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TUN | IFF_NO_PI))
-    ends = sockets_of(mode)
-    by_socket = dict(ends)
+    tun = open_tun(name)
+    by_socket = dict(sockets_of(mode))
     print("ready", flush=True)
     while True:
         for sock in select.select(list(by_socket), [], [])[0]:
-            data = sock.recv(65536)
-            if sock.type == socket.SOCK_RAW and sock.family == socket.AF_INET:  # with its IP header
-                data = data[(data[0] & 15) * 4:]
             try:
-                os.write(tun, data[by_socket[sock]:])
+                os.write(tun, receive(sock)[by_socket[sock]:])
             except OSError:  # the interface is down still
                 pass
 
