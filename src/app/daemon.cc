@@ -180,7 +180,8 @@ Result<void> Daemon::start_proxies() {
                           .ticket_keys = ticket_keys_,
                           .files = *files_,
                           .counters = assembly.proxy_counters(i),
-                          .source_for = [this](const net::IpAddress& to) { return plane_->topology().source_for(to); },
+                          .source_for = [this](const net::IpAddress& via,
+                                               bool ipv4) { return plane_->topology().source_for(via, ipv4); },
                           .wake = {},  // a loop sleeps for so short a time that mail waits for its next turn
                           .secret = *tcp_secret,
                           .seed = *seed,

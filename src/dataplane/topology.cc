@@ -139,7 +139,7 @@ bool Topology::answers_for(InterfaceId interface, const net::IpAddress& address)
          std::ranges::any_of(info.answered, [&](const net::Prefix& prefix) { return prefix.contains(address); });
 }
 
-std::optional<net::IpAddress> Topology::source_for(const net::IpAddress& destination) const noexcept {
+std::optional<net::IpAddress> Topology::source_for(const net::IpAddress& destination, bool ipv4) const noexcept {
   const Route* route = routes_.find(destination);
   if (route == nullptr) return std::nullopt;
   const InterfaceInfo& interface = interfaces_[route->interface];
@@ -147,7 +147,7 @@ std::optional<net::IpAddress> Topology::source_for(const net::IpAddress& destina
   // The address whose prefix holds the next hop; else any of the family (RFC 1122 section 3.3.4.3, RFC 6724 rule 5).
   const net::Prefix* any = nullptr;
   for (const net::Prefix& own : interface.addresses) {
-    if (own.address.is_v4() != destination.is_v4()) continue;
+    if (own.address.is_v4() != ipv4) continue;
     if (own.contains(next)) return own.address;
     if (any == nullptr) any = &own;
   }

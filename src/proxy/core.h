@@ -45,7 +45,7 @@ struct Core {
   cache::Store& cache;
   FileService& files;
   const lb::PortBlock ports;  // this proxy's local ports
-  const std::function<std::optional<net::IpAddress>(const net::IpAddress&)> source_for;
+  const std::function<std::optional<net::IpAddress>(const net::IpAddress&, bool)> source_for;
   const std::shared_ptr<Inbox> inbox;
 
   Instant now;                             // of this turn

@@ -31,8 +31,7 @@ class HealthChecker::Check final : public tcp::StreamHandler {
         path_(service == nullptr ? std::nullopt : std::optional<lb::ProbePath>({service->id, backend})),
         remote_{service == nullptr ? endpoint.address : service->key.address,
                 rules.port.value_or(service == nullptr ? endpoint.port : service->key.port)},
-        // The interface that the packets leave by; its address of the other family does as well.
-        via_(endpoint.address.is_v4() == remote_.address.is_v4() ? endpoint.address : remote_.address),
+        via_(endpoint.address),
         request_(make_request(service == nullptr ? endpoint : remote_)),
         parser_(kHeadLimits),
         port_(core.ready),
@@ -84,7 +83,7 @@ class HealthChecker::Check final : public tcp::StreamHandler {
   const config::HealthCheck& rules_;
   const std::optional<lb::ProbePath> path_;
   const net::Endpoint remote_;
-  const net::IpAddress via_;
+  const net::IpAddress via_;       // what says by which interface the packets leave
   std::uint16_t port_in_use_ = 0;  // of path_; 0: none
   const std::string request_;      // empty: a TCP check
   tcp::Conn* conn_ = nullptr;

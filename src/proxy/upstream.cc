@@ -121,16 +121,16 @@ UpstreamLease UpstreamPools::take_idle(Pool& pool, lb::BackendId backend, EventP
 }
 
 // `upstream.source` in turn, where it names some; else the address of the interface on the way.
-std::optional<net::IpAddress> UpstreamPools::source_for(const net::IpAddress& remote) noexcept {
+std::optional<net::IpAddress> UpstreamPools::source_for(const net::IpAddress& via, bool ipv4) noexcept {
   const lb::Snapshot& snapshot = *core_.snapshot;
-  const auto& named = remote.is_v4() ? snapshot.upstream_sources4 : snapshot.upstream_sources6;
-  if (named.empty()) return core_.source_for(remote);
+  const auto& named = ipv4 ? snapshot.upstream_sources4 : snapshot.upstream_sources6;
+  if (named.empty()) return core_.source_for(via, ipv4);
   return snapshot.sources[named[next_source_++ % named.size()]];
 }
 
 std::optional<net::Endpoint> UpstreamPools::local_for(const net::Endpoint& remote, const net::IpAddress& via,
                                                       ConnectOutcome& outcome) {
-  const std::optional<net::IpAddress> source = source_for(via);
+  const std::optional<net::IpAddress> source = source_for(via, remote.address.is_v4());
   if (!source) {
     outcome = ConnectOutcome::kNoRoute;
     return std::nullopt;

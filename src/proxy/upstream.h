@@ -114,7 +114,7 @@ class UpstreamPools {
   [[nodiscard]] std::optional<net::Endpoint> local_for(const net::Endpoint& remote, ConnectOutcome& outcome) {
     return local_for(remote, remote.address, outcome);
   }
-  // The same where packets to `remote` are sent by way of `via`, an address of the same family.
+  // The same where packets to `remote` are sent by way of `via`, the other end of a tunnel.
   [[nodiscard]] std::optional<net::Endpoint> local_for(const net::Endpoint& remote, const net::IpAddress& via,
                                                        ConnectOutcome& outcome);
   // That connection has ended without TIME_WAIT: its port may be had again.
@@ -123,7 +123,7 @@ class UpstreamPools {
  private:
   friend class UpstreamConnection;
   void drop_idle(UpstreamConnection& connection) noexcept;
-  [[nodiscard]] std::optional<net::IpAddress> source_for(const net::IpAddress& remote) noexcept;
+  [[nodiscard]] std::optional<net::IpAddress> source_for(const net::IpAddress& via, bool ipv4) noexcept;
 
   Core& core_;
   std::vector<std::unique_ptr<Pool>> pools_;

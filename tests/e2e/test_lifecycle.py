@@ -70,7 +70,7 @@ services:
 
 def test_what_is_not_built_yet_is_refused(lab, folder):
     config = world.layer4_config()
-    config["services"]["echo4"]["forward"]["toa"] = True
+    config["interfaces"]["edge"]["bond"] = ["net_null0", "net_null1"]
     result = sluice_command(lab, "check", write(folder, "later.yaml", config))
     assert result.returncode != 0 and "not supported yet" in result.stdout + result.stderr
 

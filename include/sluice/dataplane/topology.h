@@ -60,7 +60,11 @@ class Topology {
   // Whether what sluice is for needs this neighbour: a gateway, of a static route too, or a backend.
   [[nodiscard]] bool is_needed(const net::IpAddress& neighbor) const noexcept;
   // The own address to send from towards this destination; nothing: no route, or no address of that family there.
-  [[nodiscard]] std::optional<net::IpAddress> source_for(const net::IpAddress& destination) const noexcept;
+  [[nodiscard]] std::optional<net::IpAddress> source_for(const net::IpAddress& destination) const noexcept {
+    return source_for(destination, destination.is_v4());
+  }
+  // The same in a family that may be another: for what goes towards the destination in a tunnel.
+  [[nodiscard]] std::optional<net::IpAddress> source_for(const net::IpAddress& destination, bool ipv4) const noexcept;
 
  private:
   struct Vlan {

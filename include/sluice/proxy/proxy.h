@@ -61,9 +61,9 @@ struct ProxyParts {
   std::shared_ptr<tls::TicketKeys> ticket_keys;  // shared by all proxies
   FileService& files;                            // shared by all proxies
   telemetry::ProxyCounters& counters;            // written by this proxy alone
-  // The local address that connections to this destination leave from unless `upstream.source` names some; nothing: no
-  // route.
-  std::function<std::optional<net::IpAddress>(const net::IpAddress& destination)> source_for;
+  // The local address, of that family, that connections leave from which go by way of `via` (in a tunnel that may be of the
+  // other family), unless `upstream.source` names some; nothing: no route.
+  std::function<std::optional<net::IpAddress>(const net::IpAddress& via, bool ipv4)> source_for;
   // Makes this proxy's loop run its next turn soon; called from any thread. Empty: the loop never sleeps.
   std::function<void()> wake;
   SipKey secret{};         // for the TCP stack's sequence numbers; from the kernel

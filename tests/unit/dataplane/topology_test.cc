@@ -84,6 +84,8 @@ TEST_F(TopologyTest, ChoosesTheSourceByTheWayOut) {
   EXPECT_EQ(topology_->source_for(address("203.0.113.1")), address("198.51.100.2"));   // by the gateway
   EXPECT_EQ(topology_->source_for(address("203.0.113.200")), address("192.0.2.130"));  // by the static route
   EXPECT_EQ(topology_->source_for(address("2001:db8:1::77")), address("2001:db8:1::2"));
+  EXPECT_EQ(topology_->source_for(address("2001:db8:1::77"), true), address("198.51.100.2"));  // in a tunnel over IPv6
+  EXPECT_EQ(topology_->source_for(address("198.51.100.77"), false), address("2001:db8:1::2"));
   EXPECT_EQ(topology_->source_for(address("2001:db8:2::1")), std::nullopt);
 }
 

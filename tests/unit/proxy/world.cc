@@ -171,7 +171,7 @@ World::World(std::string_view text) : client(network, ip("203.0.113.7"), now) {
                    .ticket_keys = *keys,
                    .files = files_,
                    .counters = *counters_,
-                   .source_for = [this](const net::IpAddress&) { return source; },
+                   .source_for = [this](const net::IpAddress&, bool) { return source; },
                    .wake =
                        [this] {
                          const std::lock_guard lock(mutex_);
