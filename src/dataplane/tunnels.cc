@@ -71,11 +71,7 @@ net::Parsed parse_tunnelled(const lb::Snapshot& snapshot, std::span<const std::u
 
 Tunnel Tunnels::make(const Topology& topology, const lb::Snapshot& snapshot, const lb::Listener& listener,
                      net::Family inner, const net::IpAddress& backend) noexcept {
-  Tunnel tunnel{.header = {},
-                .generation = static_cast<std::uint32_t>(snapshot.generation),
-                .backend = {},
-                .service = listener.service,
-                .inner = inner};
+  Tunnel tunnel;
   const config::ForwardService& forward = *snapshot.services[listener.service].config->forward;
   const Route* route = topology.routes().find(backend);
   if (route == nullptr) return tunnel;

@@ -18,11 +18,8 @@ namespace sluice::dataplane {
 
 struct alignas(64) Tunnel {  // two cache lines
   net::EncapsulationHeader header;
-  // What it is kept for; generation 0: nothing yet.
-  std::uint32_t generation = 0;
+  std::uint64_t kept_for = 0;  // snapshot, service and family; 0: nothing yet
   lb::BackendId backend;
-  lb::ServiceIndex service = lb::kNoIndex;
-  net::Family inner = net::Family::kNone;
   bool has_source = false;  // else the interface towards the backend has no address of its family
 };
 static_assert(sizeof(Tunnel) == 128);
@@ -43,10 +40,11 @@ class Tunnels {
     const std::size_t place =
         (flow.backend.index + listener.service * 389u) * 2u + (inner == net::Family::kIp6 ? 1 : 0);
     Tunnel& tunnel = kept_[place % kPlaces];
-    const bool known = tunnel.generation == static_cast<std::uint32_t>(snapshot.generation) &&
-                       tunnel.service == listener.service && tunnel.inner == inner && tunnel.backend == flow.backend;
-    if (!known) [[unlikely]] {
+    const std::uint64_t kept_for = static_cast<std::uint32_t>(snapshot.generation) |
+                                   std::uint64_t{listener.service} << 32 | static_cast<std::uint64_t>(inner) << 48;
+    if (tunnel.kept_for != kept_for || tunnel.backend != flow.backend) [[unlikely]] {
       tunnel = make(topology_, snapshot, listener, inner, flow.reply.backend);
+      tunnel.kept_for = kept_for;
       tunnel.backend = flow.backend;
     }
     return tunnel.has_source ? &tunnel : nullptr;

@@ -38,6 +38,7 @@ EncapsulationHeader::EncapsulationHeader(const TunnelEnds& ends) noexcept
   const std::size_t ip_len = outer4_ ? sizeof(Ip4Header) : sizeof(Ip6Header);
   size_ = static_cast<std::uint8_t>(ip_len + bytes_behind_ip(ends.kind));
   if (is_udp(ends.kind)) udp_at_ = static_cast<std::uint8_t>(ip_len);
+  plain_ip4_ = outer4_ && size_ <= kNear && udp_at_ == 0 && src_spread_ == 0;
   const std::span<std::uint8_t> header = std::span(bytes_).last(size_);
   const std::uint8_t inner = ends.inner == Family::kIp4 ? kProtoIp4 : kProtoIp6;
   const std::uint8_t proto = is_udp(ends.kind)                  ? static_cast<std::uint8_t>(IpProto::kUdp)

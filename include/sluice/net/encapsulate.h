@@ -67,10 +67,12 @@ class EncapsulationHeader {
                                     std::uint32_t spread) const noexcept {
     // In two pieces of fixed size: a copy of any length is a call.
     std::memcpy(packet - kNear, bytes_.data() + kRoom - kNear, kNear);
-    if (size_ > kNear) std::memcpy(packet - kRoom, bytes_.data(), kRoom - kNear);
     std::uint8_t* outer = packet - size_;
-    if (outer4_) [[likely]] {
-      finish_ip4(outer, len, traffic_class, spread);
+    if (plain_ip4_) [[likely]]
+      return finish_ip4(outer, len, traffic_class, 0);
+    if (size_ > kNear) std::memcpy(packet - kRoom, bytes_.data(), kRoom - kNear);
+    if (outer4_) {
+      finish_ip4(outer, len, traffic_class, spread & src_spread_);
     } else {
       finish_ip6(outer, len, traffic_class, spread);
     }
@@ -84,15 +86,15 @@ class EncapsulationHeader {
   static constexpr std::size_t kNear = 32;             // holds all of IP in IPv4, GRE and GUE over IPv4
   static constexpr std::uint16_t kFirstPort = 0xc000;  // 49152..65535: RFC 7348 section 5, RFC 6335 section 6
 
-  // Nothing is read of what was written just now: that would wait until it is in the cache.
-  void finish_ip4(std::uint8_t* outer, std::size_t len, std::uint8_t traffic_class,
-                  std::uint32_t spread) const noexcept {
+  // Nothing is read of what was written just now: that would wait until it is in the cache. `flow_bits`: of the source.
+  [[gnu::always_inline]] void finish_ip4(std::uint8_t* outer, std::size_t len, std::uint8_t traffic_class,
+                                         std::uint32_t flow_bits) const noexcept {
     const auto& made = *reinterpret_cast<const Ip4Header*>(bytes_.data() + kRoom - size_);
     auto& ip = *reinterpret_cast<Ip4Header*>(outer);
     ip.dscp_ecn = traffic_class;
     const Be16 total(static_cast<std::uint16_t>(size_ + len));
     ip.total_len = total;
-    const Be32 bits(spread & src_spread_);
+    const Be32 bits(flow_bits);
     ip.src = Be32::from_raw(made.src.raw() | bits.raw());
     // From the header with a length of 0, a traffic class of 0 and no bits of a flow: those add to its sum, no more than five
     // words of 16 bits, and adding the carries twice leaves none.
@@ -121,6 +123,7 @@ class EncapsulationHeader {
   std::uint8_t size_ = 0;
   std::uint8_t udp_at_ = 0;  // 0: there is no UDP
   bool outer4_ = true;
+  bool plain_ip4_ = false;  // IPv4, in kNear, no UDP, one source address: no bit of the flow is in it
 };
 
 // DSCP and ECN of an IP header.
