@@ -1,7 +1,7 @@
 // What the layer 4 path costs a packet (packet_bench.h), above the floor of the same harness with two MAC addresses swapped
 // instead.
-// Usage:  bench_l4 [--repetitions N] [--row MODE.FLOWS] [--plot]
-//         --row: one row alone, as nat6.flows_1m, to be profiled.
+// Usage:  bench_l4 [--repetitions N] [--row ROW] [--plot]
+//         --row: one row alone, as nat6.flows_1m or syn_cookie, to be profiled.
 //         --plot: nanoseconds over the number of flows, backends and services, as `plot.` keys; takes minutes.
 #include <cstdlib>
 #include <string_view>
@@ -81,6 +81,12 @@ double bytes_per_flow(const dpdk::Mempool& pool, std::string_view mode) {
   return (static_cast<double>(resident_bytes() - before) - of_the_bench) / static_cast<double>(kFlows);
 }
 
+void measure_cookies(const dpdk::Mempool& pool, bool ipv6, int repetitions) {
+  PacketBench bench(pool, {.ipv6 = ipv6, .syn_proxy = true});
+  print_ns(ipv6 ? "l4.syn_cookie6.ns" : "l4.syn_cookie.ns",
+           least(repetitions, kBatches, [&] { return bench.measure_cookies(); }));
+}
+
 void plot(const dpdk::Mempool& pool, std::string_view mode, int repetitions) {
   for (const std::size_t flows : {1u, 64u, 1024u, 4096u, 16384u, 65536u, 262144u, 1048576u}) {
     PacketBench bench(pool, {.mode = mode, .flows = std::max<std::size_t>(flows, 16384)});
@@ -117,7 +123,7 @@ int main(int argc, char** argv) {
     } else if (argument == "--repetitions" && i + 1 < argc) {
       repetitions = std::max(1, std::atoi(argv[++i]));
     } else {
-      die("usage: bench_l4 [--repetitions N] [--row MODE.FLOWS] [--plot]");
+      die("usage: bench_l4 [--repetitions N] [--row ROW] [--plot]");
     }
   }
   auto eal = must(dpdk::Eal::start({.main_cpu = -1,
@@ -144,6 +150,7 @@ int main(int argc, char** argv) {
                     [&](const auto& flows) { return fmt::format("{}.{}", row.key, flows.first) != one_row; });
       if (!row.flows.empty()) measure_flows(pool, row, repetitions);
     }
+    if (one_row == "syn_cookie" || one_row == "syn_cookie6") measure_cookies(pool, one_row.back() == '6', repetitions);
     return 0;
   }
   // First: later, the allocator has memory that nobody uses, and the process would not grow.
@@ -163,10 +170,6 @@ int main(int argc, char** argv) {
   }();
   print_ns("l4.nat.new_flow_16k.over_floor_ns", measure_new_flows(pool, 16384, repetitions) - floor);
   print_ns("l4.nat.new_flow_1m.over_floor_ns", measure_new_flows(pool, 1u << 20, repetitions) - floor);
-  for (const bool ipv6 : {false, true}) {
-    PacketBench bench(pool, {.ipv6 = ipv6, .syn_proxy = true});
-    print_ns(ipv6 ? "l4.syn_cookie6.ns" : "l4.syn_cookie.ns",
-             least(repetitions, kBatches, [&] { return bench.measure_cookies(); }));
-  }
+  for (const bool ipv6 : {false, true}) measure_cookies(pool, ipv6, repetitions);
   return 0;
 }
