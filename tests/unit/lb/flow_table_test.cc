@@ -387,12 +387,12 @@ TEST_F(FlowTableTest, DoesNotDecay) {
   };
   for (std::uint32_t n = 0; n < kCapacity; ++n) ASSERT_NE(insert(n), nullptr);
   const auto displaced = [&] { return static_cast<double>(table.displaced()) / kCapacity; };
-  EXPECT_LT(displaced(), 0.05);
+  EXPECT_LT(displaced(), 0.06);
   for (std::uint32_t n = 0; n < 40 * kCapacity; ++n) {
     table.remove(*table.find(key(n), Ms{0}), Ms{0});
     ASSERT_NE(insert(n + kCapacity), nullptr);
     if (n % kCapacity == 0) {
-      EXPECT_LT(displaced(), 0.15) << n / kCapacity;
+      EXPECT_LT(displaced(), 0.3) << n / kCapacity;
     }
   }
   EXPECT_EQ(table.size(), kCapacity);
