@@ -1,10 +1,9 @@
 #include "sluice/dataplane/egress.h"
 
-#include <algorithm>
 #include <cstring>
 
+#include "cut.h"
 #include "packet.h"
-#include "sluice/net/fragment.h"
 #include "sluice/net/wire.h"
 
 namespace sluice::dataplane {
@@ -43,19 +42,8 @@ void Egress::send_ip(rte_mbuf* mbuf, const net::IpAddress& destination, const Ro
 void Egress::send_cut(rte_mbuf* mbuf, const net::IpAddress& destination, const Route& route) noexcept {
   const std::span<const std::uint8_t> packet = std::span<const std::uint8_t>(frame_of(mbuf)).subspan(kLinkRoom);
   if (mbuf->nb_segs > 1 || !net::may_be_cut(packet)) return drop(mbuf, Drop::kTooBig);
-  const std::size_t payload = packet.size() - net::header_at<net::Ip4Header>(packet, 0).header_len();
-  for (std::size_t done = 0; done < payload;) {
-    rte_mbuf* part = rte_pktmbuf_alloc(mbuf->pool);
-    if (part == nullptr) return drop(mbuf, Drop::kNoMbuf);
-    const std::size_t mtu = std::min<std::size_t>(route.mtu, rte_pktmbuf_tailroom(part) - kLinkRoom);
-    const net::Ip4Cut made =
-        net::cut_ip4({rte_pktmbuf_mtod_offset(part, std::uint8_t*, kLinkRoom), mtu}, packet, done, mtu);
-    done += made.payload;
-    part->data_len = static_cast<std::uint16_t>(kLinkRoom + made.bytes);
-    part->pkt_len = part->data_len;
-    part->port = mbuf->port;
-    send_ip(part, destination, route);
-  }
+  const bool whole = cut(mbuf, kLinkRoom, route.mtu, 0, [&](rte_mbuf* part) { send_ip(part, destination, route); });
+  if (!whole) return drop(mbuf, Drop::kNoMbuf);
   cut_.add();
   rte_pktmbuf_free(mbuf);
 }

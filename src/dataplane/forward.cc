@@ -87,9 +87,9 @@ bool Forward::may_be_cut(const FlowPacket& packet, const Route* route, std::size
     egress_.drop(packet.mbuf, Drop::kNoRoute);
     return false;
   }
-  const bool cuttable = net::may_be_cut(std::span<const std::uint8_t>(frame_of(packet.mbuf)).subspan(parsed.l3_offset));
-  if (cuttable && overhead == 0) return true;
   const auto mtu = static_cast<std::uint16_t>(route->mtu - std::min<std::size_t>(overhead, route->mtu));
+  const bool cuttable = net::may_be_cut(std::span<const std::uint8_t>(frame_of(packet.mbuf)).subspan(parsed.l3_offset));
+  if (cuttable && mtu >= net::kMinFragmentMtu) return true;
   if (!cuttable) answers_.packet_too_big(packet.mbuf, parsed, mtu, now);
   egress_.drop(packet.mbuf, Drop::kTooBig);
   return false;
@@ -134,21 +134,6 @@ void Forward::edit_to_backend(const lb::Snapshot& snapshot, const FlowPacket& pa
     default:  // kDsr: the link header, which comes last, is all else that changes
       return net::take_hop(frame_of(packet.mbuf), parsed);
   }
-}
-
-void Forward::encapsulate_to(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept {
-  const net::Parsed& parsed = *packet.parsed;
-  const net::IpAddress backend = flow.reply.backend;
-  const Tunnel* tunnel = tunnels_.find(snapshot, *packet.listener, parsed.family, flow);
-  const Route* route = tunnel == nullptr ? nullptr : egress_.route_to(backend);
-  const std::size_t overhead = tunnel == nullptr ? 0 : tunnel->header.size();
-  if ((parsed.tcp_flags & net::kTcpSyn) != 0 && tunnel != nullptr) clamp_mss(snapshot, packet, flow, overhead);
-  if (!may_pass(packet, route, now, overhead)) return;
-  if (!has_tunnel_room(packet.mbuf, parsed)) return egress_.drop(packet.mbuf, Drop::kNoHeadroom);
-  note_to_backend(packet, flow, now);
-  encapsulate(packet.mbuf, frame_of(packet.mbuf).data(), parsed, tunnel->header,
-              net::spread_hash(parsed.src, parsed.src_port));
-  egress_.send_ip(packet.mbuf, backend, *route);
 }
 
 template <net::Family kFamily>
@@ -219,28 +204,6 @@ void Forward::forward_any(const lb::Snapshot& snapshot, const FlowPacket& packet
   if (!may_pass(packet, route, now)) return;
   edit_to_backend(snapshot, packet, flow, now);
   egress_.send_ip(packet.mbuf, backend, *route);
-}
-
-// Up to where it is put aside to be sealed with others.
-void Forward::encrypt_to(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept {
-  const net::Parsed& parsed = *packet.parsed;
-  const Egress::Hop* hop = egress_.hop_to_backend(flow.backend.index, flow.reply.backend);
-  const esp::OutboundSa* sa = EspMode::association_to(snapshot, flow);
-  if (sa == nullptr) return egress_.drop(packet.mbuf, Drop::kEspNoPeer);
-  const Tunnel* tunnel = tunnels_.find(snapshot, *packet.listener, parsed.family, flow);
-  const std::size_t outer = tunnel == nullptr ? 0 : tunnel->header.size();
-  if ((parsed.tcp_flags & net::kTcpSyn) != 0 && hop != nullptr) [[unlikely]]
-    clamp_mss(snapshot, packet, flow, esp_overhead(hop->mtu, outer));
-  if (hop == nullptr || tunnel == nullptr || parsed.ttl <= 1 ||
-      parsed.l3_len() + esp_overhead(hop->mtu, outer) > hop->mtu) [[unlikely]] {
-    const Route* route = tunnel == nullptr ? nullptr : egress_.route_to(flow.reply.backend);
-    const std::size_t overhead = route == nullptr ? 0 : esp_overhead(route->mtu, outer);
-    if (!may_pass(packet, route, now, overhead)) return;
-  }
-  trim_padding(packet.mbuf, parsed);
-  if (!has_esp_room(packet.mbuf, parsed)) return egress_.drop(packet.mbuf, Drop::kNoHeadroom);
-  note_to_backend(packet, flow, now);
-  esp_.add(packet.mbuf, parsed, *sa, tunnel->header, flow, net::spread_hash(parsed.src, parsed.src_port));
 }
 
 // Known flows first, all of them: opening one may end another, and with it a Flow* that was looked up.

@@ -130,13 +130,22 @@ class Forward {
   [[gnu::noinline]] void forward_common6(const lb::Snapshot& snapshot, const FlowPacket& packet, const Egress::Hop& hop,
                                          lb::Flow& flow, Ms now) noexcept;
   void forward_any(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
-  // In a tunnel.
+  // forward_tunnel.cc
   void encapsulate_to(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
+  void encrypt_to(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
+  // What may_pass() let, in fragments where it does not fit; `spread` is the flow's spread_hash().
+  void send_encapsulated(const FlowPacket& packet, const Tunnel& tunnel, const net::IpAddress& backend,
+                         const Route& route, std::uint32_t spread) noexcept;
+  // A packet that does not fit, in fragments of at most `mtu` bytes.
+  void seal_fragments(const FlowPacket& packet, const Tunnel& tunnel, const esp::OutboundSa& sa, const lb::Flow& flow,
+                      std::size_t mtu, std::uint32_t spread) noexcept;
+  // `send` gets each fragment, and what a tunnel asks to know of it.
+  template <typename Send>
+  void cut_for_tunnel(const FlowPacket& packet, std::size_t mtu, Send&& send) noexcept;
   // The MSS option of a SYN, as the service's `mss` says.
   void clamp_mss(const lb::Snapshot& snapshot, const FlowPacket& packet, const lb::Flow& flow,
                  std::size_t overhead) noexcept;
   [[nodiscard]] std::uint16_t mss_of(const lb::Flow& flow, std::size_t overhead) const noexcept;
-  void encrypt_to(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   void note_to_backend(rte_mbuf* mbuf, const std::uint8_t* frame, const net::Parsed& parsed, lb::Flow& flow,
                        Ms now) noexcept;
   void note_to_backend(const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
@@ -222,7 +231,7 @@ class Forward {
       return true;
     return may_be_cut(packet, route, overhead, now);
   }
-  // Of a packet that does not pass as it is. True: Egress cuts it into fragments.
+  // Of a packet that does not pass as it is. True: it is sent in fragments.
   [[nodiscard]] bool may_be_cut(const FlowPacket& packet, const Route* route, std::size_t overhead, Ms now) noexcept;
 
   std::array<Waiting, 2> waiting_;  // to backends, to clients

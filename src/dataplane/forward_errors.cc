@@ -79,14 +79,13 @@ void Forward::error_past_us(const lb::Snapshot& snapshot, const FlowPacket& pack
     return error_in_esp(snapshot, packet, *flow, tunnel, route, net::spread_hash(quoted.dst, quoted.dst_port), now);
   }
   if (!may_pass(packet, route, now, tunnel == nullptr ? 0 : tunnel->header.size())) return;
-  trim_padding(packet.mbuf, *packet.parsed);
-  if (tunnel == nullptr) {
-    net::take_hop(frame_of(packet.mbuf), *packet.parsed);
-  } else {
+  if (tunnel != nullptr) {
     if (!has_tunnel_room(packet.mbuf, *packet.parsed)) return egress_.drop(packet.mbuf, Drop::kNoHeadroom);
-    encapsulate(packet.mbuf, frame_of(packet.mbuf).data(), *packet.parsed, tunnel->header,
-                net::spread_hash(quoted.dst, quoted.dst_port));
+    counters_.icmp_errors_passed.add();
+    return send_encapsulated(packet, *tunnel, backend, *route, net::spread_hash(quoted.dst, quoted.dst_port));
   }
+  trim_padding(packet.mbuf, *packet.parsed);
+  net::take_hop(frame_of(packet.mbuf), *packet.parsed);
   counters_.icmp_errors_passed.add();
   egress_.send_ip(packet.mbuf, backend, *route);
 }
@@ -96,7 +95,12 @@ void Forward::error_in_esp(const lb::Snapshot& snapshot, const FlowPacket& packe
                            const Tunnel* tunnel, const Route* route, std::uint32_t spread, Ms now) noexcept {
   const esp::OutboundSa* sa = EspMode::association_to(snapshot, flow);
   if (sa == nullptr) return egress_.drop(packet.mbuf, Drop::kEspNoPeer);
-  if (!may_pass(packet, route, now, route == nullptr ? 0 : esp_overhead(route->mtu, tunnel->header.size()))) return;
+  const std::size_t overhead = route == nullptr ? 0 : esp_overhead(route->mtu, tunnel->header.size());
+  if (!may_pass(packet, route, now, overhead)) return;
+  if (packet.parsed->l3_len() + overhead > route->mtu) {
+    counters_.icmp_errors_passed.add();
+    return seal_fragments(packet, *tunnel, *sa, flow, route->mtu - overhead, spread);
+  }
   trim_padding(packet.mbuf, *packet.parsed);
   if (!has_esp_room(packet.mbuf, *packet.parsed)) return egress_.drop(packet.mbuf, Drop::kNoHeadroom);
   counters_.icmp_errors_passed.add();

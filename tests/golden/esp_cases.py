@@ -6,7 +6,8 @@ from scapy.layers.ipsec import ESP, SecurityAssociation
 
 from packets import (B1, BACKEND6, BACKENDS, CLIENT, CLIENT6, Case, EDGE, GATEWAY, ONE_ARM, ONE_ARM_NEIGHBORS, OWN, OWN6,
                      SERVICE, SERVICE6, built, from_client, icmp_error_of)
-from tunnel_cases import error_from_the_network, inner_of, link, one_hop_on, outer_ip, packets_of_all_kinds
+from tunnel_cases import (cut_for_a_tunnel, error_from_the_network, inner_of, large_errors, link, one_hop_on, outer_ip,
+                          packets_of_all_kinds)
 
 CASES = {}
 KEY128 = bytes(range(16, 36))  # with its salt, as all of them
@@ -104,13 +105,32 @@ def esp_that_does_not_fit():
     c.expect(in_esp(fits, sealer))
     large = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * (1446 - 27)), flags="DF"))
     c.expect(icmp_error_of(large, ICMP(type=3, code=4, nexthopmtu=1446), src=OWN))
-    c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * (1446 - 27))))  # who does not set DF is not told
     fits = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * (1446 - 48)), dst=SERVICE6))
     c.expect(in_esp(fits, sealer))
     large = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * (1446 - 47)), dst=SERVICE6))
     c.expect(icmp_error_of(large, icmp6=ICMPv6PacketTooBig(mtu=1446), src=OWN6))
-    c.drop("too_big", 3)
+    c.drop("too_big", 2)
     return c
+
+
+@case
+def esp_in_fragments():
+    """Each fragment is one packet of ESP, with a number of its own."""
+    sealer = Sealer()
+    return cut_for_a_tunnel(esp_config(), lambda packet, flow: in_esp(packet, sealer), 1446)
+
+
+@case
+def esp6_in_fragments():
+    sealer = Sealer(key=KEY256, esn=True)
+    return cut_for_a_tunnel(esp_config(BACKEND6, key=KEY256, esn=True),
+                            lambda packet, flow: in_esp(packet, sealer, dst=BACKEND6, flow=flow), 1426)
+
+
+@case
+def esp_of_errors_in_fragments():
+    sealer = Sealer()
+    return large_errors(esp_config(), lambda packet, flow: in_esp(packet, sealer), 1446)
 
 
 @case

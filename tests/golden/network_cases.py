@@ -5,7 +5,7 @@ from scapy.all import (ARP, ICMP, IP, TCP, UDP, Dot1AD, Dot1Q, Ether, ICMPv6Dest
                        IPv6ExtHdrRouting, PadN, Raw, raw)
 
 from packets import (B1, B2, BACKEND6, BACKENDS, BROADCAST, CLIENT, CLIENT6, Case, EDGE, GATEWAY, GW, GW6, INSIDE, NAT, OWN, OWN6,
-                     SERVICE, SERVICE6, SIMPLE, built, forwarded, from_backend, from_client, icmp_error_of,
+                     SERVICE, SERVICE6, SIMPLE, built, cut_to_fit, forwarded, from_backend, from_client, icmp_error_of,
                      returned, rewritten)
 from tunnel_cases import inner_of, link, one_hop_on, outer_ip, spread_hash, tunnel_config
 
@@ -391,24 +391,10 @@ def jumbo_frames_to_a_smaller_network():
     out = cut(forwarded(large, 2, backend="192.0.2.131", own="192.0.2.130", mac_src=INSIDE), 4000)
     for got, sent in zip(pieces, out):
         c.receive(got)
-        for part in cut_again(sent, 1480):
+        for part in cut_to_fit(sent, 1500):
             c.expect(part, "inside")
     c.drop("too_big", 2)
     return c
-
-
-def cut_again(fragment, size):
-    """RFC 791 section 3.2, of a packet that is a fragment already."""
-    payload = raw(fragment[IP].payload)
-    out = []
-    for at in range(0, len(payload), size):
-        part = fragment.copy()
-        part[IP].remove_payload()
-        part[IP].frag = fragment[IP].frag + at // 8
-        part[IP].flags = "MF" if at + size < len(payload) else fragment[IP].flags
-        del part[IP].len, part[IP].chksum
-        out.append(built(part / Raw(payload[at:at + size])))
-    return out
 
 
 @case

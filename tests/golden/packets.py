@@ -91,6 +91,28 @@ def with_checksums(packet):
     return built(packet)
 
 
+def cut_to_fit(packet, mtu):
+    """RFC 791 section 3.2: an IPv4 packet in fragments of at most `mtu` bytes. It may be a fragment itself. Options that are not
+    marked to be copied are the first one's alone (section 3.1)."""
+    ip = packet[IP]
+    payload, at, out = raw(ip)[ip.ihl * 4:ip.len], 0, []
+    while at < len(payload):
+        part = packet.copy()
+        part[IP].remove_payload()
+        if at != 0:
+            part[IP].options = [option for option in ip.options if option.copy_flag]
+        del part[IP].ihl, part[IP].len, part[IP].chksum
+        part = built(part)
+        left, room = len(payload) - at, mtu - part[IP].ihl * 4
+        size = left if left <= room else room // 8 * 8
+        part[IP].frag = ip.frag + at // 8
+        part[IP].flags = "MF" if size < left else ip.flags
+        del part[IP].len, part[IP].chksum
+        out.append(built(part / Raw(payload[at:at + size])))
+        at += size
+    return out
+
+
 def l4_of(packet):
     for layer in (TCP, UDP, SCTP):
         if packet.haslayer(layer):

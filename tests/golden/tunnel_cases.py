@@ -1,10 +1,10 @@
 """Golden cases of the modes whose backends answer the client themselves: dsr, ipip, gre, gue, vxlan. make_cases.py writes
 them."""
 
-from scapy.all import GRE, ICMP, IP, TCP, UDP, VXLAN, Ether, ICMPv6PacketTooBig, ICMPv6TimeExceeded, IPv6, Raw, raw
+from scapy.all import GRE, ICMP, IP, IPOption, TCP, UDP, VXLAN, Ether, ICMPv6PacketTooBig, ICMPv6TimeExceeded, IPv6, Raw, raw
 
 from packets import (B1, BACKEND6, BACKENDS, CLIENT, CLIENT6, Case, EDGE, NAT, ONE_ARM, ONE_ARM_NEIGHBORS, OWN, OWN6, SERVICE,
-                     SERVICE6, SIMPLE, built, forwarded, from_backend, from_client, icmp_error_of, returned)
+                     SERVICE6, SIMPLE, built, cut_to_fit, forwarded, from_backend, from_client, icmp_error_of, returned)
 
 CASES = {}
 VNI_MAC = "02:00:00:00:00:64"  # of VNI 100, where the configuration names none
@@ -56,10 +56,12 @@ def traffic_class(packet) -> int:
     return packet[IP].tos if packet.haslayer(IP) else packet[IPv6].tc
 
 
-def outer_ip(packet, proto, *, src=None, dst=BACKENDS[0], ttl=64):
-    """RFC 6040 normal mode: DSCP and ECN are the packet's. IPv4: DF, and no identifier (RFC 6864)."""
+def outer_ip(packet, proto, *, src=None, dst=BACKENDS[0], ttl=64, flow=None):
+    """RFC 6040 normal mode: DSCP and ECN are the packet's. IPv4: DF, and no identifier (RFC 6864). `flow`: another packet of
+    the flow, whose ports a later fragment lacks."""
     if ":" in dst:
-        return IPv6(src=src or OWN6, dst=dst, hlim=ttl, tc=traffic_class(packet), nh=proto, fl=spread_hash(packet) & 0xFFFFF)
+        label = spread_hash(flow or packet) & 0xFFFFF
+        return IPv6(src=src or OWN6, dst=dst, hlim=ttl, tc=traffic_class(packet), nh=proto, fl=label)
     return IP(src=src or OWN, dst=dst, ttl=ttl, tos=traffic_class(packet), id=0, flags="DF", proto=proto)
 
 
@@ -79,14 +81,15 @@ def udp_to(packet, port):
     return UDP(sport=0xC000 | spread_hash(packet) >> 18, dport=port, chksum=0)
 
 
-def in_gue(packet, *, port=6080, variant=1, **outer):
+def in_gue(packet, *, port=6080, variant=1, flow=None, **outer):
     header = b"" if variant == 1 else bytes([0, 4 if packet.haslayer(IP) else 41, 0, 0])
-    return built(link() / outer_ip(packet, 17, **outer) / udp_to(packet, port) / Raw(header + raw(inner_of(packet))))
+    udp = udp_to(flow or packet, port)
+    return built(link() / outer_ip(packet, 17, flow=flow, **outer) / udp / Raw(header + raw(inner_of(packet))))
 
 
-def in_vxlan(packet, *, port=4789, vni=100, mac=VNI_MAC, **outer):
-    frame = Ether(src=EDGE, dst=mac) / inner_of(packet)
-    return built(link() / outer_ip(packet, 17, **outer) / udp_to(packet, port) / Raw(raw(VXLAN(flags=8, vni=vni)) + raw(frame)))
+def in_vxlan(packet, *, port=4789, vni=100, mac=VNI_MAC, flow=None, **outer):
+    inside = raw(VXLAN(flags=8, vni=vni)) + raw(Ether(src=EDGE, dst=mac) / inner_of(packet))
+    return built(link() / outer_ip(packet, 17, flow=flow, **outer) / udp_to(flow or packet, port) / Raw(inside))
 
 
 def packets_of_all_kinds():
@@ -150,12 +153,11 @@ def ipip_that_does_not_fit():
     c.expect(in_ip(fits))
     large = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * (1480 - 27)), flags="DF"))
     c.expect(icmp_error_of(large, ICMP(type=3, code=4, nexthopmtu=1480), src=OWN))
-    c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * (1480 - 27))))  # who does not set DF is not told
     fits = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * (1480 - 48)), dst=SERVICE6))
     c.expect(in_ip(fits))
     large = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * (1480 - 47)), dst=SERVICE6))
     c.expect(icmp_error_of(large, icmp6=ICMPv6PacketTooBig(mtu=1480), src=OWN6))
-    c.drop("too_big", 3)
+    c.drop("too_big", 2)
     return c
 
 
@@ -243,6 +245,92 @@ def vxlan_that_does_not_fit():
     c.expect(icmp_error_of(large, ICMP(type=3, code=4, nexthopmtu=1450), src=OWN))
     c.drop("too_big", 1)
     return c
+
+
+# ---- what is cut ----
+
+
+def cut_for_a_tunnel(config, wrap, room):
+    """RFC 4459 section 3.4: who has not set DF gets through in fragments, each of them in the tunnel. `room`: what it leaves
+    of the MTU."""
+    c = Case(config)
+
+    def query(size, **ip):
+        return from_client(UDP(sport=5353, dport=53) / bytes(i * 7 & 255 for i in range(size - 28)), **ip)
+
+    fits = c.receive(query(room, id=6))
+    c.expect(wrap(fits, flow=fits))
+    record_route, alert = IPOption(b"\x07\x07\x04\x00\x00\x00\x00"), IPOption(b"\x94\x04\x00\x00")
+    large = [query(room + 1, id=7, tos=0xB9, ttl=9), query(1500, id=8), query(1480, id=9, options=[record_route, alert])]
+    # What comes in fragments that do not fit themselves: offset and "more" of each are kept.
+    whole = query(3000, id=10)
+    large += cut_to_fit(whole, 1500)
+    for packet in large:
+        c.receive(packet)
+        pieces = cut_to_fit(packet, room)
+        for piece in pieces:
+            c.expect(wrap(piece, flow=whole))
+    forbidden = c.receive(query(room + 1, flags="DF"))
+    c.expect(icmp_error_of(forbidden, ICMP(type=3, code=4, nexthopmtu=room), src=OWN))
+    c.drop("too_big")
+    return c
+
+
+@case
+def ipip_in_fragments():
+    return cut_for_a_tunnel(tunnel_config("mode: ipip"), in_ip, 1480)
+
+
+@case
+def ipip6_in_fragments():
+    return cut_for_a_tunnel(tunnel_config("mode: ipip", BACKEND6), lambda packet, flow: in_ip(packet, dst=BACKEND6, flow=flow), 1460)
+
+
+@case
+def ipip_in_fragments_from_a_prefix():
+    """All fragments of a flow have its source."""
+    def wrap(packet, flow):
+        low = spread_hash(flow) & 0xFFFF
+        return in_ip(packet, src=f"172.16.{low >> 8}.{low & 255}")
+
+    return cut_for_a_tunnel(tunnel_config("mode: ipip, outer: { source: 172.16.0.0/16 }"), wrap, 1480)
+
+
+@case
+def gre_in_fragments():
+    return cut_for_a_tunnel(tunnel_config("mode: gre"), in_gre, 1476)
+
+
+@case
+def gue_in_fragments():
+    return cut_for_a_tunnel(tunnel_config("mode: gue"), in_gue, 1472)
+
+
+@case
+def gue6_in_fragments():
+    return cut_for_a_tunnel(tunnel_config("mode: gue", BACKEND6), lambda packet, flow: in_gue(packet, dst=BACKEND6, flow=flow), 1452)
+
+
+@case
+def vxlan_in_fragments():
+    return cut_for_a_tunnel(tunnel_config("mode: vxlan, vxlan: { vni: 100 }"), in_vxlan, 1450)
+
+
+def large_errors(config, wrap, room):
+    """An error about an answer may be as long as a router likes (RFC 1812 section 4.3.2.3 asks for no more than 576 bytes)."""
+    c = Case(config)
+    syn = c.receive(from_client(TCP(sport=40000, dport=80, flags="S", seq=1)))
+    c.expect(wrap(syn, flow=syn))
+    answer = IP(src=SERVICE, dst=CLIENT, flags="DF", ttl=60) / TCP(sport=80, dport=40000, flags="A", seq=1) / (b"a" * 1400)
+    error = c.receive(from_client(ICMP(type=3, code=4, nexthopmtu=1400) / Raw(raw(answer)), src=ROUTER, id=77))
+    for piece in cut_to_fit(error, room):
+        c.expect(wrap(piece, flow=syn))
+    return c
+
+
+@case
+def gue_of_errors_in_fragments():
+    return large_errors(tunnel_config("mode: gue", BACKEND6), lambda packet, flow: in_gue(packet, dst=BACKEND6, flow=flow), 1452)
 
 
 # ---- dsr ----

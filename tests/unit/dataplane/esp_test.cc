@@ -180,6 +180,28 @@ TEST(EspMode, AnAssociationWithoutNumbersSendsNothing) {
   EXPECT_EQ(lab.exchange(query(40000)).size(), 1u);
 }
 
+Bytes large_query() { return from_client(ip4(kClient, kService).udp(40000, 53, Bytes(1472))); }
+
+TEST(EspMode, MoreFragmentsThanABurstHoldsAreSealedInOrder) {
+  Lab lab(esp_config(kPeer));
+  constexpr std::uint32_t kPackets = 32;
+  for (std::uint32_t i = 0; i < kPackets; ++i) lab.put(large_query());
+  lab.run();
+  const std::vector<Bytes> out = lab.sent();
+  ASSERT_EQ(out.size(), 2 * kPackets);
+  for (std::uint32_t i = 0; i < out.size(); ++i) EXPECT_EQ(esp_of(out[i]).sequence.host(), i + 1);
+  EXPECT_EQ(lab.counters().packets_cut.read(), kPackets);
+  EXPECT_EQ(lab.drops(), 0u);
+}
+
+TEST(EspMode, EveryFragmentTakesANumber) {
+  Lab lab(esp_config(kPeer));
+  lab.snapshot().esp.peers[0].out->use->reserve(1);
+  EXPECT_EQ(lab.exchange(large_query()).size(), 1u);
+  EXPECT_EQ(lab.drops(Drop::kEspExhausted), 1u);
+  EXPECT_EQ(lab.drops(), 1u);
+}
+
 TEST(EspMode, ABufferWithoutRoomAroundThePacketIsCounted) {
   Lab lab(esp_config(kPeer));
   const Bytes frame = query(40000);

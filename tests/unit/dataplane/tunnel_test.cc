@@ -90,5 +90,47 @@ TEST(Tunnel, ABufferWithoutRoomInFrontIsCounted) {
   EXPECT_EQ(lab.drops(Drop::kNoHeadroom), 2u);
 }
 
+Bytes large_query(std::uint16_t port, std::size_t bytes) {
+  return from_client(ip4(kClient, kService).udp(port, 53, Bytes(bytes - 28)));
+}
+
+TEST(Tunnel, APacketThatIsCutIsOnePacketOfItsFlow) {
+  Lab lab(tunnel_config());
+  lab.report("web1", lb::Health::kUp);
+  EXPECT_EQ(lab.exchange(large_query(40000, 1500)).size(), 2u);
+  EXPECT_EQ(lab.counters().packets_cut.read(), 1u);
+  EXPECT_EQ(lab.counters().services[0].in.packets.read(), 1u);
+  EXPECT_EQ(lab.counters().services[0].in.bytes.read(), 1500u);
+  EXPECT_EQ(lab.drops(), 0u);
+}
+
+TEST(Tunnel, APacketWithoutABufferForEachFragmentIsCounted) {
+  Lab lab(tunnel_config());
+  lab.report("web1", lb::Health::kUp);
+  lab.put(large_query(40000, 1500));
+  std::vector<rte_mbuf*> taken;
+  while (rte_mbuf* mbuf = lab.pool().alloc()) taken.push_back(mbuf);
+  rte_pktmbuf_free(taken.back());
+  taken.pop_back();
+  lab.run();
+  EXPECT_EQ(lab.sent().size(), 1u);
+  EXPECT_EQ(lab.drops(Drop::kNoMbuf), 1u);
+  EXPECT_EQ(lab.drops(), 1u);
+  EXPECT_EQ(lab.counters().packets_cut.read(), 0u);
+  rte_pktmbuf_free_bulk(taken.data(), static_cast<unsigned>(taken.size()));
+}
+
+// RFC 791 section 3.2: less than 68 bytes may hold no more than a header.
+TEST(Tunnel, ThatLeavesNoRoomForAFragmentDropsThePacket) {
+  for (const bool room : {true, false}) {
+    std::string config = tunnel_config();
+    config.replace(config.find("net_null0"), 9, room ? "net_null0, mtu: 88" : "net_null0, mtu: 87");
+    Lab lab(config);
+    lab.report("web1", lb::Health::kUp);
+    EXPECT_EQ(lab.exchange(large_query(40000, 88)).size(), room ? 2u : 0u);
+    EXPECT_EQ(lab.drops(Drop::kTooBig), room ? 0u : 1u);
+  }
+}
+
 }  // namespace
 }  // namespace sluice::dataplane

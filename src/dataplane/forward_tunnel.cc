@@ -1,0 +1,100 @@
+// What goes to a backend in a tunnel, and is not a packet of a common shape that fits: the others are forward_common()'s.
+//
+// An IPv4 packet too big for its tunnel whose sender has not set DF goes in fragments, each of them in the tunnel by itself
+// (RFC 4459 section 3.4): the backend's IP puts together what comes out, and nothing in between has to. The outer header
+// keeps DF, and all fragments have its source, port and flow label, which are the flow's: they stay on one way.
+#include "cut.h"
+#include "forward.h"
+#include "mode_tunnel.h"
+#include "packet.h"
+
+namespace sluice::dataplane {
+
+using telemetry::Drop;
+
+namespace {
+
+// A fragment of ours has room around it: what DPDK reserves in front is enough for every tunnel.
+static_assert(RTE_PKTMBUF_HEADROOM + Egress::kLinkRoom >= net::EncapsulationHeader::kRoom + sizeof(net::EspHeader));
+
+// As much of it as a tunnel asks for.
+net::Parsed describe(const rte_mbuf* fragment) noexcept {
+  net::Parsed parsed;
+  parsed.family = net::Family::kIp4;
+  parsed.l3_offset = Egress::kLinkRoom;
+  parsed.end = fragment->data_len;
+  return parsed;
+}
+
+}  // namespace
+
+template <typename Send>
+void Forward::cut_for_tunnel(const FlowPacket& packet, std::size_t mtu, Send&& send) noexcept {
+  trim_padding(packet.mbuf, *packet.parsed);
+  const bool whole = cut(packet.mbuf, packet.parsed->l3_offset, mtu, net::kMaxEspTailBytes,
+                         [&](rte_mbuf* fragment) { send(fragment, describe(fragment)); });
+  if (!whole) return egress_.drop(packet.mbuf, Drop::kNoMbuf);
+  counters_.packets_cut.add();
+  rte_pktmbuf_free(packet.mbuf);
+}
+
+void Forward::send_encapsulated(const FlowPacket& packet, const Tunnel& tunnel, const net::IpAddress& backend,
+                                const Route& route, std::uint32_t spread) noexcept {
+  const auto send = [&](rte_mbuf* mbuf, const net::Parsed& parsed) {
+    encapsulate(mbuf, frame_of(mbuf).data(), parsed, tunnel.header, spread);
+    egress_.send_ip(mbuf, backend, route);
+  };
+  const std::size_t mtu = route.mtu - tunnel.header.size();
+  if (packet.parsed->l3_len() > mtu) return cut_for_tunnel(packet, mtu, send);
+  trim_padding(packet.mbuf, *packet.parsed);
+  send(packet.mbuf, *packet.parsed);
+}
+
+void Forward::encapsulate_to(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept {
+  const net::Parsed& parsed = *packet.parsed;
+  const net::IpAddress backend = flow.reply.backend;
+  const Tunnel* tunnel = tunnels_.find(snapshot, *packet.listener, parsed.family, flow);
+  const Route* route = tunnel == nullptr ? nullptr : egress_.route_to(backend);
+  const std::size_t overhead = tunnel == nullptr ? 0 : tunnel->header.size();
+  if ((parsed.tcp_flags & net::kTcpSyn) != 0 && tunnel != nullptr) clamp_mss(snapshot, packet, flow, overhead);
+  if (!may_pass(packet, route, now, overhead)) return;
+  if (!has_tunnel_room(packet.mbuf, parsed)) return egress_.drop(packet.mbuf, Drop::kNoHeadroom);
+  note_to_backend(packet, flow, now);
+  send_encapsulated(packet, *tunnel, backend, *route, net::spread_hash(parsed.src, parsed.src_port));
+}
+
+void Forward::seal_fragments(const FlowPacket& packet, const Tunnel& tunnel, const esp::OutboundSa& sa,
+                             const lb::Flow& flow, std::size_t mtu, std::uint32_t spread) noexcept {
+  cut_for_tunnel(packet, mtu, [&](rte_mbuf* mbuf, const net::Parsed& parsed) {
+    esp_.add(mbuf, parsed, sa, tunnel.header, flow, spread);
+  });
+}
+
+// Up to where it is put aside to be sealed with others.
+void Forward::encrypt_to(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept {
+  const net::Parsed& parsed = *packet.parsed;
+  const Egress::Hop* hop = egress_.hop_to_backend(flow.backend.index, flow.reply.backend);
+  const esp::OutboundSa* sa = EspMode::association_to(snapshot, flow);
+  if (sa == nullptr) return egress_.drop(packet.mbuf, Drop::kEspNoPeer);
+  const Tunnel* tunnel = tunnels_.find(snapshot, *packet.listener, parsed.family, flow);
+  const std::size_t outer = tunnel == nullptr ? 0 : tunnel->header.size();
+  const std::uint32_t spread = net::spread_hash(parsed.src, parsed.src_port);
+  if ((parsed.tcp_flags & net::kTcpSyn) != 0 && hop != nullptr) [[unlikely]]
+    clamp_mss(snapshot, packet, flow, esp_overhead(hop->mtu, outer));
+  if (hop == nullptr || tunnel == nullptr || parsed.ttl <= 1 ||
+      parsed.l3_len() + esp_overhead(hop->mtu, outer) > hop->mtu) [[unlikely]] {
+    const Route* route = tunnel == nullptr ? nullptr : egress_.route_to(flow.reply.backend);
+    const std::size_t overhead = route == nullptr ? 0 : esp_overhead(route->mtu, outer);
+    if (!may_pass(packet, route, now, overhead)) return;
+    if (parsed.l3_len() + overhead > route->mtu) {
+      note_to_backend(packet, flow, now);
+      return seal_fragments(packet, *tunnel, *sa, flow, route->mtu - overhead, spread);
+    }
+  }
+  trim_padding(packet.mbuf, parsed);
+  if (!has_esp_room(packet.mbuf, parsed)) return egress_.drop(packet.mbuf, Drop::kNoHeadroom);
+  note_to_backend(packet, flow, now);
+  esp_.add(packet.mbuf, parsed, *sa, tunnel->header, flow, spread);
+}
+
+}  // namespace sluice::dataplane
