@@ -41,11 +41,11 @@ class Section {
  public:
   template <typename V>
   Section& required(std::string_view key, V T::* member, Codec<V> codec) {
-    return add(key, true, bind(member, codec), codec.list_keys);
+    return add(key, true, bind(member, codec), codec.list_keys, equal(member));
   }
   template <typename V>
   Section& optional(std::string_view key, V T::* member, Codec<V> codec) {
-    return add(key, false, bind(member, codec), codec.list_keys);
+    return add(key, false, bind(member, codec), codec.list_keys, equal(member));
   }
   template <typename V>
   Section& optional(std::string_view key, std::optional<V> T::* member, Codec<V> codec) {
@@ -54,7 +54,7 @@ class Section {
         [member, codec](Reader& reader, const Node& node, T& out) {
           codec.read(reader, node, (out.*member).emplace());
         },
-        codec.list_keys);
+        codec.list_keys, equal(member));
   }
   // For a value that is stored in another shape than a member: set(T&, V&&), called only for a value that is good.
   template <typename V, typename Set>
@@ -106,14 +106,29 @@ class Section {
     }
   }
 
+  // The keys whose values differ. What is stored in another shape than a member counts as different always.
+  [[nodiscard]] std::vector<std::string_view> differences(const T& a, const T& b) const {
+    std::vector<std::string_view> out;
+    for (const Field& field : fields_) {
+      if (!field.same || !field.same(a, b)) out.push_back(field.key);
+    }
+    return out;
+  }
+
  private:
+  using Same = std::function<bool(const T&, const T&)>;
   struct Field {
     std::string_view key;
     bool required;
     std::function<void(Reader&, const Node&, T&)> read;
     std::function<void(const std::string&, KeyList&)> list_keys;
+    Same same;  // empty: not known
   };
 
+  template <typename V>
+  static Same equal(V T::* member) {
+    return [member](const T& a, const T& b) { return a.*member == b.*member; };
+  }
   template <typename V>
   static auto bind(V T::* member, const Codec<V>& codec) {
     return [member, codec](Reader& reader, const Node& node, T& out) { codec.read(reader, node, out.*member); };
@@ -128,8 +143,8 @@ class Section {
     };
   }
   Section& add(std::string_view key, bool required, std::function<void(Reader&, const Node&, T&)> read,
-               std::function<void(const std::string&, KeyList&)> list) {
-    fields_.push_back({key, required, std::move(read), std::move(list)});
+               std::function<void(const std::string&, KeyList&)> list, Same same = {}) {
+    fields_.push_back({key, required, std::move(read), std::move(list), std::move(same)});
     return *this;
   }
 

@@ -146,6 +146,10 @@ const Section<Config>& config_schema() {
   return table;
 }
 
+std::vector<std::string_view> differing_sections(const Config& a, const Config& b) {
+  return config_schema().differences(a, b);
+}
+
 KeyList known_keys() {
   KeyList out;
   config_schema().list_keys("", out);

@@ -83,27 +83,6 @@ class PeerCheck {
   Keys was_out_, was_in_;
 };
 
-std::vector<std::string_view> differences(const config::Config& a, const config::Config& b) {
-  std::vector<std::string_view> out;
-  const auto look = [&](std::string_view name, bool same) {
-    if (!same) out.push_back(name);
-  };
-  look("runtime", a.runtime == b.runtime);
-  look("interfaces", a.interfaces == b.interfaces);
-  look("neighbors", a.neighbors == b.neighbors);
-  look("routes", a.routes == b.routes);
-  look("fragments", a.fragments == b.fragments);
-  look("pools", a.pools == b.pools);
-  look("services", a.services == b.services);
-  look("esp", a.esp == b.esp);
-  look("cache", a.cache == b.cache);
-  look("defence", a.defence == b.defence);
-  look("admin", a.admin == b.admin);
-  look("log", a.log == b.log);
-  look("upstream", a.upstream == b.upstream);
-  return out;
-}
-
 }  // namespace
 
 Result<TakenOver> take_over(const config::Config& running, const config::Config& fresh) {
@@ -113,7 +92,7 @@ Result<TakenOver> take_over(const config::Config& running, const config::Config&
     if (auto good = PeerCheck(running, fresh).check(); !good) return std::unexpected(good.error());
     next.esp.peers = fresh.esp.peers;
   }
-  std::vector<std::string_view> left = differences(next, fresh);
+  std::vector<std::string_view> left = config::differing_sections(next, fresh);
   return TakenOver{.config = std::make_shared<const config::Config>(std::move(next)), .left = std::move(left)};
 }
 

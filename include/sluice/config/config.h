@@ -317,5 +317,7 @@ struct Config {
                                            const net::IpAddress& address) noexcept;  // nullptr: none
 [[nodiscard]] const Interface* find_interface(const Config& config,
                                               std::string_view name) noexcept;  // nullptr: unknown
+// The top-level keys of the file whose values are not the same in both.
+[[nodiscard]] std::vector<std::string_view> differing_sections(const Config& a, const Config& b);
 
 }  // namespace sluice::config

@@ -78,7 +78,7 @@ TEST(TakeOver, WhichListsThereAre) {
   EXPECT_THAT(taken->config->defence.access.deny, ElementsAre("/d.txt"));
 }
 
-// A row for every section: left alone is left out of the comparison, or is compared and always differs.
+// Sections are compared by the table that reads them, so none can be forgotten; a row for each, lest one always differs or never.
 TEST(TakeOver, WhatElseChangesIsNamed) {
   struct Row {
     std::string_view from, to;
