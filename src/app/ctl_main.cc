@@ -102,6 +102,7 @@ const std::vector<Column> kInterfaceColumns = {
     {"ADDRESSES", "addresses"},
     {"RX QUEUES", "rx_queues"},
     {"RSS", "rss"},
+    {"OFFLOADS", "offloads"},
     {"RX PKTS", "rx_packets"},
     {"RX BYTES", "rx_bytes"},
     {"RX MISSED", "rx_missed"},

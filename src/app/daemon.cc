@@ -227,6 +227,7 @@ void Daemon::fill_view() {
       row.tx_queues = status.tx_queues;
       row.rss = status.rss;
       row.rss_known = status.rss_known;
+      row.offloads = status.offloads;
       row.rx_packets = status.stats.rx_packets;
       row.rx_bytes = status.stats.rx_bytes;
       row.rx_missed = status.stats.rx_missed;

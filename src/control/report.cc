@@ -268,6 +268,7 @@ json interfaces_report(const ProcessView& view) {
                     {"tx_queues", interface.tx_queues},
                     {"rss", interface.rss},
                     {"rss_known", interface.rss_known},
+                    {"offloads", interface.offloads},
                     {"rx_packets", interface.rx_packets},
                     {"rx_bytes", interface.rx_bytes},
                     {"rx_missed", interface.rx_missed},

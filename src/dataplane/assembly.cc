@@ -182,7 +182,11 @@ std::vector<TxRoute> Assembly::Impl::tx_routes_of(std::size_t loop) noexcept {
   for (std::size_t i = 0; i < parts_.devices.size(); ++i) {
     if (parts_.devices[i] == nullptr) {
       const InterfaceInfo& vlan = parts_.topology.interfaces()[i];
-      routes.push_back({.parent = vlan.parent, .tags = vlan.tags});
+      // Of two tags none: a device writes a tag of the type 0x8100 in front of all, and the outer one has another.
+      const bool one_tag = vlan.tags.ids.inner == 0;
+      routes.push_back({.parent = vlan.parent,
+                        .tags = vlan.tags,
+                        .inserted = one_tag && parts_.devices[*vlan.parent]->capabilities().tx_vlan_insert});
       continue;
     }
     dpdk::Device& device = *parts_.devices[i];

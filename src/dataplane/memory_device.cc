@@ -6,7 +6,7 @@
 namespace sluice::dataplane {
 
 MemoryDevice::MemoryDevice(const net::MacAddress& mac, std::uint16_t queues) : mac_(mac), incoming_(queues) {
-  capabilities_ = {.rx_queues = queues, .tx_queues = queues, .tx_multi_segment = false, .tx_tcp_checksum = false};
+  capabilities_.rx_queues = capabilities_.tx_queues = queues;
   stats_.link_up = true;
 }
 

@@ -70,6 +70,11 @@ dpdk::MempoolOptions pool_options(const config::Config& config) {
   return {.name = "packets", .mbufs = mbufs, .cache = 256, .mtu = mtu};
 }
 
+bool has_vlans(const config::Config& config, const config::Interface& device) {
+  return std::ranges::any_of(config.interfaces,
+                             [&](const config::Interface& one) { return one.is_vlan() && one.parent == device.name; });
+}
+
 std::optional<dpdk::RssKey> rss_key_of(config::RssKey wanted, const dpdk::RssKey& random) noexcept {
   if (wanted == config::RssKey::kDriver) return std::nullopt;
   if (wanted == config::RssKey::kRandom) return random;
@@ -90,6 +95,15 @@ std::vector<std::string> names_of(std::uint64_t rss_types) {
   for (const auto& [type, name] : kNames) {
     if ((rss_types & type) != 0) out.emplace_back(name);
   }
+  return out;
+}
+
+// In use, not just there.
+std::vector<std::string> names_of(const dpdk::DeviceCapabilities& capabilities) {
+  std::vector<std::string> out;
+  if (capabilities.rx_checksum) out.emplace_back("rx_checksum");
+  if (capabilities.rx_vlan_strip) out.emplace_back("vlan_strip");
+  if (capabilities.tx_vlan_insert) out.emplace_back("vlan_insert");
   return out;
 }
 
@@ -144,6 +158,7 @@ Result<void> Plane::Impl::open(const dpdk::RssKey& rss_key) {
                           .tx_queues = interface.tx_queues.value_or(static_cast<std::uint16_t>(cpus)),
                           .descriptors = kDescriptors,
                           .promiscuous = interface.promiscuous,
+                          .vlans = has_vlans(config_, interface),
                           .rss_key = rss_key_of(interface.rss_key, rss_key)},
                          *pool_);
     if (!port) return fail(fmt::format("interfaces.{}: {}", interface.name, port.error().message));
@@ -258,6 +273,7 @@ std::vector<InterfaceStatus> Plane::interfaces() const {
                      .tx_queues = 0,
                      .rss = {},
                      .rss_known = false,
+                     .offloads = {},
                      .stats = {.link_up = parent.link_up, .link_mbps = parent.link_mbps}});
       continue;
     }
@@ -270,6 +286,7 @@ std::vector<InterfaceStatus> Plane::interfaces() const {
                    .tx_queues = port.capabilities().tx_queues,
                    .rss = names_of(port.rss().types),
                    .rss_known = impl_->assembly_ != nullptr && impl_->assembly_->rss().by_interface[i] != nullptr,
+                   .offloads = names_of(port.capabilities()),
                    .stats = port.stats()});
   }
   return out;

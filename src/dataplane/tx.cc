@@ -30,6 +30,12 @@ bool Tx::can_queue(const Out& out, rte_mbuf* mbuf) noexcept {
 
 void Tx::queue_tagged(const TxRoute& vlan, rte_mbuf* mbuf) noexcept {
   const auto bytes = static_cast<std::uint16_t>(vlan.tags.bytes());
+  // Drivers that do it in software need the room too, and count as sent what they free for want of it.
+  if (vlan.inserted && rte_pktmbuf_headroom(mbuf) >= bytes) {
+    mbuf->ol_flags |= RTE_MBUF_F_TX_VLAN;
+    mbuf->vlan_tci = vlan.tags.ids.outer;
+    return queue(*vlan.parent, mbuf);
+  }
   auto* frame = reinterpret_cast<std::uint8_t*>(rte_pktmbuf_prepend(mbuf, bytes));
   if (frame == nullptr)
     return drop(mbuf, telemetry::Drop::kTooBig);  // no headroom: it was used up in front of the packet

@@ -52,7 +52,7 @@ void strip_priority_tags(rte_mbuf* mbuf, std::size_t bytes) noexcept {
 
 // What a device says about a packet that may end its way here.
 constexpr std::uint64_t kDeviceMarks =
-    RTE_MBUF_F_RX_VLAN_STRIPPED | RTE_MBUF_F_RX_IP_CKSUM_BAD | RTE_MBUF_F_RX_L4_CKSUM_BAD;
+    kTagStripped | kOuterStripped | RTE_MBUF_F_RX_IP_CKSUM_BAD | RTE_MBUF_F_RX_L4_CKSUM_BAD;
 Drop judge_marks(const rte_mbuf& mbuf) noexcept {
   if (lost_its_tag(&mbuf)) return Drop::kVlanUnknown;
   // "None" is both bits of a mask, "bad" one of them.
@@ -121,6 +121,7 @@ class alignas(kOwnLines) Worker::Impl {
   std::uint64_t run(const lb::Snapshot& snapshot, const RxQueue* from, Instant now) noexcept;
   void classify(const lb::Snapshot& snapshot, std::size_t index, Instant now) noexcept;
   [[nodiscard]] bool is_common(const rte_mbuf* mbuf, net::Parsed& parsed) const noexcept;
+  [[nodiscard]] bool is_common_of_vlan(rte_mbuf* mbuf, net::Parsed& parsed) const noexcept;
   void classify_guarded(const lb::Snapshot& snapshot, rte_mbuf* mbuf, net::Parsed& parsed, Instant now) noexcept;
   [[nodiscard]] bool accept(rte_mbuf* mbuf, net::Parsed& parsed) noexcept;
   void act(const lb::Snapshot& snapshot, rte_mbuf* mbuf, net::Parsed& parsed, const Classified& what,
@@ -201,13 +202,17 @@ bool Worker::Impl::poll(Instant now) noexcept {
   return (net::common::load<std::uint64_t>(frame) & kMacsMask) == our_macs_[interface_of(mbuf)];
 }
 
+// The same of a frame of a VLAN, once its tags are off. All frames of VLANs get here, and are entered.
+[[gnu::noinline]] bool Worker::Impl::is_common_of_vlan(rte_mbuf* mbuf, net::Parsed& parsed) const noexcept {
+  return parts_.topology.has_vlans() && enter_vlan(mbuf, parts_.topology) && is_common(mbuf, parsed);
+}
+
 // Any other packet. False: it is malformed or nothing for us on the link, and was dropped.
 bool Worker::Impl::accept(rte_mbuf* mbuf, net::Parsed& parsed) noexcept {
   const auto dropped = [&](Drop reason) {
     egress_.drop(mbuf, reason);
     return false;
   };
-  if (parts_.topology.has_vlans()) enter_vlan(mbuf, parts_.topology);
   if (mbuf->nb_segs > 1 && rte_pktmbuf_linearize(mbuf) != 0) return dropped(Drop::kTooBig);
   net::parse(frame_of(mbuf), parsed);
   if (!parsed.ok()) return dropped(drop_of(parsed.error));
@@ -226,7 +231,7 @@ bool Worker::Impl::accept(rte_mbuf* mbuf, net::Parsed& parsed) noexcept {
 // The same with a guard at the door. It is asked where a packet comes in, and not again by who it is handed to.
 void Worker::Impl::classify_guarded(const lb::Snapshot& snapshot, rte_mbuf* mbuf, net::Parsed& parsed,
                                     Instant now) noexcept {
-  if (!is_common(mbuf, parsed) && !accept(mbuf, parsed)) return;
+  if (!is_common(mbuf, parsed) && !is_common_of_vlan(mbuf, parsed) && !accept(mbuf, parsed)) return;
   const Classified what = classifier_.classify(snapshot, frame_of(mbuf), parsed);
   const bool of_service =
       what.listener != nullptr && (what.action == Action::kToBackend || what.action == Action::kToProxy);
@@ -250,7 +255,7 @@ void Worker::Impl::classify_guarded(const lb::Snapshot& snapshot, rte_mbuf* mbuf
   net::Parsed& parsed = burst_.parsed[index];
   if (judges_) [[unlikely]]
     return classify_guarded(snapshot, mbuf, parsed, now);
-  if (is_common(mbuf, parsed)) [[likely]] {
+  if (is_common(mbuf, parsed) || is_common_of_vlan(mbuf, parsed)) [[likely]] {
     const Classifier::Common what = classifier_.classify_common(snapshot, parsed, parts_.id);
     if (what.ours) [[likely]]
       return forward_.add({mbuf, &parsed, snapshot.listeners.data() + what.listener.index, what.source}, what.listener,

@@ -91,6 +91,13 @@ Result<void> Port::configure(const PortOptions& options, const Mempool& pool) {
   conf.rxmode.mtu = options.mtu;
   conf.rxmode.offloads = info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_CHECKSUM;
   conf.txmode.offloads = info.tx_offload_capa & (RTE_ETH_TX_OFFLOAD_MULTI_SEGS | kChecksums);
+  if (options.vlans) {
+    conf.rxmode.offloads |= info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_VLAN_STRIP;
+    conf.txmode.offloads |= info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_VLAN_INSERT;
+  }
+  capabilities_.rx_checksum = (info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_CHECKSUM) == RTE_ETH_RX_OFFLOAD_CHECKSUM;
+  capabilities_.rx_vlan_strip = (conf.rxmode.offloads & RTE_ETH_RX_OFFLOAD_VLAN_STRIP) != 0;
+  capabilities_.tx_vlan_insert = (conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_VLAN_INSERT) != 0;
   RssKey key = options.rss_key.value_or(RssKey{});
   if (capabilities_.rx_queues > 1 && (info.flow_type_rss_offloads & kSpread) != 0) {
     conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;

@@ -6,13 +6,12 @@ namespace sluice::net {
 namespace {
 
 constexpr std::size_t kMacs = offsetof(EthernetHeader, type);
-constexpr std::size_t kMaxTags = 2;
 
 }  // namespace
 
-FoundTags find_tags(std::span<const std::uint8_t> frame) noexcept {
+FoundTags find_tags(std::span<const std::uint8_t> frame, std::size_t most) noexcept {
   FoundTags found;
-  for (std::size_t tags = 0; tags < kMaxTags; ++tags) {
+  for (std::size_t tags = 0; tags < most; ++tags) {
     const std::size_t at = kMacs + found.bytes;
     if (frame.size() < at + sizeof(Be16) + sizeof(VlanTag)) break;
     if (!is_vlan_type(static_cast<EtherType>(header_at<Be16>(frame, at).host()))) break;

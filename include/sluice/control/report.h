@@ -43,6 +43,7 @@ struct InterfaceView {
   std::uint16_t rx_queues = 0, tx_queues = 0;
   std::vector<std::string> rss;  // what the device spreads over its receive queues by addresses and ports: "tcp4", ...
   bool rss_known = false;        // by which key and table
+  std::vector<std::string> offloads;  // what the device does to single packets for us: "vlan_strip", ...
   std::uint64_t rx_packets = 0, rx_bytes = 0, rx_missed = 0, rx_errors = 0, rx_no_mbuf = 0;
   std::uint64_t tx_packets = 0, tx_bytes = 0, tx_errors = 0;
 };

@@ -21,6 +21,7 @@ struct InterfaceStatus {
   std::uint16_t rx_queues = 0, tx_queues = 0;
   std::vector<std::string> rss;  // what is spread over the receive queues by addresses and ports: "tcp4", "udp6", ...
   bool rss_known = false;        // by which key and table: so NAT ports can be chosen for their replies' queue
+  std::vector<std::string> offloads;  // what the device does to single packets for us: "vlan_strip", ...
   dpdk::DeviceStats stats;
 };
 

@@ -32,6 +32,7 @@ struct TxRoute {
   // A VLAN: with these tags through the interface that has the device, and none of the above.
   std::optional<InterfaceId> parent = {};
   net::VlanTags tags = {};
+  bool inserted = false;  // ... which the device writes: there is one
 };
 
 class Tx {

@@ -31,9 +31,11 @@ struct VlanTags {
 
 struct FoundTags {
   VlanIds ids;            // tags of identifier 0 say a priority and nothing else: they are not among these
-  std::size_t bytes = 0;  // of all tags, at most two; they lie behind the two MAC addresses
+  std::size_t bytes = 0;  // of all tags; they lie behind the two MAC addresses
 };
-[[nodiscard]] FoundTags find_tags(std::span<const std::uint8_t> frame) noexcept;
+inline constexpr std::size_t kMaxVlanTags = 2;
+// The first `most` tags: those behind them are nobody's.
+[[nodiscard]] FoundTags find_tags(std::span<const std::uint8_t> frame, std::size_t most = kMaxVlanTags) noexcept;
 
 // Moves the MAC addresses over the `bytes` behind them: the frame begins so much later then.
 void remove_tags(std::span<std::uint8_t> frame, std::size_t bytes) noexcept;

@@ -3,10 +3,11 @@
 #include <cstring>
 
 #include <fmt/format.h>
+#include <rte_ether.h>
 
 namespace sluice::dataplane {
 
-Lab::Lab(const std::string& yaml, const LabOptions& options) {
+Lab::Lab(const std::string& yaml, const LabOptions& options) : vlan_offloads_(options.vlan_offloads) {
   auto loaded = config::load_text(yaml, "lab.yaml");
   if (!loaded) throw std::runtime_error(config::text(loaded.error()));
   config_ = std::make_shared<const config::Config>(std::move(*loaded));
@@ -18,7 +19,9 @@ Lab::Lab(const std::string& yaml, const LabOptions& options) {
     const bool vlan = config_->interfaces[i].is_vlan();
     devices_.push_back(vlan ? nullptr : std::make_unique<MemoryDevice>(macs.back(), options.queues));
     devices.push_back(devices_.back().get());
-    if (!vlan) devices_.back()->set_rss(options.rss);
+    if (vlan) continue;
+    devices_.back()->set_rss(options.rss);
+    devices_.back()->set_vlan_offloads(options.vlan_offloads);
   }
   topology_.emplace(*config_, macs);
   const config::Runtime& runtime = config_->runtime;
@@ -50,6 +53,7 @@ void Lab::put(const Bytes& frame, std::size_t interface, std::uint16_t queue, st
   ASSERT_NE(mbuf, nullptr);
   std::memcpy(rte_pktmbuf_append(mbuf, static_cast<std::uint16_t>(frame.size())), frame.data(), frame.size());
   mbuf->ol_flags |= marks;
+  if (vlan_offloads_) (void)rte_vlan_strip(mbuf);  // what is not tagged stays as it is
   devices_[interface]->put(mbuf, queue);
 }
 
@@ -63,6 +67,10 @@ void Lab::run() {
 std::vector<Bytes> Lab::sent(std::size_t interface) {
   std::vector<Bytes> frames;
   for (rte_mbuf* mbuf : devices_[interface]->take_sent()) {
+    if ((mbuf->ol_flags & RTE_MBUF_F_TX_VLAN) != 0) {
+      EXPECT_TRUE(vlan_offloads_);
+      EXPECT_EQ(rte_vlan_insert(&mbuf), 0);
+    }
     const auto* bytes = rte_pktmbuf_mtod(mbuf, const std::uint8_t*);
     frames.emplace_back(bytes, bytes + rte_pktmbuf_data_len(mbuf));
     rte_pktmbuf_free(mbuf);

@@ -30,8 +30,9 @@ struct LabOptions {
   std::size_t port_owners =
       0;  // more owners of NAT ports than there are roles, to make the blocks small; 0: just the roles
   bool announce = false;
-  bool publish = true;  // a snapshot
-  dpdk::Rss rss = {};   // what each device says of itself
+  bool publish = true;         // a snapshot
+  dpdk::Rss rss = {};          // what each device says of itself
+  bool vlan_offloads = false;  // each device takes a tag off what put() gives it, and puts one on before sent() sees it
 };
 
 class Lab {
@@ -67,6 +68,7 @@ class Lab {
   [[nodiscard]] Instant now() const { return now_; }
 
  private:
+  const bool vlan_offloads_;
   std::shared_ptr<const config::Config> config_;  // that the assembly was made for
   std::optional<dpdk::Mempool> pool_;
   std::vector<std::unique_ptr<MemoryDevice>> devices_;

@@ -241,11 +241,13 @@ TEST_P(ProxyPath, FragmentsThatDoNotBecomeAPacketAreDropped) {
   EXPECT_EQ(lab_.drops(Drop::kTooBig), 47u);
 }
 
-TEST(ProxyRole, AVlanIsAWayInAndOut) {
+// The tags are the device's affair, or ours.
+class ProxyRoleOfVlan : public ::testing::TestWithParam<bool> {};
+TEST_P(ProxyRoleOfVlan, IsAWayInAndOut) {
   std::string yaml = proxy_config("workers: [0], proxies: [0]");
   const std::string edge = "  edge: { device: net_null0, ";
   yaml.replace(yaml.find(edge), edge.size(), "  wire: { device: net_null0 }\n  edge: { parent: wire, vlan: 100, ");
-  Lab lab(yaml);
+  Lab lab(yaml, {.vlan_offloads = GetParam()});
   FakeHost host;
   lab.assembly().attach(0, host);
   const auto tagged = [](Bytes frame) {
@@ -266,6 +268,8 @@ TEST(ProxyRole, AVlanIsAWayInAndOut) {
   EXPECT_EQ(sent[0],
             tagged(ip4("203.0.113.10", "192.0.2.7").link(kOurMac, kGatewayMac).tcp(80, 1234, net::kTcpAck).frame()));
 }
+INSTANTIATE_TEST_SUITE_P(Tags, ProxyRoleOfVlan, ::testing::Bool(),
+                         [](const auto& test) { return test.param ? "ByTheDevice" : "InSoftware"; });
 
 TEST(ProxyRole, WithoutAProxyPacketsAreDropped) {
   Lab lab(proxy_config("workers: [0], proxies: [0]"));

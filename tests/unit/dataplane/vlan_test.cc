@@ -1,10 +1,14 @@
-// VLAN interfaces: frames find the interface of their tags, and what leaves by it has them.
+// VLAN interfaces: frames find the interface of their tags, and what leaves by it has them. All of it twice: over a device
+// that takes a tag off and puts one on, and over one that does not.
 #include "sluice/net/vlan.h"
 
+#include <algorithm>
 #include <cstring>
+#include <string>
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <rte_ether.h>
 
 #include "lab.h"
 
@@ -47,14 +51,22 @@ Bytes tagged(const Bytes& frame, const net::VlanTags& tags) {
   return out;
 }
 constexpr net::VlanTags kWeb{.ids = {100, 0}};
+constexpr net::VlanTags kPriority{.ids = {0x1000, 0}};  // the identifier is 0, and a bit that is not of it
 constexpr net::VlanTags kDeep{.ids = {200, 7}, .outer_type = net::EtherType::kVlanService};
 
 Bytes syn_to(const char* service) { return ip4(kClient, service).link(kGatewayMac, kMac).tcp(40000, 80).frame(); }
 Bytes echo() { return ip4(kBackend, "198.51.100.2").link(kBackendMac, kMac).icmp(8, 0, 7, {1, 2, 3}).frame(); }
 Bytes echo_reply() { return ip4("198.51.100.2", kBackend).link(kMac, kBackendMac).icmp(0, 0, 7, {1, 2, 3}).frame(); }
 
-TEST(Vlan, AFlowLeavesWithTheTagAndComesBack) {
-  Lab lab(kConfig);
+class Vlan : public ::testing::TestWithParam<bool> {
+ protected:
+  [[nodiscard]] static LabOptions options() { return {.vlan_offloads = GetParam()}; }
+};
+INSTANTIATE_TEST_SUITE_P(Tags, Vlan, ::testing::Bool(),
+                         [](const auto& test) { return test.param ? "ByTheDevice" : "InSoftware"; });
+
+TEST_P(Vlan, AFlowLeavesWithTheTagAndComesBack) {
+  Lab lab(kConfig, options());
   const std::vector<Bytes> out = lab.exchange(syn_to(kService), kDevice);
   ASSERT_EQ(out.size(), 1u);
   const net::FoundTags tags = net::find_tags(out[0]);
@@ -74,8 +86,8 @@ TEST(Vlan, AFlowLeavesWithTheTagAndComesBack) {
   EXPECT_EQ(lab.drops(), 0u);
 }
 
-TEST(Vlan, TwoTagsAreOneInterface) {
-  Lab lab(kConfig);
+TEST_P(Vlan, TwoTagsAreOneInterface) {
+  Lab lab(kConfig, options());
   const std::vector<Bytes> out = lab.exchange(syn_to("203.0.113.11"), kDevice);
   ASSERT_EQ(out.size(), 1u);
   EXPECT_EQ(net::find_tags(out[0]).ids, kDeep.ids);
@@ -83,8 +95,8 @@ TEST(Vlan, TwoTagsAreOneInterface) {
   EXPECT_EQ(lab.drops(), 0u);
 }
 
-TEST(Vlan, ArpIsAnsweredThere) {
-  Lab lab(kConfig);
+TEST_P(Vlan, ArpIsAnsweredThere) {
+  Lab lab(kConfig, options());
   Bytes request = test::from_hex(
       "ff ff ff ff ff ff 02 00 00 00 bb 01 08 06 00 01 08 00 06 04 00 01 02 00 00 00 bb 01 c6 33 64 0b 00 00 00 00 00 "
       "00 c6 33 64 02");
@@ -96,11 +108,23 @@ TEST(Vlan, ArpIsAnsweredThere) {
   EXPECT_EQ(Bytes(out[0].begin() + 16, out[0].begin() + 18), test::from_hex("0806"));
 }
 
-TEST(Vlan, AnswersGoBackTagged) {
-  Lab lab(kConfig);
+TEST_P(Vlan, AnswersGoBackTagged) {
+  Lab lab(kConfig, options());
   const std::vector<Bytes> out = lab.exchange(tagged(echo(), kWeb), kDevice);
   ASSERT_EQ(out.size(), 1u);
   EXPECT_EQ(out[0], tagged(echo_reply(), kWeb));
+}
+
+// A tag of VLAN 0 says a priority and nothing else: the frame is the untagged network's.
+TEST_P(Vlan, APriorityTagIsTakenOff) {
+  Lab lab(kConfig, options());
+  Bytes frame = syn_to(kService);
+  const Bytes priority = test::from_hex("8100 e000");
+  frame.insert(frame.begin() + 12, priority.begin(), priority.end());
+  const std::vector<Bytes> out = lab.exchange(frame, kDevice);
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_EQ(net::find_tags(out[0]).ids, kWeb.ids);
+  EXPECT_EQ(lab.drops(), 0u);
 }
 
 struct UnknownRow {
@@ -113,14 +137,14 @@ const UnknownRow kUnknownRows[] = {
     {"the_inner_one_is_missing", {.ids = {200, 0}}},
     {"one_tag_too_many", {.ids = {100, 7}, .outer_type = net::EtherType::kVlanService}},
 };
-TEST(Vlan, OthersAreDropped) {
+TEST_P(Vlan, OthersAreDropped) {
   for (const UnknownRow& row : kUnknownRows) {
-    Lab lab(kConfig);
+    Lab lab(kConfig, options());
     EXPECT_TRUE(lab.exchange(tagged(echo(), row.tags), kDevice).empty()) << row.name;
     EXPECT_EQ(lab.drops(Drop::kVlanUnknown), 1u) << row.name;
     EXPECT_EQ(lab.drops(), 1u) << row.name;
   }
-  Lab lab(kConfig);
+  Lab lab(kConfig, options());
   EXPECT_TRUE(lab.exchange(tagged(tagged(echo(), {.ids = {9, 0}}), kDeep), kDevice).empty()) << "a third tag";
   EXPECT_EQ(lab.drops(Drop::kVlanUnknown), 1u);
 }
@@ -140,8 +164,14 @@ const StrippedRow kStrippedRows[] = {
     {"the_outer_one", RTE_MBUF_F_RX_VLAN | RTE_MBUF_F_RX_VLAN_STRIPPED, 200, 0, {.ids = {7, 0}}, true, kDeep},
     {"both", RTE_MBUF_F_RX_VLAN_STRIPPED | RTE_MBUF_F_RX_QINQ_STRIPPED, 7, 200, {}, true, kDeep},
     {"reported_and_left_in_the_frame", RTE_MBUF_F_RX_VLAN, 100, 0, kWeb, true, kWeb},
+    {"the_outer_one_and_both_reported", RTE_MBUF_F_RX_QINQ_STRIPPED, 7, 200, {.ids = {7, 0}}, true, kDeep},
+    {"the_outer_one_of_nobody", RTE_MBUF_F_RX_QINQ_STRIPPED, 7, 201, {.ids = {7, 0}}, false, {}},
+    {"a_priority_in_front_of_one", RTE_MBUF_F_RX_VLAN | RTE_MBUF_F_RX_VLAN_STRIPPED, 0xe000, 0, kWeb, true, kWeb},
+    {"the_outer_one_of_three", RTE_MBUF_F_RX_VLAN_STRIPPED, 200, 0, {.ids = {7, 9}}, false, {}},
+    {"two_of_three", RTE_MBUF_F_RX_VLAN_STRIPPED | RTE_MBUF_F_RX_QINQ_STRIPPED, 7, 200, {.ids = {9, 0}}, false, {}},
+    {"the_outer_one_of_nobody_and_a_priority", RTE_MBUF_F_RX_QINQ_STRIPPED, 0, 201, kPriority, false, {}},
 };
-TEST(Vlan, TagsThatTheNicTookOffCount) {
+TEST(VlanOfADevice, TagsThatItTookOffCount) {
   for (const StrippedRow& row : kStrippedRows) {
     Lab lab(kConfig);
     const Bytes frame = tagged(echo(), row.left);
@@ -161,8 +191,8 @@ TEST(Vlan, TagsThatTheNicTookOffCount) {
   }
 }
 
-TEST(Vlan, HasItsOwnMtu) {
-  Lab lab(kConfig);
+TEST_P(Vlan, HasItsOwnMtu) {
+  Lab lab(kConfig, options());
   const Bytes large = ip4(kClient, "203.0.113.11")
                           .link(kGatewayMac, kMac)
                           .set_ip(6, 0x40)
@@ -175,8 +205,8 @@ TEST(Vlan, HasItsOwnMtu) {
   EXPECT_EQ(lab.drops(Drop::kTooBig), 1u);
 }
 
-TEST(Vlan, AFrameWithoutHeadroomForItsTagIsDropped) {
-  Lab lab(kConfig);
+TEST_P(Vlan, AFrameWithoutHeadroomForItsTagIsDropped) {
+  Lab lab(kConfig, options());
   const Bytes frame = syn_to(kService);
   rte_mbuf* mbuf = lab.pool().alloc();
   mbuf->data_off = 0;
@@ -187,11 +217,83 @@ TEST(Vlan, AFrameWithoutHeadroomForItsTagIsDropped) {
   EXPECT_EQ(lab.drops(Drop::kTooBig), 1u);
 }
 
-// A frame that one worker hands to another is known there by its interface: its tags are gone.
-TEST(Vlan, FramesAreHandedOver) {
+// What is asked of a device that puts tags on: one tag, its identifier in the mbuf, and the frame as it is without.
+TEST(VlanOfADevice, PutsTheTagOn) {
+  Lab lab(kConfig, {.vlan_offloads = true});
+  lab.put(tagged(echo(), kWeb), kDevice);
+  lab.put(tagged(echo(), kDeep), kDevice);
+  lab.run();
+  const std::vector<rte_mbuf*> sent = lab.device(kDevice).take_sent();
+  ASSERT_EQ(sent.size(), 2u);
+  const auto bytes_of = [](const rte_mbuf* mbuf) {
+    const auto* at = rte_pktmbuf_mtod(mbuf, const std::uint8_t*);
+    return Bytes(at, at + rte_pktmbuf_data_len(mbuf));
+  };
+  constexpr std::uint64_t kRxTags = RTE_MBUF_F_RX_VLAN | RTE_MBUF_F_RX_VLAN_STRIPPED;
+  EXPECT_EQ(sent[0]->ol_flags & (RTE_MBUF_F_TX_VLAN | kRxTags), RTE_MBUF_F_TX_VLAN);
+  EXPECT_EQ(sent[0]->vlan_tci, 100);
+  EXPECT_EQ(bytes_of(sent[0]), echo_reply());
+  // Two tags: the outer one is of another type than devices write.
+  EXPECT_EQ(sent[1]->ol_flags & (RTE_MBUF_F_TX_VLAN | RTE_MBUF_F_TX_QINQ), 0u);
+  EXPECT_EQ(bytes_of(sent[1]), tagged(echo_reply(), kDeep));
+  for (rte_mbuf* mbuf : sent) rte_pktmbuf_free(mbuf);
+}
+
+// Each fragment that we make has the tag.
+TEST_P(Vlan, FragmentsLeaveWithTheTag) {
   std::string yaml = kConfig;
-  yaml.replace(yaml.find("workers: [0]"), 12, "workers: [0, 0, 0]");
-  Lab lab(yaml);
+  const std::string web = "web: { parent: edge, vlan: 100, ";
+  yaml.replace(yaml.find(web), web.size(), web + "mtu: 700, ");
+  Lab lab(yaml, options());
+  const std::vector<Bytes> out = lab.exchange(
+      ip4(kClient, kService).link(kGatewayMac, kMac).tcp(1, 80, net::kTcpSyn, 1, 0, Bytes(1400)).frame(), kDevice);
+  EXPECT_EQ(out.size(), 3u);
+  for (const Bytes& frame : out) {
+    EXPECT_EQ(net::find_tags(frame).ids, kWeb.ids);
+    EXPECT_EQ(net::find_tags(frame).bytes, 4u);
+    EXPECT_LE(frame.size(), 18u + 700u);
+  }
+  EXPECT_EQ(lab.drops(), 0u);
+}
+
+// A device that takes frames in one piece gets them so, with their tag.
+TEST_P(Vlan, AChainedFrameLeavesWithTheTag) {
+  DropCounters drops{};
+  MemoryDevice device(kMac);
+  dpdk::Mempool pool = *dpdk::Mempool::create({.name = "chained", .mbufs = 63, .cache = 0, .mtu = 1500});
+  std::vector<TxRoute> routes(2);
+  routes[0].device = &device;
+  routes[1] = {.parent = InterfaceId{0}, .tags = kWeb, .inserted = GetParam()};
+  Bytes sent;
+  {
+    Tx tx(std::move(routes), drops);
+    rte_mbuf *head = pool.alloc(), *tail = pool.alloc();
+    const Bytes frame = echo_reply();
+    std::memcpy(rte_pktmbuf_append(head, 20), frame.data(), 20);
+    const auto rest = static_cast<std::uint16_t>(frame.size() - 20);
+    std::memcpy(rte_pktmbuf_append(tail, rest), frame.data() + 20, rest);
+    ASSERT_EQ(rte_pktmbuf_chain(head, tail), 0);
+    tx.queue(1, head);
+    (void)tx.flush();
+    std::vector<rte_mbuf*> mbufs = device.take_sent();
+    ASSERT_EQ(mbufs.size(), 1u);
+    EXPECT_EQ(mbufs[0]->nb_segs, 1);
+    EXPECT_EQ((mbufs[0]->ol_flags & RTE_MBUF_F_TX_VLAN) != 0, GetParam());
+    if (GetParam()) ASSERT_EQ(rte_vlan_insert(mbufs.data()), 0);
+    const auto* at = rte_pktmbuf_mtod(mbufs[0], const std::uint8_t*);
+    sent.assign(at, at + rte_pktmbuf_data_len(mbufs[0]));
+    rte_pktmbuf_free(mbufs[0]);
+  }
+  EXPECT_EQ(sent, tagged(echo_reply(), kWeb));
+  EXPECT_EQ(pool.in_use(), 0u);
+}
+
+// A frame that one worker hands to another is known there by its interface: its tags are gone.
+// And what it sends goes through the ring of a CPU with a queue.
+TEST_P(Vlan, FramesAreHandedOver) {
+  std::string yaml = kConfig;
+  yaml.replace(yaml.find("workers: [0]"), 12, "workers: [0, 1, 0]");
+  Lab lab(yaml, options());
   for (std::uint16_t port = 40000; port < 40032; ++port) {
     const Bytes syn = ip4(kClient, kService).link(kGatewayMac, kMac).tcp(port, 80).frame();
     const std::vector<Bytes> out = lab.exchange(syn, kDevice);

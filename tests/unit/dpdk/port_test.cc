@@ -71,6 +71,16 @@ TEST_F(PortTest, WithOneQueueThereIsNoRss) {
   EXPECT_TRUE((*port)->rss().queues.empty());
 }
 
+// Tags are then the packet path's work.
+TEST_F(PortTest, ADeviceThatCannotDoTagsIsNotAskedTo) {
+  for (const bool vlans : {false, true}) {
+    const auto port = Port::open({.device = "net_null_v", .vlans = vlans}, pool_);
+    ASSERT_TRUE(port.has_value()) << port.error().message;
+    EXPECT_FALSE((*port)->capabilities().rx_vlan_strip);
+    EXPECT_FALSE((*port)->capabilities().tx_vlan_insert);
+  }
+}
+
 TEST_F(PortTest, ADeviceCanBeOpenedAgainAfterItWasClosed) {
   for (int round = 0; round < 2; ++round) {
     const auto port = Port::open({.device = "net_null_b"}, pool_);
