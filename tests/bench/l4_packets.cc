@@ -23,6 +23,7 @@ struct Rows {
   bool ipv6;
   std::string_view key;
   std::vector<std::pair<std::string_view, std::size_t>> flows;
+  Tags tags = Tags::kNone;
 };
 
 void print_ns(std::string_view key, double ns) { fmt::print("{} {:.1f} ns\n", key, ns); }
@@ -30,7 +31,8 @@ void print_ns(std::string_view key, double ns) { fmt::print("{} {:.1f} ns\n", ke
 void measure_flows(const dpdk::Mempool& pool, const Rows& rows, int repetitions) {
   PacketBench bench(pool, {.mode = rows.mode,
                            .ipv6 = rows.ipv6,
-                           .flows = std::max<std::size_t>(rows.flows.back().second * 105 / 100, 16384)});
+                           .flows = std::max<std::size_t>(rows.flows.back().second * 105 / 100, 16384),
+                           .tags = rows.tags});
   bench.open_flows(1);
   const double floor = least(repetitions, kBatches, [&] { return bench.measure_floor(); });
   for (const auto& [name, count] : rows.flows) {
@@ -140,6 +142,8 @@ int main(int argc, char** argv) {
   const Rows rows[] = {
       {"nat", false, "nat", {{"flows_1", 1}, {"flows_4k", 4096}, {"flows_1m", 1'000'000}}},
       {"nat", true, "nat6", {{"flows_1m", 1'000'000}}},
+      {"nat", false, "nat_vlan", {{"flows_4k", 4096}}, Tags::kInSoftware},
+      {"nat", false, "nat_vlan_nic", {{"flows_4k", 4096}}, Tags::kByDevice},
       {"ipip", false, "ipip", {{"flows_1", 1}, {"flows_4k", 4096}, {"flows_1m", 1'000'000}}},
       {"ipip", false, "ipip", {{"flows_10m", 10'000'000}}},
       {"ipip", true, "ipip6", {{"flows_1m", 1'000'000}}},

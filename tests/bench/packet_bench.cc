@@ -3,12 +3,14 @@
 #include <rte_mbuf.h>
 
 #include "sluice/net/tcp_options.h"
+#include "sluice/net/vlan.h"
 
 namespace sluice::bench {
 namespace {
 
 constexpr std::uint32_t kFirstClient = 0x64400000;  // 100.64.0.0/10, and below 2001:db8:c::/48: routed by the gateway
 constexpr std::uint16_t kServicePort = 80;
+constexpr net::VlanTags kTag{.ids = {100, 0}};
 
 net::IpAddress address6(std::uint16_t net, std::uint32_t host) {
   return net::IpAddress::v6({0x20, 0x01, 0x0d, 0xb8, static_cast<std::uint8_t>(net >> 8),
@@ -39,9 +41,12 @@ std::string yaml(const Setup& setup) {
   const std::string_view bits = setup.ipv6 ? "64" : "16";
   std::string out = fmt::format(
       "runtime: {{ workers: [0], flows: {}, hugepages: auto }}\n"
-      "interfaces:\n  edge: {{ device: net_null0, addresses: [\"{}/{}\"], gateway: \"{}\" }}\n"
+      "interfaces:\n{}addresses: [\"{}/{}\"], gateway: \"{}\" }}\n"
       "neighbors:\n  - {{ interface: edge, address: \"{}\", mac: \"{}\" }}\n",
-      setup.flows, at.own().text(), bits, at.gateway().text(), at.gateway().text(), kGateway.text());
+      setup.flows,
+      setup.tags == Tags::kNone ? "  edge: { device: net_null0, "
+                                : "  wire: { device: net_null0 }\n  edge: { parent: wire, vlan: 100, ",
+      at.own().text(), bits, at.gateway().text(), at.gateway().text(), kGateway.text());
   std::string backends, services;
   for (std::size_t i = 0; i < setup.backends; ++i) {
     const std::string address = at.backend(i).text();
@@ -130,16 +135,18 @@ void make_linux_syn(rte_mbuf* mbuf, bool ipv6, std::uint32_t timestamp) {
 
 }  // namespace
 
-PacketBench::PacketBench(const dpdk::Mempool& pool, const Setup& setup) : setup_(setup), replies_(setup.mode == "nat") {
+PacketBench::PacketBench(const dpdk::Mempool& pool, const Setup& setup)
+    : setup_(setup), replies_(setup.mode == "nat"), device_(setup.tags == Tags::kByDevice) {
   auto config = config::load_text(yaml(setup), "bench_l4");
   if (!config) die(config::text(config.error()));
   config_ = std::move(*config);
-  topology_ = std::make_unique<dataplane::Topology>(config_, std::span(&kOurs, 1));
+  topology_ = std::make_unique<dataplane::Topology>(config_, std::vector(config_.interfaces.size(), kOurs));
   (void)slot_.publish(must(lb::build_snapshot(std::make_shared<const config::Config>(config_), health_, nullptr)));
-  dpdk::Device* device = &device_;
+  std::vector<dpdk::Device*> devices(config_.interfaces.size());
+  devices[0] = &device_;  // a VLAN, the second, has none
   assembly_ = must(dataplane::Assembly::create({.config = config_,
                                                 .topology = *topology_,
-                                                .devices = {&device, 1},
+                                                .devices = devices,
                                                 .pool = pool,
                                                 .snapshots = slot_,
                                                 .ports = ports_,
@@ -181,6 +188,18 @@ void PacketBench::prepare(std::size_t index, const Flow& flow, bool reply, std::
     write_packet(device_.batch[index], {at.client(flow.client), flow.client_port}, {at.service(0), kServicePort},
                  flags);
   }
+  tag(device_.batch[index]);
+}
+
+// As the device gives it: with the tag in the frame, or beside it.
+void PacketBench::tag(rte_mbuf* mbuf) const {
+  if (setup_.tags == Tags::kInSoftware) {
+    auto* room = reinterpret_cast<std::uint8_t*>(rte_pktmbuf_prepend(mbuf, sizeof(net::VlanTag)));
+    net::insert_tags({room, mbuf->data_len}, kTag);
+  } else if (setup_.tags == Tags::kByDevice) {
+    mbuf->ol_flags |= RTE_MBUF_F_RX_VLAN | RTE_MBUF_F_RX_VLAN_STRIPPED;
+    mbuf->vlan_tci = kTag.ids.outer;
+  }
 }
 
 void PacketBench::run_batch() {
@@ -194,7 +213,7 @@ void PacketBench::run_batch() {
 // The backend and the NAT port, off the SYN that came out.
 void PacketBench::learn_reply(std::size_t index, Flow& flow) const {
   const auto* frame = rte_pktmbuf_mtod(device_.batch[index], const std::uint8_t*);
-  const net::Parsed sent = net::parse({frame, kPacketBytes});
+  const net::Parsed sent = net::parse({frame, device_.batch[index]->data_len});
   flow.nat_port = sent.src_port;
   const auto& bytes = sent.dst.bytes();
   flow.backend = static_cast<std::uint16_t>((bytes[14] << 8 | bytes[15]) - 256);

@@ -63,6 +63,9 @@ class BatchDevice final : public dpdk::Device {
   std::vector<rte_mbuf*> batch;
   std::size_t given = 0, taken = 0;
 
+  explicit BatchDevice(bool vlan_offloads) {
+    capabilities_.rx_vlan_strip = capabilities_.tx_vlan_insert = vlan_offloads;
+  }
   std::size_t receive(std::uint16_t /*queue*/, std::span<rte_mbuf*> room) noexcept override {
     const std::size_t count = std::min(room.size(), batch.size() - given);
     std::copy_n(batch.begin() + static_cast<std::ptrdiff_t>(given), count, room.begin());
@@ -82,6 +85,9 @@ class BatchDevice final : public dpdk::Device {
   dpdk::DeviceCapabilities capabilities_;
 };
 
+// Whether all is on a VLAN, and who takes its tag off and puts it on.
+enum class Tags : std::uint8_t { kNone, kInSoftware, kByDevice };
+
 struct Setup {
   std::string_view mode = "nat";
   bool ipv6 = false;
@@ -89,6 +95,7 @@ struct Setup {
   std::size_t backends = 32;     // NAT has some 64,000 ports towards each
   std::size_t services = 1;      // all but the first are not asked for
   bool syn_proxy = false;        // every SYN is answered with a cookie
+  Tags tags = Tags::kNone;
 };
 
 // One worker over the batch.
@@ -122,6 +129,7 @@ class PacketBench {
   };
   [[nodiscard]] Flow next_flow();
   void prepare(std::size_t index, const Flow& flow, bool reply, std::uint8_t flags);
+  void tag(rte_mbuf* mbuf) const;
   void prepare_random();
   void learn_reply(std::size_t index, Flow& flow) const;
   void run_batch();
