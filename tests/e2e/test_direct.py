@@ -11,6 +11,7 @@ import pytest
 import client
 import world
 from sluicelab.lab import BACKEND4, BACKEND6, BACKENDS, CLIENT4, CLIENT6, wait_for
+from test_fragments import IP_MTU_DISCOVER, IP_PMTUDISC_DONT, counted
 
 HERE = pathlib.Path(__file__).resolve().parent
 SERVICES = {"ipv4": world.L4_4, "ipv6": world.L4_6}
@@ -136,12 +137,17 @@ def direct(lab, origins):
 
 
 @pytest.fixture(scope="module", params=list(MODES))
-def mode(request, lab, direct, start_sluice):
+def balancer(request, lab, direct, start_sluice):
     with tunnel_ends(lab, request.param), start_sluice(config(request.param)) as running:
         running.wait_until_up("backend1", "backend2", "backend3")
-        yield request.param
+        yield request.param, running
     for family in ("-4", "-6"):
         lab.run("client", "ip", family, "route", "flush", "cache", check=False)
+
+
+@pytest.fixture
+def mode(balancer):
+    return balancer[0]
 
 
 @pytest.mark.parametrize("family", SERVICES)
@@ -168,6 +174,20 @@ def test_large_requests_learn_what_the_tunnel_leaves(lab, mode, family):
     added = MODES[mode][1]
     if added:
         assert f"mtu {1500 - added}" in lab.run("client", "ip", "route", "get", SERVICES[family]).stdout
+
+
+def test_requests_without_df_are_cut(lab, balancer):
+    """They go in fragments, which the backend's kernel puts together behind the tunnel."""
+    mode, running = balancer
+    lab.run("client", "ip", "-4", "route", "flush", "cache", check=False)  # of what another test has learned
+    before = counted(running, "packets_cut")
+    with lab.connect("client", SERVICES["ipv4"], SINK_PORT, timeout=20) as connection:
+        connection.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
+        connection.sendall(b"x" * BYTES)
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(100) == b"%d" % BYTES
+    cut = counted(running, "packets_cut") - before
+    assert cut >= BYTES // 1500 if MODES[mode][1] else cut == 0
 
 
 def test_connections_are_spread(lab, mode):

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import pathlib
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import origin
 import world
 from sluicelab.lab import BACKEND4, BACKEND6, BACKENDS, INSIDE4, INSIDE6, wait_for
 from test_direct import CLIENTS, SERVICES, answers_past_sluice
+from test_fragments import IP_MTU_DISCOVER, IP_PMTUDISC_DONT
 
 HERE = pathlib.Path(__file__).resolve().parent
 WORKERS = 2
@@ -186,6 +188,18 @@ def test_large_requests_learn_what_the_tunnel_leaves(lab, setting, family):
         assert answer.text().strip() == hashlib.sha256(body).hexdigest()
     if not setting.tunnel.through:  # else the backend's own MSS, by the tunnel's MTU, has it fit
         assert f"mtu {1500 - setting.tunnel.added}" in lab.run("client", "ip", "route", "get", SERVICES[family]).stdout
+
+
+def test_requests_without_df_are_cut(lab, setting):
+    """Each fragment is sealed by itself; the backend's kernel puts together what comes out."""
+    lab.run("client", "ip", "-4", "route", "flush", "cache", check=False)  # of what another test has learned
+    before, wrong = setting.counter("packets_cut"), setting.totals("wrong")
+    with client.Connection(lab, SERVICES["ipv4"], world.HTTP_PORT, timeout=20) as connection:
+        connection.socket.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
+        upload(connection, BYTES)
+    if not setting.tunnel.through:  # else the backend's own MSS, by the tunnel's MTU, has it fit
+        assert setting.counter("packets_cut") - before >= BYTES // 1500
+    assert setting.totals("wrong") == wrong
 
 
 def test_connections_are_spread_over_backends_and_workers(lab, setting):
