@@ -220,6 +220,9 @@ class Forward {
                                         const Route& route) const noexcept;
   void error_in_esp(const lb::Snapshot& snapshot, const FlowPacket& packet, const lb::Flow& flow, const Tunnel* tunnel,
                     const Route* route, std::uint32_t spread, Ms now) noexcept;
+  // What a packet of the quoted one's flow would get without an entry. nullptr: that does not follow from the packet alone.
+  [[nodiscard]] const lb::Flow* flow_by_hash(const lb::Snapshot& snapshot, const lb::Listener& listener,
+                                             const net::Parsed& quoted) noexcept;
   void error_past_us(const lb::Snapshot& snapshot, const FlowPacket& packet, const net::Parsed& quoted,
                      Ms now) noexcept;
   void pass_error(const FlowPacket& packet, const net::Parsed& quoted, const net::IcmpErrorTuple& to, Ms now) noexcept;
@@ -252,7 +255,7 @@ class Forward {
   const RssMaps& rss_;
   std::uint16_t worker_;
   lb::Listener one_destination_;           // of listener_of_destination()
-  lb::Flow without_entry_;                 // what try_open() gives where the table is full and the mode needs no entry
+  lb::Flow without_entry_;                 // of try_open() and flow_by_hash(): goes to its backend as an entry's would
   std::uint64_t generation_ = 0;           // of the last snapshot that was seen
   bool has_tunnels_ = false;               // some service has
   std::bitset<lb::kMaxBackends> serving_;  // in the last snapshot that was seen

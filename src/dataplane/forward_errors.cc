@@ -12,6 +12,7 @@
 #include "forward.h"
 #include "mode_tunnel.h"
 #include "packet.h"
+#include "sluice/lb/balance.h"
 #include "sluice/net/build.h"
 
 namespace sluice::dataplane {
@@ -62,6 +63,23 @@ void Forward::error_to_backend(const lb::Snapshot& snapshot, const FlowPacket& p
              now);
 }
 
+// Routers hash an error by its own addresses: where several machines announce the service's address, it comes to another one
+// than the flow's packets do. The hash says the same there as here, as long as nothing else has had a say in the choice.
+const lb::Flow* Forward::flow_by_hash(const lb::Snapshot& snapshot, const lb::Listener& listener,
+                                      const net::Parsed& quoted) noexcept {
+  if (listener.persists) return nullptr;
+  const std::uint64_t hash = lb::flow_hash(snapshot.pools[listener.pool].hash, {quoted.dst, quoted.dst_port},
+                                           {quoted.src, quoted.src_port}, quoted.proto);
+  const lb::BackendIndex chosen = lb::choose_by_hash(snapshot, listener.pool, hash);
+  if (chosen == lb::kNoBackend) return nullptr;
+  const lb::Backend& backend = snapshot.backends[chosen];
+  without_entry_ = {.key = {},
+                    .reply = {backend.address, backend.port},
+                    .service = listener.service,
+                    .backend = snapshot.id_of(chosen)};
+  return &without_entry_;
+}
+
 // The backend has the service's address and has sent the packet itself: it gets the error as it came, on the way of the flow.
 void Forward::error_past_us(const lb::Snapshot& snapshot, const FlowPacket& packet, const net::Parsed& quoted,
                             Ms now) noexcept {
@@ -70,6 +88,7 @@ void Forward::error_past_us(const lb::Snapshot& snapshot, const FlowPacket& pack
                                       .client_port = quoted.dst_port,
                                       .proto = quoted.proto},
                                      now);
+  if (flow == nullptr) flow = flow_by_hash(snapshot, *packet.listener, quoted);
   if (flow == nullptr) return egress_.drop(packet.mbuf, Drop::kIcmpNoFlow);
   const net::IpAddress backend = flow->reply.backend;
   const bool in_tunnel = config::has_tunnel(packet.listener->mode);

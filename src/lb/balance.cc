@@ -67,6 +67,11 @@ BackendIndex choose(const Snapshot& snapshot, PoolIndex pool, std::uint64_t hash
   return choose_with_room(snapshot, from, first, hash, loads);
 }
 
+BackendIndex choose_by_hash(const Snapshot& snapshot, PoolIndex pool, std::uint64_t hash) noexcept {
+  const Pool& from = snapshot.pools[pool];
+  return config::is_hashed(from.balance) ? from.maglev->find(hash) : kNoBackend;
+}
+
 BackendIndex choose_other(const Snapshot& snapshot, PoolIndex pool, std::uint64_t hash, RoundRobinTurns& turns,
                           Loads loads, std::span<const BackendIndex> tried) noexcept {
   const auto untried = [tried](BackendIndex backend) { return std::ranges::find(tried, backend) == tried.end(); };

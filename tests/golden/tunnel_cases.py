@@ -3,7 +3,7 @@ them."""
 
 from scapy.all import GRE, ICMP, IP, IPOption, TCP, UDP, VXLAN, Ether, ICMPv6PacketTooBig, ICMPv6TimeExceeded, IPv6, Raw, raw
 
-from packets import (B1, BACKEND6, BACKENDS, CLIENT, CLIENT6, Case, EDGE, NAT, ONE_ARM, ONE_ARM_NEIGHBORS, OWN, OWN6, SERVICE,
+from packets import (B1, B2, BACKEND6, BACKENDS, CLIENT, CLIENT6, Case, EDGE, NAT, ONE_ARM, ONE_ARM_NEIGHBORS, OWN, OWN6, SERVICE,
                      SERVICE6, SIMPLE, built, cut_to_fit, forwarded, from_backend, from_client, icmp_error_of, returned)
 
 CASES = {}
@@ -336,17 +336,20 @@ def gue_of_errors_in_fragments():
 # ---- dsr ----
 
 
-@case
-def dsr4_and_dsr6():
-    """The backend's MAC address; one off the TTL, so that a packet which came back to us would not go round for ever."""
-    c = Case(ONE_ARM + ONE_ARM_NEIGHBORS + f"""
+DSR = ONE_ARM + ONE_ARM_NEIGHBORS + f"""
 pools:
   web: {{ backends: [ {{ name: web1, address: {BACKENDS[0]} }} ] }}
   web6: {{ backends: [ {{ name: web1, address: "{BACKEND6}" }} ] }}
 services:
   web: {{ listen: ["{SERVICE}:80/tcp", "{SERVICE}:53/udp"], forward: {{ mode: dsr, pool: web }} }}
   web6: {{ listen: ["[{SERVICE6}]:80/tcp", "[{SERVICE6}]:53/udp"], forward: {{ mode: dsr, pool: web6 }} }}
-""")
+"""
+
+
+@case
+def dsr4_and_dsr6():
+    """The backend's MAC address; one off the TTL, so that a packet which came back to us would not go round for ever."""
+    c = Case(DSR)
     for packet in packets_of_all_kinds():
         c.receive(packet)
         c.expect(built(link() / inner_of(packet)))
@@ -384,8 +387,75 @@ def tunnel_passes_errors_about_answers():
         # The flow's hash, not that of the router: the same queue of the backend's NIC.
         flow = from_client(TCP(sport=sport, dport=80), dst=SERVICE if client == CLIENT else SERVICE6)
         c.expect(built(link() / outer_ip(flow, 17) / udp_to(flow, 6080) / Raw(raw(inner_of(error)))))
-    c.receive(error_from_the_network(CLIENT, dport=40002))  # about a flow that nobody knows
-    c.drop("icmp_no_flow")
+    return c
+
+
+def errors_without_an_entry(config, wrap):
+    """Several machines announce the service's address, and a router's error came to this one, which has not seen the flow: it goes
+    where the flow's packets would go. Of both families: packet too big, and others."""
+    c = Case(config)
+    for client in (CLIENT, CLIENT6):
+        too_big = error_from_the_network(client)
+        if client == CLIENT:
+            expired = from_client(ICMP(type=11, code=0) / Raw(raw(too_big[ICMP])[8:]), src=ROUTER)
+        else:
+            quoted = Raw(raw(too_big[ICMPv6PacketTooBig])[8:])
+            expired = from_client(ICMPv6TimeExceeded(code=0) / quoted, src=ROUTER6, dst=SERVICE6)
+        for packet in (too_big, expired):
+            c.receive(packet)
+            flow = from_client(TCP(sport=40000 if client == CLIENT else 40001, dport=80),
+                               dst=SERVICE if client == CLIENT else SERVICE6)
+            c.expect(wrap(packet, flow=flow))
+    return c
+
+
+@case
+def ipip_of_errors_about_flows_of_another_machine():
+    return errors_without_an_entry(tunnel_config("mode: ipip"), in_ip)
+
+
+@case
+def gre_of_errors_about_flows_of_another_machine():
+    return errors_without_an_entry(tunnel_config("mode: gre"), in_gre)
+
+
+@case
+def gue_of_errors_about_flows_of_another_machine():
+    return errors_without_an_entry(tunnel_config("mode: gue", BACKEND6), lambda packet, flow: in_gue(packet, dst=BACKEND6, flow=flow))
+
+
+@case
+def vxlan_of_errors_about_flows_of_another_machine():
+    return errors_without_an_entry(tunnel_config("mode: vxlan, vxlan: { vni: 100 }"), in_vxlan)
+
+
+@case
+def dsr_of_errors_about_flows_of_another_machine():
+    return errors_without_an_entry(DSR, lambda packet, flow: built(link() / inner_of(packet)))
+
+
+@case
+def errors_about_flows_of_another_machine_go_by_the_hash():
+    """To the backend that the flow's own packets go to."""
+    c = Case(tunnel_config("mode: ipip").replace("} ] }", f"}}, {{ name: web2, address: {BACKENDS[1]} }} ] }}", 1))
+    for client, sport, service, number in ((CLIENT, 40000, SERVICE, 0), (CLIENT6, 40001, SERVICE6, 1)):
+        packets = [error_from_the_network(client), from_client(TCP(sport=sport, dport=80, flags="A"), dst=service)]
+        for packet in packets:
+            c.receive(packet)
+            for alternative in range(4):
+                second = alternative >> number & 1
+                ip = outer_ip(packet, 4 if client == CLIENT else 41, dst=BACKENDS[second])
+                c.expect(built(Ether(src=EDGE, dst=B2 if second else B1) / ip / inner_of(packet)), alternative=alternative)
+    return c
+
+
+@case
+def errors_about_flows_of_another_machine_that_took_its_turn():
+    """Nothing in a packet says which backend has its flow where backends take turns."""
+    c = Case(tunnel_config("mode: ipip").replace("web: { backends", "web: { balance: round_robin, backends"))
+    for client in (CLIENT, CLIENT6):
+        c.receive(error_from_the_network(client))
+    c.drop("icmp_no_flow", 2)
     return c
 
 

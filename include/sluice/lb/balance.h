@@ -24,7 +24,11 @@ using Loads = std::span<const telemetry::EntityCounters>;
 // Whether the backend may have one more flow.
 [[nodiscard]] bool has_room(const Snapshot& snapshot, BackendIndex backend, Loads loads) noexcept;
 
-// The same, but none of `tried` (a retry): the next in the table's order. kNoBackend: all that are up were tried.
+// By the hash alone, whatever the backends hold: what every thread and machine with this configuration says of the flow.
+// kNoBackend: none takes new flows, or the pool goes by turns or by loads.
+[[nodiscard]] BackendIndex choose_by_hash(const Snapshot& snapshot, PoolIndex pool, std::uint64_t hash) noexcept;
+
+// As choose(), but none of `tried` (a retry): the next in the table's order. kNoBackend: all that are up were tried.
 [[nodiscard]] BackendIndex choose_other(const Snapshot& snapshot, PoolIndex pool, std::uint64_t hash,
                                         RoundRobinTurns& turns, Loads loads,
                                         std::span<const BackendIndex> tried) noexcept;

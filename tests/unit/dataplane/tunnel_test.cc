@@ -2,6 +2,7 @@
 #include <cstring>
 #include <initializer_list>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "lab.h"
@@ -129,6 +130,69 @@ TEST(Tunnel, ThatLeavesNoRoomForAFragmentDropsThePacket) {
     lab.report("web1", lb::Health::kUp);
     EXPECT_EQ(lab.exchange(large_query(40000, 88)).size(), room ? 2u : 0u);
     EXPECT_EQ(lab.drops(Drop::kTooBig), room ? 0u : 1u);
+  }
+}
+
+// A router's error about a backend's answer to the query of that port.
+Bytes error_about(std::uint16_t port) {
+  return from_client(
+      ip4("192.0.2.99", kService).icmp(3, 4, 1400, ip4(kService, kClient).udp(53, port, Bytes(100)).ip_packet()));
+}
+
+struct ErrorCase {
+  const char* name;
+  const char* pool;     // keys of it,
+  const char* backend;  // of its first backend,
+  const char* forward;  // and of the service
+  bool follows;         // where a packet goes from the packet alone
+};
+const ErrorCase kErrorCases[] = {
+    {"maglev", "balance: maglev", "", "mode: ipip", true},
+    {"source_hash", "balance: source_hash", "", "mode: gue", true},
+    {"a_limit_of_flows", "balance: maglev", ", max_flows: 1", "mode: ipip", true},
+    {"no_flow_is_kept", "balance: maglev", "", "mode: ipip, one_packet: true", true},
+    {"round_robin", "balance: round_robin", "", "mode: ipip", false},
+    {"least_conn", "balance: least_conn", "", "mode: ipip", false},
+    {"no_flow_is_kept_and_they_take_turns", "balance: round_robin", "", "mode: ipip, one_packet: true", false},
+    {"clients_are_remembered", "balance: maglev", "", "mode: ipip, persist: 60s", false},
+};
+
+std::string config_of(const ErrorCase& row) {
+  return fmt::format(R"(
+runtime: {{ workers: [0, 0, 0], flows: 3072 }}
+interfaces:
+  edge: {{ device: net_null0, addresses: [198.51.100.2/24], gateway: 198.51.100.1 }}
+neighbors:
+  - {{ interface: edge, address: 198.51.100.1, mac: "02:00:00:00:ff:01" }}
+  - {{ interface: edge, address: 198.51.100.11, mac: "02:00:00:00:bb:01" }}
+  - {{ interface: edge, address: 198.51.100.12, mac: "02:00:00:00:bb:02" }}
+pools:
+  web: {{ {}, backends: [ {{ name: web1, address: 198.51.100.11{} }}, {{ name: web2, address: 198.51.100.12 }} ] }}
+services:
+  web: {{ listen: "203.0.113.10:53/udp", forward: {{ {}, pool: web }} }}
+)",
+                     row.pool, row.backend, row.forward);
+}
+
+// Of several machines that announce the service, the error comes to one and the flow to another.
+TEST(Tunnel, AnErrorAboutAFlowOfAnotherMachineGoesWhereItsPacketsGo) {
+  constexpr std::uint16_t kFirst = 40000, kFlows = 50;
+  for (const ErrorCase& row : kErrorCases) {
+    SCOPED_TRACE(row.name);
+    std::vector<std::uint8_t> flows;
+    {
+      Lab there(config_of(row));
+      for (std::uint16_t i = 0; i < kFlows; ++i) flows.push_back(backend_of(there.exchange(query(kFirst + i)).at(0)));
+    }
+    Lab here(config_of(row));
+    for (std::uint16_t i = 0; i < kFlows; ++i) {
+      const std::vector<Bytes> passed = here.exchange(error_about(kFirst + i));
+      ASSERT_EQ(passed.size(), row.follows ? 1u : 0u);
+      // A limit is this machine's own matter: it does not move what another one has sent to the backend.
+      if (row.follows && *row.backend == '\0') EXPECT_EQ(backend_of(passed[0]), flows[i]);
+    }
+    EXPECT_EQ(here.drops(), row.follows ? 0u : kFlows);
+    EXPECT_EQ(here.drops(Drop::kIcmpNoFlow), here.drops());
   }
 }
 
