@@ -201,7 +201,7 @@ int main(int argc, char** argv) {
   flows->get_option("--limit")->description("at most so many (default 1000)");
   bool count = false;
   flows->add_flag("--count", count, "how many of each service and backend, instead of a list");
-  const CLI::App* kill = flows->add_subcommand("kill", "ends the flows that match; TCP ends with resets");
+  const CLI::App* kill = flows->add_subcommand("kill", "ends the flows that match; TCP and SCTP end with resets");
   CLI11_PARSE(cli, argc, argv);
 
   for (const auto& [name, value] : filter) {

@@ -25,6 +25,7 @@
 #include "sluice/lb/snapshot.h"
 #include "sluice/net/parse.h"
 #include "sluice/net/rewrite.h"
+#include "sluice/net/sctp.h"
 #include "sluice/telemetry/counters.h"
 #include "syn_proxy.h"
 #include "tunnels.h"
@@ -118,10 +119,12 @@ class Forward {
   void adopt(const lb::Snapshot& snapshot) noexcept;
   // forward_end.cc
   void end_flow(const lb::Snapshot& snapshot, lb::Flow& flow, Ms now) noexcept;
-  // Resets, where the flow is an open connection. True: it is.
+  // Resets, where the flow is an open connection or association. True: it is, and can be reset.
   bool reset_open(const lb::Snapshot& snapshot, const lb::Flow& flow) noexcept;
+  bool abort_both_ends(const lb::Snapshot& snapshot, const lb::Flow& flow) noexcept;
   void reset_both_ends(const lb::Snapshot& snapshot, const lb::Flow& flow) noexcept;
   void send_reset(const net::TcpSegment& segment) noexcept;
+  void send_abort(const net::SctpAbort& abort) noexcept;
   // Forwards any packet of a known flow; that of a common shape, which nothing keeps, in few instructions.
   void forward(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   template <net::Family kFamily>
@@ -270,10 +273,14 @@ class Forward {
                                                                 const lb::Flow& flow) noexcept {
   if (parsed.fragment == net::FragmentKind::kLater) [[unlikely]] {  // goes on where the one before it ended
     return {.sequence = flow.client_next,
-            .data_len = static_cast<std::uint32_t>(parsed.fragment_len()),
+            .data_len = flow.is(lb::Flow::kSctp) ? 0 : static_cast<std::uint32_t>(parsed.fragment_len()),
             .acknowledgment = flow.client_ack};
   }
-  if (parsed.proto != net::IpProto::kTcp) return {.flags = parsed.tcp_flags};
+  if (parsed.proto != net::IpProto::kTcp) {
+    if (parsed.proto != net::IpProto::kSctp) return {.flags = parsed.tcp_flags};
+    const auto& sctp = *reinterpret_cast<const net::SctpHeader*>(frame + parsed.l4_offset);
+    return {.flags = parsed.tcp_flags, .sequence = sctp.tag.host()};
+  }
   const auto& tcp = *reinterpret_cast<const net::TcpHeader*>(frame + parsed.l4_offset);
   return {.flags = parsed.tcp_flags,
           .sequence = tcp.sequence.host(),

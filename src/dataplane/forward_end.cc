@@ -8,6 +8,12 @@ namespace {
 
 constexpr std::size_t kPlacesPerTurn = 256;
 
+// Whom the backend knows the flow by.
+net::Endpoint source_towards_backend(const lb::Snapshot& snapshot, const lb::Flow& flow, config::ForwardMode mode) {
+  if (!config::takes_port(mode)) return flow.key.client_endpoint();
+  return {snapshot.sources[flow.reply.source], flow.reply.local_port};
+}
+
 }  // namespace
 
 bool Forward::answer(lb::FlowQueryMailbox& queries, const lb::Snapshot& snapshot, Ms now) noexcept {
@@ -21,7 +27,9 @@ void Forward::end_flow(const lb::Snapshot& snapshot, lb::Flow& flow, Ms now) noe
 }
 
 bool Forward::reset_open(const lb::Snapshot& snapshot, const lb::Flow& flow) noexcept {
-  if (flow.key.proto != net::IpProto::kTcp || !lb::is_open(flow.state())) return false;
+  if (!lb::is_open(flow.state())) return false;
+  if (flow.is(lb::Flow::kSctp)) return abort_both_ends(snapshot, flow);
+  if (flow.key.proto != net::IpProto::kTcp) return false;
   if (!awaits_backend(flow)) {
     reset_both_ends(snapshot, flow);
   } else if (rte_mbuf* mbuf = answers_.blank()) {
@@ -43,9 +51,7 @@ void Forward::reset_both_ends(const lb::Snapshot& snapshot, const lb::Flow& flow
               .window = 0,
               .options = {}});
   if (!config::sees_replies(listener->mode)) return;  // it has the service's address, and hears of it from the client
-  const bool nat = config::takes_port(listener->mode);
-  send_reset({.src = nat ? net::Endpoint{snapshot.sources[flow.reply.source], flow.reply.local_port}
-                         : flow.key.client_endpoint(),
+  send_reset({.src = source_towards_backend(snapshot, flow, listener->mode),
               .dst = flow.reply.endpoint(),
               .sequence = flow.client_next,
               .acknowledgment = 0,
@@ -54,12 +60,30 @@ void Forward::reset_both_ends(const lb::Snapshot& snapshot, const lb::Flow& flow
               .options = {}});
 }
 
+bool Forward::abort_both_ends(const lb::Snapshot& snapshot, const lb::Flow& flow) noexcept {
+  const std::uint32_t tag = flow.client_next;
+  const lb::Listener* listener = tag == 0 ? nullptr : listener_of(snapshot, flow);
+  if (listener == nullptr) return false;  // the client has not answered the backend yet
+  send_abort({.src = listener->endpoint(), .dst = flow.key.client_endpoint(), .tag = tag, .reflected = true});
+  if (!config::sees_replies(listener->mode)) return true;
+  send_abort({.src = source_towards_backend(snapshot, flow, listener->mode), .dst = flow.reply.endpoint(), .tag = tag});
+  return true;
+}
+
 void Forward::send_reset(const net::TcpSegment& segment) noexcept {
   rte_mbuf* mbuf = answers_.blank();
   if (mbuf == nullptr) return;
   write_segment(mbuf, segment);
   counters_.rst_sent.add();
   egress_.send_ip(mbuf, segment.dst.address);
+}
+
+void Forward::send_abort(const net::SctpAbort& abort) noexcept {
+  rte_mbuf* mbuf = answers_.blank();
+  if (mbuf == nullptr) return;
+  write_abort(mbuf, abort);
+  counters_.rst_sent.add();
+  egress_.send_ip(mbuf, abort.dst.address);
 }
 
 }  // namespace sluice::dataplane

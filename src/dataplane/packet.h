@@ -9,6 +9,7 @@
 #include <rte_mbuf.h>
 
 #include "sluice/dataplane/routes.h"
+#include "sluice/net/build.h"
 #include "sluice/net/parse.h"
 #include "sluice/net/tcp_segment.h"
 
@@ -27,11 +28,17 @@ inline void trim_padding(rte_mbuf* mbuf, const net::Parsed& packet) noexcept {
   mbuf->data_len = packet.end;
   mbuf->pkt_len = packet.end;
 }
-// The mbuf holds this segment from now on, behind the room for its link header.
+// The mbuf holds this segment, or this ABORT, from now on, behind the room for its link header.
+inline constexpr std::size_t kRoomForLink = 14;  // Egress::kLinkRoom
 inline void write_segment(rte_mbuf* mbuf, const net::TcpSegment& segment) noexcept {
-  constexpr std::size_t kLinkRoom = 14;  // Egress::kLinkRoom
   const std::size_t len = net::write_tcp_segment(
-      {rte_pktmbuf_mtod(mbuf, std::uint8_t*), kLinkRoom + net::kMaxSegmentBytes}, kLinkRoom, segment);
+      {rte_pktmbuf_mtod(mbuf, std::uint8_t*), kRoomForLink + net::kMaxSegmentBytes}, kRoomForLink, segment);
+  mbuf->data_len = static_cast<std::uint16_t>(len);
+  mbuf->pkt_len = static_cast<std::uint32_t>(len);
+}
+inline void write_abort(rte_mbuf* mbuf, const net::SctpAbort& abort) noexcept {
+  const std::size_t len = net::write_sctp_abort(
+      {rte_pktmbuf_mtod(mbuf, std::uint8_t*), kRoomForLink + net::kMaxSegmentBytes}, kRoomForLink, abort);
   mbuf->data_len = static_cast<std::uint16_t>(len);
   mbuf->pkt_len = static_cast<std::uint32_t>(len);
 }

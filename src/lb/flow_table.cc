@@ -202,7 +202,7 @@ void FlowTable::advance(Flow& flow, Direction direction, const Segment& segment,
   }
   if (direction == Direction::kToBackend && !reset) {
     const std::uint32_t syn_fin = ((segment.flags & net::kTcpSyn) != 0) + ((segment.flags & net::kTcpFin) != 0);
-    flow.client_next = segment.sequence + segment.data_len + syn_fin;
+    flow.client_next = segment.sequence + segment.data_len + (flow.is(Flow::kSctp) ? 0 : syn_fin);
     flow.client_ack = segment.acknowledgment;
   }
   const FlowState state = flow.state();

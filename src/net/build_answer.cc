@@ -242,11 +242,41 @@ std::size_t build_tcp_reset(Out out, Bytes frame, const Parsed& packet) noexcept
   return total;
 }
 
+namespace {
+
+constexpr std::size_t kSctpAbortBytes = sizeof(SctpHeader) + sizeof(SctpChunk);
+
+void put_sctp_abort(Out sctp, const SctpAbort& abort) noexcept {
+  auto& header = header_at<SctpHeader>(sctp, 0);
+  header.src_port = abort.src.port;
+  header.dst_port = abort.dst.port;
+  header.tag = abort.tag;
+  header_at<SctpChunk>(sctp, sizeof(SctpHeader)) = {.type = static_cast<std::uint8_t>(SctpChunkType::kAbort),
+                                                    .flags = abort.reflected ? kSctpTagReflected : std::uint8_t{0},
+                                                    .len = Be16(sizeof(SctpChunk))};
+  set_sctp_checksum(sctp.first(kSctpAbortBytes));
+}
+
+}  // namespace
+
+std::size_t write_sctp_abort(Out out, std::size_t l3_offset, const SctpAbort& abort) noexcept {
+  const bool ip4 = abort.dst.address.is_v4();
+  const std::size_t l4_offset = l3_offset + (ip4 ? sizeof(Ip4Header) : sizeof(Ip6Header));
+  if (out.size() < l4_offset + kSctpAbortBytes) return 0;
+  Parsed about;
+  about.family = ip4 ? Family::kIp4 : Family::kIp6;
+  about.l3_offset = static_cast<std::uint16_t>(l3_offset);
+  about.src = abort.dst.address;
+  put_ip(out, about, abort.src.address, IpProto::kSctp, kSctpAbortBytes, 0);
+  put_sctp_abort(out.subspan(l4_offset), abort);
+  return l4_offset + kSctpAbortBytes;
+}
+
 std::size_t build_sctp_abort(Out out, Bytes frame, const Parsed& packet) noexcept {
   if (!is_unicast(frame, packet) || packet.fragment != FragmentKind::kWhole || packet.proto != IpProto::kSctp) return 0;
   if ((packet.tcp_flags & kTcpRst) != 0) return 0;  // ABORT or SHUTDOWN COMPLETE
   const std::size_t l4_offset = packet.l3_offset + ip_header_len(packet);
-  const std::size_t total = l4_offset + sizeof(SctpHeader) + sizeof(SctpChunk);
+  const std::size_t total = l4_offset + kSctpAbortBytes;
   if (out.size() < total) return 0;
   const auto& received = header_at<SctpHeader>(frame, packet.l4_offset);
   // An INIT says in its first field which tag its sender expects; of all else the tag comes back, and is said to.
@@ -256,15 +286,11 @@ std::size_t build_sctp_abort(Out out, Bytes frame, const Parsed& packet) noexcep
   if (init && packet.end < behind_chunk + kInitiateTagBytes) return 0;
 
   put_link_answer(out, frame, packet);
-  put_ip(out, packet, packet.dst, IpProto::kSctp, sizeof(SctpHeader) + sizeof(SctpChunk), 0);
-  auto& sctp = header_at<SctpHeader>(out, l4_offset);
-  sctp.src_port = packet.dst_port;
-  sctp.dst_port = packet.src_port;
-  sctp.tag = init ? header_at<Be32>(frame, behind_chunk) : received.tag;
-  header_at<SctpChunk>(out, l4_offset + sizeof(SctpHeader)) = {.type = static_cast<std::uint8_t>(SctpChunkType::kAbort),
-                                                               .flags = init ? std::uint8_t{0} : kSctpTagReflected,
-                                                               .len = Be16(sizeof(SctpChunk))};
-  set_sctp_checksum(out.subspan(l4_offset, sizeof(SctpHeader) + sizeof(SctpChunk)));
+  put_ip(out, packet, packet.dst, IpProto::kSctp, kSctpAbortBytes, 0);
+  put_sctp_abort(out.subspan(l4_offset), {.src = {packet.dst, packet.dst_port},
+                                          .dst = {packet.src, packet.src_port},
+                                          .tag = (init ? header_at<Be32>(frame, behind_chunk) : received.tag).host(),
+                                          .reflected = !init});
   return total;
 }
 

@@ -108,7 +108,7 @@ inline constexpr std::uint16_t kMssAuto = 1;
 // What becomes of the flows of a backend that goes down. UDP flows, and connections that it has not answered, move in any case.
 enum class OnDown : std::uint8_t {
   kKeep,    // they stay, in case it is only its checks that fail
-  kReset,   // TCP: both ends are sent a reset, so that the client connects anew at once; others move
+  kReset,   // TCP, SCTP: both ends are sent a reset, so that the client connects anew at once; others move
   kRehash,  // the next packet of each goes to another backend (nat: is answered with a reset)
 };
 

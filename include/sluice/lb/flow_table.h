@@ -79,8 +79,9 @@ struct alignas(64) Flow {           // one cache line: a hit touches nothing els
   ServiceIndex service = kNoIndex;  // 2 B
   BackendId backend;                // 4 B: which of the snapshot's backends that is (it may be gone since)
   Ms last_seen{};                   // 4 B, written by every packet
-  std::uint32_t client_next = 0;    // TCP: the sequence number that the client will send next, as far as we saw
-  std::uint32_t client_ack = 0;     // TCP: what it has acknowledged last, so what the backend's next one is for it
+  // TCP: the sequence number that the client will send next, as far as we saw. SCTP: the verification tag of its last packet, 0 in INIT.
+  std::uint32_t client_next = 0;
+  std::uint32_t client_ack = 0;  // TCP: what it has acknowledged last, so what the backend's next one is for it
 
   static constexpr std::uint8_t kStateBits = 0x0f;
   static constexpr std::uint8_t kOneWay = 0x10;  // only the client's packets come by here (tunnels, dsr)
@@ -134,10 +135,10 @@ struct NewFlow {
   bool one_way = false;  // only the client's packets come by here
 };
 
-// What a flow is told of a packet that passes; of UDP all is 0.
+// What a flow is told of a packet that passes; of UDP all is 0, of SCTP all but the first two.
 struct Segment {
-  std::uint8_t flags = 0;  // of TCP; of SCTP these alone, as net/sctp.h has them
-  std::uint32_t sequence = 0;
+  std::uint8_t flags = 0;      // of SCTP as net/sctp.h has them
+  std::uint32_t sequence = 0;  // of SCTP the verification tag
   std::uint32_t data_len = 0;
   std::uint32_t acknowledgment = 0;
 };

@@ -4,7 +4,7 @@
 // Answers go back the way the packet came: link-layer addresses swapped, VLAN tag kept.
 // Threading: pure functions.
 // Spec:      RFC 826, RFC 5227 section 3, RFC 4861, RFC 792, RFC 1122 section 3.2.2, RFC 1812 section 4.3.2, RFC 4443,
-//            RFC 9293 section 3.10.7.1, RFC 9260 section 8.4.
+//            RFC 9293 section 3.10.7.1, RFC 9260 sections 8.4 and 8.5.1.
 #pragma once
 
 #include <cstddef>
@@ -104,5 +104,15 @@ std::size_t build_tcp_reset(std::span<std::uint8_t> out, std::span<const std::ui
 // destination to its source. 0: the packet is an ABORT or ends a shutdown, a fragment, not SCTP, or to or from a group.
 std::size_t build_sctp_abort(std::span<std::uint8_t> out, std::span<const std::uint8_t> frame,
                              const Parsed& packet) noexcept;
+
+// The ABORT of a middlebox that ends an association. Each side accepts its own tag, and its peer's where it is said to be
+// that (section 8.5.1): so the tag of the client's packets, which is the backend's, serves for both.
+struct SctpAbort {
+  Endpoint src, dst;  // of one family
+  std::uint32_t tag = 0;
+  bool reflected = false;  // the tag is not the receiver's own, but its peer's
+};
+// Writes IP header and packet at `l3_offset`; 0: no room.
+std::size_t write_sctp_abort(std::span<std::uint8_t> out, std::size_t l3_offset, const SctpAbort& abort) noexcept;
 
 }  // namespace sluice::net

@@ -122,6 +122,31 @@ class OnDown : public testing::Test {
     for (int i = 0; i < 2; ++i) (void)lab_->exchange(tcp(kClient, 40000, net::kTcpAck, 1000, 5000));
     lab_->report("web2", lb::Health::kUp);
   }
+  // One association to web1, whose tag is 0x2222; the client's is 0x1111. `chunks` of the client's are sent of its handshake.
+  void associate(const std::string& mode, std::size_t chunks = 3) {
+    lab_.emplace(two_backends("mode: " + mode + ", on_down: reset", "80/sctp", "health: { tcp: {} },"));
+    lab_->report("web1", lb::Health::kUp);
+    const Bytes init{0, 0, 0x11, 0x11, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0};
+    const Bytes of_client[] = {sctp(0, 1, init), sctp(0x2222, 10), sctp(0x2222, 0)};
+    port_ = src_port_of(lab_->exchange(of_client[0]).at(0));
+    if (mode == "nat") {
+      (void)lab_->exchange(
+          from_backend(ip4(kBackend, kOwn).sctp(80, port_, 0x1111, test::sctp_chunk(2, 0, Bytes(16, 1)))));
+    }
+    for (std::size_t i = 1; i < chunks; ++i) (void)lab_->exchange(of_client[i]);
+    lab_->report("web2", lb::Health::kUp);
+  }
+  static Bytes sctp(std::uint32_t tag, std::uint8_t chunk, Bytes value = {}) {
+    return from_client(ip4(kClient, kService).sctp(40000, 80, tag, test::sctp_chunk(chunk, 0, std::move(value))));
+  }
+  // With which sluice ends it: the tag that a client sends with is the backend's, and is said to be (RFC 9260 section 8.5.1).
+  static Bytes abort_to_client() {
+    return sent_abort(
+        ip4(kService, kClient).link(kOurMac, kGatewayMac).sctp(80, 40000, 0x2222, test::sctp_chunk(6, 1)));
+  }
+  static Bytes sent_abort(test::PacketBuilder abort) {
+    return abort.set_ip(6, 0x40).frame();  // DF
+  }
   std::vector<Bytes> fall() {
     lab_->report("web1", lb::Health::kDown);
     lab_->run();
@@ -162,6 +187,43 @@ TEST_F(OnDown, ResetOfAModeWithoutRepliesTellsTheClient) {
   EXPECT_EQ(out[0][47], net::kTcpRst | net::kTcpAck);
   EXPECT_EQ(word(out[0], 38), 5000u);
   EXPECT_EQ(word(out[0], 42), 1000u);
+}
+
+TEST_F(OnDown, ResetAbortsAnAssociation) {
+  associate("nat");
+  const std::vector<Bytes> out = fall();
+  ASSERT_EQ(out.size(), 2u);
+  EXPECT_EQ(out[0], abort_to_client());
+  EXPECT_EQ(out[1],
+            sent_abort(ip4(kOwn, kBackend).link(kOurMac, kBackendMac).sctp(port_, 80, 0x2222, test::sctp_chunk(6, 0))));
+  EXPECT_EQ(lab_->counters().flows_reset_on_down.read(), 1u);
+  EXPECT_EQ(lab_->counters().rst_sent.read(), 2u);
+  EXPECT_EQ(lab_->counters().flows.read(), 0);
+}
+
+// SHUTDOWN, and a fragment that is not the first, do not change the tag.
+TEST_F(OnDown, ResetOfAModeWithoutRepliesAbortsTheClient) {
+  associate("dsr");
+  (void)lab_->exchange(from_client(
+      ip4(kClient, kService).fragment(0, true).sctp(40000, 80, 0x2222, test::sctp_chunk(0, 3, Bytes(16, 1)))));
+  EXPECT_EQ(
+      lab_->exchange(from_client(ip4(kClient, kService).fragment(32, false).payload(net::IpProto::kSctp, Bytes(8, 1))))
+          .size(),
+      1u);
+  (void)lab_->exchange(sctp(0x2222, 7, Bytes(4, 0)));
+  const std::vector<Bytes> out = fall();
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_EQ(out[0], abort_to_client());
+}
+
+// Until the client has answered the backend no packet bore the backend's tag.
+TEST_F(OnDown, ResetForgetsAnAssociationWithoutATag) {
+  associate("nat", 1);
+  EXPECT_TRUE(fall().empty());
+  EXPECT_EQ(lab_->counters().flows_reset_on_down.read(), 0u);
+  EXPECT_EQ(lab_->counters().flows_moved_on_down.read(), 1u);
+  EXPECT_EQ(lab_->counters().flows.read(), 0);
+  EXPECT_EQ(mac_of(lab_->exchange(sctp(0, 1, Bytes(16, 1))).at(0)), 2);
 }
 
 TEST_F(OnDown, RehashMovesAFlowWithItsNextPacket) {

@@ -144,5 +144,24 @@ TEST(Sctp, AbortRefusesWhatHasNoAssociation) {
   EXPECT_TRUE(answer(ip4("192.0.2.7", "203.0.113.10").udp(1, 2)).empty());
 }
 
+TEST(Sctp, AbortEndsAnAssociation) {
+  const auto written = [](const char* src, const char* dst, bool reflected, std::size_t room) {
+    Bytes out(room);
+    const SctpAbort abort{.src = {*IpAddress::parse(src), 80},
+                          .dst = {*IpAddress::parse(dst), 40000},
+                          .tag = 0xaabbccdd,
+                          .reflected = reflected};
+    const std::size_t len = write_sctp_abort(out, 14, abort);
+    return len == 0 ? Bytes{} : Bytes(out.begin() + 14, out.begin() + static_cast<std::ptrdiff_t>(len));
+  };
+  const auto want = [](test::PacketBuilder packet, std::uint8_t flags) {
+    return packet.sctp(80, 40000, 0xaabbccdd, sctp_chunk(kAbort, flags)).ip_packet();
+  };
+  EXPECT_EQ(written("203.0.113.10", "192.0.2.7", true, 50),
+            want(ip4("203.0.113.10", "192.0.2.7").set_ip(6, 0x40), 1));  // DF
+  EXPECT_EQ(written("2001:db8:5::10", "2001:db8:9::7", false, 70), want(ip6("2001:db8:5::10", "2001:db8:9::7"), 0));
+  EXPECT_TRUE(written("203.0.113.10", "192.0.2.7", true, 49).empty());
+}
+
 }  // namespace
 }  // namespace sluice::net
