@@ -308,6 +308,7 @@ void Daemon::serve() {
 
 // Of the configuration what take_over() takes; all of it or nothing.
 void Daemon::reload() {
+  const Instant begun = dataplane::monotonic_now();
   config::ConfigErrors warnings;
   const auto fresh = config::load_whole(config_->file, &warnings);
   for (const config::ConfigError& warning : warnings) log::warn("{}", warning.text());
@@ -316,8 +317,11 @@ void Daemon::reload() {
   if (!taken) return log::error("SIGHUP: all stays as it is: {}", taken.error().message);
   const auto done = publisher_->reload(taken->config, dataplane::monotonic_now());
   if (!done) return log::error("SIGHUP: all stays as it is:\n{}", done.error().message);
-  log::info("SIGHUP: {} prefixes of allow and deny lists are in force, and {} peers of esp with {} new associations",
-            done->prefixes, done->peers, done->new_associations);
+  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(dataplane::monotonic_now() - begun);
+  log::info(
+      "SIGHUP: {} prefixes of allow and deny lists are in force, and {} peers of esp with {} new associations, after "
+      "{} ms",
+      done->prefixes, done->peers, done->new_associations, took.count());
   if (!taken->left.empty()) {
     log::warn("SIGHUP: {} has changes that need a restart, in: {}", config_->file, fmt::join(taken->left, ", "));
   }

@@ -1,5 +1,6 @@
 """Defence with the kernel's TCP on both sides: connections through the SYN proxy, and lists that change under traffic."""
 import hashlib
+import re
 import signal
 import socket
 import time
@@ -14,6 +15,7 @@ FAMILIES = {"ipv4": (world.L4_4, "web4"), "ipv6": (world.L4_6, "web6")}
 DOWN_PORT = 81  # of a service whose backend refuses
 TIMESTAMPS, SACK, WINDOW_SCALE = 1, 2, 4  # of tcpi_options
 UPLOAD = 8 << 20
+MANY, MANY_TAKE_AT_MOST = 1_000_000, 60 * world.PATIENCE  # prefixes; seconds, of which they take less than one
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +125,42 @@ def test_lists_change_under_traffic(lab, sluice, deny_file):
         time.sleep(0.1)
         with client.Connection(lab, world.L4_4, 80) as again:
             assert again.get("/echo").status == 200
+
+
+def test_a_million_prefixes_are_read_under_traffic(lab, sluice, deny_file):
+    """The control thread reads them; the workers go on meanwhile, and drop nothing. Then the list holds."""
+    prefixes = [f"2001:db8:1{high:03x}:{low:x}::/64\n" for high in range(0, 4000, 2) for low in range(0, 1000, 2)]
+    assert len(prefixes) == MANY
+    with client.Connection(lab, world.L4_4, 80, timeout=20 * world.PATIENCE) as connection:
+        own = connection.socket.getsockname()[0]
+        drops = own_drops(sluice)
+        deny_file.write_text("".join(prefixes))
+        before = len(sluice.log())
+        sluice.process.send_signal(signal.SIGHUP)
+        answered, deadline = 0, time.monotonic() + MANY_TAKE_AT_MOST
+        while not (done := re.search(r"SIGHUP: (\d+) prefixes .* after (\d+) ms\n", sluice.log()[before:])):
+            assert connection.get("/echo").status == 200
+            answered += 1
+            assert time.monotonic() < deadline, sluice.log()
+        assert int(done[1]) == MANY
+        assert 0 < int(done[2]) < MANY_TAKE_AT_MOST * 1000
+        assert answered >= 10  # each takes a millisecond, the list some hundred
+        assert own_drops(sluice) == drops
+        with client.Connection(lab, world.L4_6, 80) as other:
+            assert other.get("/echo").status == 200
+
+        deny_file.write_text("".join(prefixes) + f"{own}\n")
+        assert f"SIGHUP: {MANY + 1} prefixes" in sluice.reload(MANY_TAKE_AT_MOST)
+        connection.socket.settimeout(1)
+        with pytest.raises((TimeoutError, client.Closed)):
+            connection.get("/echo")
+        with client.Connection(lab, world.L4_6, 80) as other:
+            assert other.get("/echo").status == 200
+
+        deny_file.write_text("")
+        assert "SIGHUP: 0 prefixes" in sluice.reload(MANY_TAKE_AT_MOST)
+    with client.Connection(lab, world.L4_4, 80) as again:
+        assert again.get("/echo").status == 200
 
 
 def test_the_file_may_name_other_lists(lab, sluice, folder, deny_file):
