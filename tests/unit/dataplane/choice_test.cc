@@ -15,31 +15,17 @@ namespace sluice::dataplane {
 namespace {
 
 using namespace std::chrono_literals;
-using telemetry::Drop;
-using test::ip4;
-
-constexpr const char* kClient = "192.0.2.7";
-constexpr const char* kService = "203.0.113.10";
-constexpr const char* kOwn = "198.51.100.2";
-constexpr const char* kBackend = "198.51.100.11";
 
 std::string two_backends(const std::string& forward, const std::string& listen = "80/tcp", const std::string& pool = "",
                          const std::string& workers = "0") {
   const std::string port = listen.substr(0, listen.find('/'));
-  return fmt::format(R"(
-runtime: {{ workers: [{}], flows: 4096 }}
-interfaces:
-  edge: {{ device: net_null0, addresses: [198.51.100.2/24], gateway: 198.51.100.1 }}
-neighbors:
-  - {{ interface: edge, address: 198.51.100.1, mac: "02:00:00:00:ff:01" }}
-  - {{ interface: edge, address: 198.51.100.11, mac: "02:00:00:00:bb:01" }}
-  - {{ interface: edge, address: 198.51.100.12, mac: "02:00:00:00:bb:02" }}
-pools:
+  return edge_config(fmt::format(R"(pools:
   web: {{ balance: round_robin, {} backends: [ {{ name: web1, address: 198.51.100.11, port: {} }}, {{ name: web2, address: 198.51.100.12, port: {} }} ] }}
 services:
   web: {{ listen: "203.0.113.10:{}", forward: {{ pool: web, {} }} }}
 )",
-                     workers, pool, port, port, listen, forward);
+                                 pool, port, port, listen, forward),
+                     "workers: [" + workers + "], flows: 4096");
 }
 
 Bytes tcp(const char* client, std::uint16_t port, std::uint8_t flags = net::kTcpSyn, std::uint32_t seq = 1,
@@ -47,10 +33,6 @@ Bytes tcp(const char* client, std::uint16_t port, std::uint8_t flags = net::kTcp
   return from_client(ip4(client, kService).tcp(port, 80, flags, seq, ack));
 }
 int mac_of(const Bytes& frame) { return frame[5]; }  // 1, 2: the backend that a frame goes to
-std::uint32_t word(const Bytes& frame, std::size_t at) {
-  return std::uint32_t{frame[at]} << 24 | std::uint32_t{frame[at + 1]} << 16 | std::uint32_t{frame[at + 2]} << 8 |
-         frame[at + 3];
-}
 
 TEST(OnePacket, EachPacketHasATurnOfItsOwn) {
   Lab lab(two_backends("mode: dsr, one_packet: true", "53/udp"));
@@ -169,12 +151,12 @@ TEST_F(OnDown, ResetTellsBothEnds) {
   EXPECT_EQ(to_client.dst_port, 40000);
   EXPECT_EQ(to_client.tcp_flags, net::kTcpRst | net::kTcpAck);
   EXPECT_TRUE(net::l4_checksum_ok(out[0], to_client));
-  EXPECT_EQ(word(out[0], 38), 5000u);
-  EXPECT_EQ(word(out[0], 42), 1000u);
+  EXPECT_EQ(word_at(out[0], 38), 5000u);
+  EXPECT_EQ(word_at(out[0], 42), 1000u);
   EXPECT_EQ(src_port_of(out[1]), port_);
   EXPECT_EQ(mac_of(out[1]), 1);
   EXPECT_EQ(out[1][47], net::kTcpRst);
-  EXPECT_EQ(word(out[1], 38), 1000u);
+  EXPECT_EQ(word_at(out[1], 38), 1000u);
   EXPECT_EQ(lab_->counters().flows_reset_on_down.read(), 1u);
   EXPECT_EQ(lab_->counters().flows.read(), 0);
   EXPECT_TRUE(fall().empty());
@@ -185,8 +167,8 @@ TEST_F(OnDown, ResetOfAModeWithoutRepliesTellsTheClient) {
   const std::vector<Bytes> out = fall();
   ASSERT_EQ(out.size(), 1u);
   EXPECT_EQ(out[0][47], net::kTcpRst | net::kTcpAck);
-  EXPECT_EQ(word(out[0], 38), 5000u);
-  EXPECT_EQ(word(out[0], 42), 1000u);
+  EXPECT_EQ(word_at(out[0], 38), 5000u);
+  EXPECT_EQ(word_at(out[0], 42), 1000u);
 }
 
 TEST_F(OnDown, ResetAbortsAnAssociation) {

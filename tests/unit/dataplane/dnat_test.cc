@@ -10,26 +10,14 @@
 namespace sluice::dataplane {
 namespace {
 
-using telemetry::Drop;
-using test::ip4;
-
-constexpr const char* kClient = "192.0.2.7";
-constexpr const char* kService = "203.0.113.10";
-constexpr const char* kBackend = "198.51.100.11";
-
 std::string config(const std::string& listen, const std::string& runtime = "workers: [0], flows: 1024") {
-  return "runtime: { " + runtime + R"( }
-interfaces:
-  edge: { device: net_null0, addresses: [198.51.100.2/24], gateway: 198.51.100.1 }
-neighbors:
-  - { interface: edge, address: 198.51.100.1, mac: "02:00:00:00:ff:01" }
-  - { interface: edge, address: 198.51.100.11, mac: "02:00:00:00:bb:01" }
-pools:
+  return edge_config(R"(pools:
   web: { backends: { name: web1, address: 198.51.100.11, port: 8080 }, health: { tcp: {} } }
   other: { backends: { name: web2, address: 198.51.100.12, port: 8080 } }
 services:
-  web: { listen: )" +
-         listen + ", forward: { mode: dnat, pool: web } }\n";
+  web: { listen: )" + listen +
+                         ", forward: { mode: dnat, pool: web } }\n",
+                     runtime);
 }
 constexpr const char* kOne = "\"203.0.113.10:80\"";
 constexpr const char* kTwo = "[\"203.0.113.10:80\", \"203.0.113.11:80\"]";

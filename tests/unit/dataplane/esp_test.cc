@@ -14,34 +14,20 @@
 namespace sluice::dataplane {
 namespace {
 
-using telemetry::Drop;
-using test::ip4;
-
-constexpr const char* kClient = "192.0.2.7";
-constexpr const char* kService = "203.0.113.10";
 constexpr std::size_t kEspAt = 34;  // behind Ethernet and IPv4
 
 std::string esp_config(const std::string& peers, const std::string& workers = "[0]") {
-  return "runtime: { workers: " + workers + ", flows: 1024 }" + R"(
-interfaces:
-  edge: { device: net_null0, addresses: [198.51.100.2/24], gateway: 198.51.100.1 }
-neighbors:
-  - { interface: edge, address: 198.51.100.1, mac: "02:00:00:00:ff:01" }
-  - { interface: edge, address: 198.51.100.11, mac: "02:00:00:00:bb:01" }
-  - { interface: edge, address: 198.51.100.12, mac: "02:00:00:00:bb:02" }
-pools:
-  web: { backends: [ { name: web, address: )" +
-         (peers.find("100.12") != std::string::npos ? "198.51.100.12" : "198.51.100.11") + R"( } ] }
-services:
-  web: { listen: "203.0.113.10:53/udp", forward: { mode: esp, pool: web } }
-esp: { peers: [ )" +
-         peers + " ] }\n";
+  const std::string backend = peers.find("100.12") != std::string::npos ? "198.51.100.12" : "198.51.100.11";
+  return edge_config("pools: { web: { backends: { name: web, address: " + backend + R"( } } }
+services: { web: { listen: "203.0.113.10:53/udp", forward: { mode: esp, pool: web } } }
+esp: { peers: [ )" + peers +
+                         " ] }\n",
+                     "workers: " + workers + ", flows: 1024");
 }
 const std::string kPeer =
     "{ address: 198.51.100.11, out: { spi: 0x1000, key: 0x000102030405060708090a0b0c0d0e0f10111213 }, "
     "in: { spi: 0x2000, key: 0x202122232425262728292a2b2c2d2e2f30313233 } }";
 
-Bytes query(std::uint16_t port) { return from_client(ip4(kClient, kService).udp(port, 53, {1})); }
 net::EspHeader esp_of(const Bytes& frame) {
   net::EspHeader header{};
   std::memcpy(&header, frame.data() + kEspAt, sizeof header);

@@ -6,18 +6,6 @@
 namespace sluice::dataplane {
 namespace {
 
-using test::ip4;
-using test::ip6;
-
-constexpr const char* kClient = "192.0.2.1";
-constexpr const char* kService = "203.0.113.10";
-constexpr const char* kOwn = "198.51.100.2";
-constexpr const char* kBackend = "198.51.100.11";
-
-std::uint32_t word_at(const Bytes& frame, std::size_t at) {
-  return static_cast<std::uint32_t>(frame[at] << 24 | frame[at + 1] << 16 | frame[at + 2] << 8 | frame[at + 3]);
-}
-
 std::string config_of(const std::string& mode) {
   std::string text = simple_config();
   text.replace(text.find("mode: nat"), 9, "mode: " + mode);

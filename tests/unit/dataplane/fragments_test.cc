@@ -11,14 +11,6 @@
 namespace sluice::dataplane {
 namespace {
 
-using telemetry::Drop;
-using test::ip4;
-using test::ip6;
-
-constexpr const char* kClient = "192.0.2.7";
-constexpr const char* kService = "203.0.113.10";
-constexpr const char* kOwn = "198.51.100.2";
-constexpr const char* kBackend = "198.51.100.11";
 constexpr std::uint16_t kSize = 1480;  // of all fragments but the last
 
 Bytes numbered(std::size_t size) {

@@ -12,12 +12,6 @@
 namespace sluice::dataplane {
 namespace {
 
-using telemetry::Drop;
-using test::ip4;
-using test::ip6;
-
-constexpr const char* kService = "203.0.113.10";
-
 // A list in a file that goes with the test.
 class ListFile {
  public:

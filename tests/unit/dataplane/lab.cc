@@ -100,6 +100,8 @@ std::uint64_t Lab::drops() {
 
 Bytes from_client(test::PacketBuilder packet) { return packet.link(kGatewayMac, kOurMac).frame(); }
 Bytes from_backend(test::PacketBuilder packet) { return packet.link(kBackendMac, kOurMac).frame(); }
+Bytes syn(std::uint16_t port) { return from_client(ip4(kClient, kService).tcp(port, 80)); }
+Bytes query(std::uint16_t port) { return from_client(ip4(kClient, kService).udp(port, 53, {1})); }
 
 void Lab::report(const std::string& backend, lb::Health health) {
   const lb::Snapshot& now = snapshot();
@@ -134,6 +136,20 @@ services:
                      runtime);
 }
 
+std::string edge_config(const std::string& rest, const std::string& runtime) {
+  return "runtime: { " + runtime + R"( }
+interfaces:
+  edge: { device: net_null0, addresses: [198.51.100.2/24], gateway: 198.51.100.1 }
+neighbors:
+  - { interface: edge, address: 198.51.100.1, mac: "02:00:00:00:ff:01" }
+  - { interface: edge, address: 198.51.100.11, mac: "02:00:00:00:bb:01" }
+  - { interface: edge, address: 198.51.100.12, mac: "02:00:00:00:bb:02" }
+)" + rest;
+}
+
 std::uint16_t src_port_of(const Bytes& frame) { return static_cast<std::uint16_t>(frame[34] << 8 | frame[35]); }
+std::uint32_t word_at(const Bytes& frame, std::size_t at) {
+  return static_cast<std::uint32_t>(frame[at] << 24 | frame[at + 1] << 16 | frame[at + 2] << 8 | frame[at + 3]);
+}
 
 }  // namespace sluice::dataplane

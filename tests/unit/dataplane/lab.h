@@ -22,7 +22,10 @@
 
 namespace sluice::dataplane {
 
+using telemetry::Drop;
 using test::Bytes;
+using test::ip4;
+using test::ip6;
 
 struct LabOptions {
   std::uint32_t mbufs = 2047;
@@ -89,9 +92,22 @@ inline constexpr net::MacAddress kBackendMac{{2, 0, 0, 0, 0xbb, 1}};
 [[nodiscard]] Bytes from_client(test::PacketBuilder packet);
 [[nodiscard]] Bytes from_backend(test::PacketBuilder packet);
 
+// Who takes part in the configurations below.
+inline constexpr const char* kClient = "192.0.2.7";
+inline constexpr const char* kService = "203.0.113.10";
+inline constexpr const char* kOwn = "198.51.100.2";
+inline constexpr const char* kBackend = "198.51.100.11";
+
+[[nodiscard]] Bytes syn(std::uint16_t port);    // of the client to port 80 of the service
+[[nodiscard]] Bytes query(std::uint16_t port);  // UDP, to its port 53
+
 // One interface, one backend, a TCP and a UDP service; `runtime` stands in its section.
 [[nodiscard]] std::string simple_config(const std::string& runtime = "workers: [0], flows: 1024");
+// One interface of IPv4, whose gateway, backend, and a second backend 198.51.100.12 are known; pools and services follow.
+[[nodiscard]] std::string edge_config(const std::string& rest,
+                                      const std::string& runtime = "workers: [0], flows: 1024");
 
 [[nodiscard]] std::uint16_t src_port_of(const Bytes& frame);  // IPv4 without options
+[[nodiscard]] std::uint32_t word_at(const Bytes& frame, std::size_t at);
 
 }  // namespace sluice::dataplane

@@ -10,9 +10,6 @@
 namespace sluice::dataplane {
 namespace {
 
-using telemetry::Drop;
-using test::ip4;
-using test::ip6;
 using test::PacketBuilder;
 
 constexpr const char *kClient4 = "192.0.2.7", *kService4 = "203.0.113.10", *kOwn4 = "198.51.100.2",

@@ -12,16 +12,7 @@
 namespace sluice::dataplane {
 namespace {
 
-using telemetry::Drop;
-using test::ip4;
-using test::ip6;
-
-constexpr const char* kService = "203.0.113.10";
-constexpr const char* kOwn = "198.51.100.2";
-constexpr const char* kBackend = "198.51.100.11";
 constexpr const char* kBackend11 = "10.0.0.11";
-
-Bytes syn(std::uint16_t port) { return from_client(ip4("192.0.2.7", kService).tcp(port, 80)); }
 
 // RFC 4861 section 7.3.3: who does not answer at its old MAC is looked for anew, without a pause.
 TEST(NeighborService, ANeighbourThatMovedIsAskedForByAllAtOnce) {

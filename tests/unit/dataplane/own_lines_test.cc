@@ -21,8 +21,6 @@
 namespace sluice::dataplane {
 namespace {
 
-using test::ip4;
-
 constexpr std::size_t kWorkers = 2;
 
 // A device that shares nothing between its queues, and remembers of what it sent only the last source port.

@@ -10,27 +10,16 @@
 namespace sluice::dataplane {
 namespace {
 
-using telemetry::Drop;
-using test::ip4;
-
-constexpr const char* kOurs = "198.51.100.2";
-constexpr const char* kBackend = "198.51.100.11";
-
 std::string config(const std::string& runtime) {
-  return "runtime: { " + runtime + R"( }
-interfaces:
-  edge: { device: net_null0, addresses: [198.51.100.2/24], gateway: 198.51.100.1 }
-neighbors:
-  - { interface: edge, address: 198.51.100.1, mac: "02:00:00:00:ff:01" }
-  - { interface: edge, address: 198.51.100.11, mac: "02:00:00:00:bb:01" }
-pools:
+  return edge_config(R"(pools:
   exact: { backends: { name: web1, address: 198.51.100.11, port: 8080 } }
   any: { backends: { name: any1, address: 198.51.100.11 } }
 services:
   exact: { listen: ["203.0.113.10:80/udp", "203.0.113.10:80/sctp"], forward: { mode: nat, pool: exact, icmp: forward } }
   any: { listen: ["203.0.113.11:*/udp", "203.0.113.64/26:*/udp"], forward: { mode: nat, pool: any } }
   straight: { listen: "203.0.113.12:*/udp", forward: { mode: dsr, pool: any } }
-)";
+)",
+                     runtime);
 }
 
 Bytes question(const char* service, std::uint16_t client_port, std::uint16_t port) {
@@ -51,7 +40,7 @@ TEST(WorkerWildcards, SharedPortsAreOnesThatNobodyElseHasThere) {
           only(lab.exchange(exact ? question("203.0.113.10", client, 80) : question("203.0.113.11", client, 8080)));
       EXPECT_EQ(sent.dst_port, 8080);
       EXPECT_TRUE(ports.insert(sent.src_port).second) << sent.src_port;
-      const Bytes answer = from_backend(ip4(kBackend, kOurs).udp(8080, sent.src_port, {9}));
+      const Bytes answer = from_backend(ip4(kBackend, kOwn).udp(8080, sent.src_port, {9}));
       const net::Parsed returned = only(lab.exchange(answer));
       EXPECT_EQ(returned.src, *net::IpAddress::parse(exact ? "203.0.113.10" : "203.0.113.11"));
       EXPECT_EQ(returned.src_port, exact ? 80 : 8080);
@@ -100,7 +89,7 @@ TEST(WorkerWildcards, EveryWorkerSeesTheSameOwner) {
     lab.put(question("203.0.113.99", 40000, n), 0, queue);
     lab.run();
     const net::Parsed sent = only(lab.sent());
-    lab.put(from_backend(ip4(kBackend, kOurs).udp(n, sent.src_port, {9})), 0, static_cast<std::uint16_t>((n + 1) % 3));
+    lab.put(from_backend(ip4(kBackend, kOwn).udp(n, sent.src_port, {9})), 0, static_cast<std::uint16_t>((n + 1) % 3));
     lab.run();
     const net::Parsed returned = only(lab.sent());
     EXPECT_EQ(returned.src, *net::IpAddress::parse("203.0.113.99"));
@@ -119,7 +108,7 @@ TEST(WorkerEcho, EveryWorkerSeesTheSameOwner) {
     lab.run();
     const net::Parsed sent = only(lab.sent());
     EXPECT_EQ(sent.dst, *net::IpAddress::parse(kBackend));
-    lab.put(from_backend(ip4(kBackend, kOurs).icmp(0, 0, std::uint32_t{sent.dst_port} << 16 | 1, {1, 2})), 0,
+    lab.put(from_backend(ip4(kBackend, kOwn).icmp(0, 0, std::uint32_t{sent.dst_port} << 16 | 1, {1, 2})), 0,
             static_cast<std::uint16_t>((n + 1) % 3));
     lab.run();
     const net::Parsed returned = only(lab.sent());
@@ -131,7 +120,7 @@ TEST(WorkerEcho, EveryWorkerSeesTheSameOwner) {
 
 TEST(WorkerEcho, IsNoFlowOfOurOwnAddress) {
   Lab lab(config("workers: [0], flows: 1024"));
-  EXPECT_EQ(only(lab.exchange(from_client(ip4("192.0.2.7", kOurs).icmp(8, 0, 7u << 16, {1})))).icmp_type, 0);
+  EXPECT_EQ(only(lab.exchange(from_client(ip4("192.0.2.7", kOwn).icmp(8, 0, 7u << 16, {1})))).icmp_type, 0);
   EXPECT_EQ(lab.counters().icmp_echo.read(), 1u);
   EXPECT_EQ(lab.counters().flows.read(), 0);
 }
@@ -146,7 +135,7 @@ TEST(WorkerSctp, AnAssociationIsOpenedByItsHandshake) {
   const std::uint16_t port = only(lab.exchange(client(1, Bytes(16, 1)))).src_port;
   EXPECT_EQ(lab.counters().tcp_flows_open.read(), 1);
   const auto answer = [port](std::uint8_t chunk) {
-    return from_backend(ip4(kBackend, kOurs).sctp(8080, port, 1, test::sctp_chunk(chunk, 0, Bytes(16, 1))));
+    return from_backend(ip4(kBackend, kOwn).sctp(8080, port, 1, test::sctp_chunk(chunk, 0, Bytes(16, 1))));
   };
   (void)only(lab.exchange(answer(2)));
   (void)only(lab.exchange(client(10)));

@@ -13,9 +13,6 @@
 namespace sluice::dataplane {
 namespace {
 
-using telemetry::Drop;
-using test::ip4;
-
 class FakeHost final : public PacketHost {
  public:
   std::vector<Bytes> packets, quotes;
@@ -303,18 +300,12 @@ class ProbingHost final : public PacketHost {
 
 TEST(ProbePath, LeadsThroughTheServicesTunnel) {
   for (const ProbeCase& row : kProbeCases) {
-    Lab lab(std::string(R"(
-runtime: { workers: [0], proxies: [0], flows: 1024 }
-interfaces:
-  edge: { device: net_null0, addresses: [198.51.100.2/24], gateway: 198.51.100.1 }
-neighbors:
-  - { interface: edge, address: 198.51.100.1, mac: "02:00:00:00:ff:01" }
-  - { interface: edge, address: 198.51.100.11, mac: "02:00:00:00:bb:01" }
-pools:
+    Lab lab(edge_config(R"(pools:
   web: { backends: [ { name: web1, address: 198.51.100.11 } ] }
 services:
-  web: { listen: "203.0.113.10:80", forward: { pool: web, )") +
-            row.forward + " } }\n");
+  web: { listen: "203.0.113.10:80", forward: { pool: web, )" +
+                            std::string(row.forward) + " } }\n",
+                        "workers: [0], proxies: [0], flows: 1024"));
     ProbingHost host;
     lab.assembly().attach(0, host);
     const net::Endpoint service{*net::IpAddress::parse("203.0.113.10"), 80};

@@ -15,10 +15,6 @@
 namespace sluice::dataplane {
 namespace {
 
-using telemetry::Drop;
-using test::ip4;
-using test::ip6;
-
 constexpr std::uint64_t kByAddresses = RTE_ETH_RSS_IP;
 constexpr std::uint64_t kByPorts = kByAddresses | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_SCTP;
 constexpr std::size_t kFlows = 300;

@@ -11,14 +11,8 @@
 namespace sluice::dataplane {
 namespace {
 
-using telemetry::Drop;
 using test::from_hex;
-using test::ip4;
 
-constexpr const char* kClient = "192.0.2.7";
-constexpr const char* kService = "203.0.113.10";
-constexpr const char* kOwn = "198.51.100.2";
-constexpr const char* kBackend = "198.51.100.11";
 constexpr std::uint32_t kClientIsn = 1000, kBackendIsn = 0xfffffffe;
 constexpr std::uint8_t kSynAck = net::kTcpSyn | net::kTcpAck;
 constexpr const char* kLinuxOptions = "020405b4 0402080a 00000064 00000000 01030307";

@@ -11,32 +11,16 @@
 namespace sluice::dataplane {
 namespace {
 
-using telemetry::Drop;
-using test::ip4;
-
-constexpr const char* kClient = "192.0.2.7";
-constexpr const char* kService = "203.0.113.10";
-
 std::string tunnel_config(const std::string& forward = "mode: ipip") {
-  return R"(
-runtime: { workers: [0], flows: 1024 }
-interfaces:
-  edge: { device: net_null0, addresses: [198.51.100.2/24], gateway: 198.51.100.1 }
-neighbors:
-  - { interface: edge, address: 198.51.100.1, mac: "02:00:00:00:ff:01" }
-  - { interface: edge, address: 198.51.100.11, mac: "02:00:00:00:bb:01" }
-  - { interface: edge, address: 198.51.100.12, mac: "02:00:00:00:bb:02" }
-pools:
+  return edge_config(R"(pools:
   web:
     backends: [ { name: web1, address: 198.51.100.11 }, { name: web2, address: 198.51.100.12 } ]
     health: { tcp: {}, port: 80 }
 services:
   web: { listen: ["203.0.113.10:80/tcp", "203.0.113.10:53/udp"], forward: { )" +
-         forward + R"(, pool: web } }
-)";
+                     forward + ", pool: web } }\n");
 }
 
-Bytes query(std::uint16_t port) { return from_client(ip4(kClient, kService).udp(port, 53, {1})); }
 std::uint8_t backend_of(const Bytes& frame) { return frame[33]; }  // the last byte of the outer IPv4 destination
 
 TEST(Tunnel, FollowsABackendThatGoesDown) {

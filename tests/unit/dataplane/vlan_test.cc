@@ -15,13 +15,6 @@
 namespace sluice::dataplane {
 namespace {
 
-using telemetry::Drop;
-using test::ip4;
-
-constexpr const char* kClient = "192.0.2.7";
-constexpr const char* kService = "203.0.113.10";
-constexpr const char* kBackend = "198.51.100.11";
-
 // Clients come untagged, the backend is on VLAN 100, another one on 7 inside of 200.
 constexpr const char* kConfig = R"(
 runtime: { workers: [0], flows: 1024 }

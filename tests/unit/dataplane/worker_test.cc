@@ -14,17 +14,6 @@
 namespace sluice::dataplane {
 namespace {
 
-using telemetry::Drop;
-using test::ip4;
-using test::ip6;
-
-constexpr const char* kClient = "192.0.2.7";
-constexpr const char* kService = "203.0.113.10";
-constexpr const char* kOwn = "198.51.100.2";
-constexpr const char* kBackend = "198.51.100.11";
-
-Bytes syn(std::uint16_t port) { return from_client(ip4(kClient, kService).tcp(port, 80)); }
-
 TEST(WorkerNat, AFlowGoesAndComesBack) {
   Lab lab(simple_config());
   const std::vector<Bytes> out = lab.exchange(syn(40000));
@@ -80,21 +69,13 @@ TEST(WorkerNat, AnEndedConnectionMayBeginAnewOnItsTuple) {
 }
 
 TEST(WorkerNat, AUdpFlowLeavesABackendThatIsDownAndATcpFlowStays) {
-  Lab lab(R"(
-runtime: { workers: [0], flows: 1024 }
-interfaces:
-  edge: { device: net_null0, addresses: [198.51.100.2/24], gateway: 198.51.100.1 }
-neighbors:
-  - { interface: edge, address: 198.51.100.1, mac: "02:00:00:00:ff:01" }
-  - { interface: edge, address: 198.51.100.11, mac: "02:00:00:00:bb:01" }
-  - { interface: edge, address: 198.51.100.12, mac: "02:00:00:00:bb:02" }
-pools:
+  Lab lab(edge_config(R"(pools:
   web:
     backends: [ { name: web1, address: 198.51.100.11, port: 8080 }, { name: web2, address: 198.51.100.12, port: 8080 } ]
     health: { tcp: {} }
 services:
   web: { listen: ["203.0.113.10:80/tcp", "203.0.113.10:53/udp"], forward: { mode: nat, pool: web } }
-)");
+)"));
   const auto backend_of = [](const Bytes& frame) { return frame[33]; };  // the last byte of the IPv4 destination
   const Bytes datagram = from_client(ip4(kClient, kService).udp(40000, 53));
   lab.report("web1", lb::Health::kUp);
@@ -127,19 +108,11 @@ TEST(WorkerNat, AFullTableRefusesTheNewAndKeepsTheOld) {
 }
 
 std::string dsr_config() {
-  return R"(
-runtime: { workers: [0], flows: 1024 }
-interfaces:
-  edge: { device: net_null0, addresses: [198.51.100.2/24], gateway: 198.51.100.1 }
-neighbors:
-  - { interface: edge, address: 198.51.100.1, mac: "02:00:00:00:ff:01" }
-  - { interface: edge, address: 198.51.100.11, mac: "02:00:00:00:bb:01" }
-  - { interface: edge, address: 198.51.100.12, mac: "02:00:00:00:bb:02" }
-pools:
+  return edge_config(R"(pools:
   web: { backends: [ { address: 198.51.100.11, port: 80 }, { address: 198.51.100.12, port: 80 } ] }
 services:
   web: { listen: "203.0.113.10:80", forward: { mode: dsr, pool: web } }
-)";
+)");
 }
 
 // A restart, or another machine that had the flow before: Maglev says alone where it goes.
