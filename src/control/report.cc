@@ -140,11 +140,20 @@ json proxy_row(const ProxyView& proxy, std::size_t index) {
                      {"idle", c.upstream_idle.read()}};
   row["files"] = {{"reads", c.static_reads.read()}, {"rejected", c.static_rejected.read()}};
   row["health"] = {{"checks", c.health_checks.read()}, {"failures", c.health_failures.read()}};
-  row["tcp"] = {{"retransmits", c.tcp_retransmits.read()},   {"timeouts", c.tcp_timeouts.read()},
-                {"bad_checksum", c.tcp_bad_checksum.read()}, {"no_memory", c.tcp_no_memory.read()},
-                {"resets_out", c.tcp_resets_out.read()},     {"connections", c.tcp_connections.read()},
-                {"half_open", c.tcp_half_open.read()},       {"half_open_evicted", c.tcp_half_open_evicted.read()},
-                {"time_wait", c.tcp_time_wait.read()},       {"buffer_bytes", c.tcp_buffer_bytes.read()}};
+  row["tcp"] = {{"retransmits", c.tcp_retransmits.read()},
+                {"timeouts", c.tcp_timeouts.read()},
+                {"bad_checksum", c.tcp_bad_checksum.read()},
+                {"no_memory", c.tcp_no_memory.read()},
+                {"resets_out", c.tcp_resets_out.read()},
+                {"connections", c.tcp_connections.read()},
+                {"half_open", c.tcp_half_open.read()},
+                {"half_open_evicted", c.tcp_half_open_evicted.read()},
+                {"time_wait", c.tcp_time_wait.read()},
+                {"buffer_bytes", c.tcp_buffer_bytes.read()},
+                {"listen_overflow", c.tcp_listen_overflow.read()},
+                {"syn_cookies_sent", c.tcp_syn_cookies_sent.read()},
+                {"syn_cookies_received", c.tcp_syn_cookies_received.read()},
+                {"syn_cookies_failed", c.tcp_syn_cookies_failed.read()}};
   return row;
 }
 

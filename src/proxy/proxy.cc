@@ -281,6 +281,10 @@ void Proxy::Impl::publish_counters() noexcept {
   copy(out.tcp_no_memory, stats.no_memory);
   copy(out.tcp_resets_out, stats.resets_out);
   copy(out.tcp_half_open_evicted, stats.half_open_evicted);
+  copy(out.tcp_listen_overflow, stats.listen_overflow);
+  copy(out.tcp_syn_cookies_sent, stats.syn_cookies_sent);
+  copy(out.tcp_syn_cookies_received, stats.syn_cookies_received);
+  copy(out.tcp_syn_cookies_failed, stats.syn_cookies_failed);
   tls::LibraryStats tls;  // of all libraries
   for (const auto& library : libraries_) {
     if (!library) continue;

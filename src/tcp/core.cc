@@ -18,6 +18,8 @@ Core::Core(const StackConfig& config, PacketSink& sink, Instant now)
       wheel_(now),
       time_wait_(config.max_time_wait, hash_),
       time_wait_timer_(&Core::fire_time_wait, this),
+      cookies_(config.secret),
+      max_half_open_(std::max(std::min(config.max_connections, pool_.size()) / kHalfOpenShare, 1u)),
       max_rx_blocks_(static_cast<std::uint32_t>(std::max(config.rx_buffer / kBlockSize, std::size_t{kMinRxBlocks}))),
       max_tx_blocks_(static_cast<std::uint32_t>(std::max(config.tx_buffer / kBlockSize, std::size_t{1}))) {
   constexpr std::uint32_t kMostBlocks = 0xffff;  // what the queues' 16-bit counts hold: 256 MiB a connection
@@ -175,7 +177,11 @@ Result<void> Core::listen(const net::Endpoint& local, const ListenOptions& optio
     slot = &listeners_.emplace_back();
   }
   const auto generation = static_cast<std::uint16_t>(slot->generation + 1);
-  *slot = Listener{.local = local, .acceptor = &acceptor, .backlog = options.backlog, .generation = generation};
+  *slot = Listener{.local = local,
+                   .acceptor = &acceptor,
+                   .backlog = options.backlog,
+                   .max_half_open = std::min(options.half_open, options.backlog / 2),
+                   .generation = generation};
   return {};
 }
 

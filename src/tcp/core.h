@@ -2,6 +2,7 @@
 //   core.cc        connections come and go; accept and events reach the application
 //   input.cc       a packet finds its connection, time-wait record or listener; the checks of RFC 9293 section 3.10.7.4
 //   handshake.cc   LISTEN, SYN_SENT, SYN_RECEIVED
+//   syn_cookie.cc  the handshake that leaves no trace until it is complete
 //   ack.cc         what an acknowledgment does: windows, RTT, congestion, loss recovery
 //   receive.cc     data and FIN; the receive window
 //   output.cc      segments are built and sent
@@ -22,6 +23,7 @@
 #include "segment.h"
 #include "sluice/base/random.h"
 #include "sluice/base/timer_wheel.h"
+#include "sluice/net/syn_cookie.h"
 #include "sluice/tcp/stack.h"
 #include "time_wait.h"
 #include "tuple_table.h"
@@ -49,6 +51,7 @@ inline constexpr std::uint32_t kInitialRxBlocks = 8;  // of a new connection's w
 inline constexpr std::uint32_t kMinRxBlocks = 1;
 inline constexpr std::uint32_t kOwnShare = 16;           // one connection in so many is left to those that we open
 inline constexpr std::uint32_t kCautiousHalfOpen = 128;  // more half-open connections than that get the smallest window
+inline constexpr std::uint32_t kHalfOpenShare = 4;  // one in so many connections, and blocks, may be a half-open one's
 
 class ConnList {
  public:
@@ -67,7 +70,9 @@ struct Listener {
   net::Endpoint local;
   Acceptor* acceptor = nullptr;  // nullptr: closed
   std::uint32_t backlog = 0;
+  std::uint32_t max_half_open = 0;
   std::uint32_t pending = 0;  // half-open, and complete but not yet accepted
+  std::optional<Ticks> last_cookie{};
   std::uint16_t generation = 0;
   ConnList half_open{};  // those of them in SYN-RECEIVED, the oldest first
 };
@@ -137,18 +142,35 @@ class Core {
   [[nodiscard]] bool is_paws_ok(Connection& c, const Segment& s) noexcept;
   [[nodiscard]] bool trim_to_window(Connection& c, Segment& s) noexcept;
   void process_rst(Connection& c, const Segment& s) noexcept;
-  void input_no_connection(const Segment& s, std::uint32_t hash) noexcept;
+  void input_no_connection(Segment& s, std::uint32_t hash) noexcept;
   [[nodiscard]] bool input_time_wait(TimeWaitRecord& record, const Segment& s, std::uint32_t hash) noexcept;
 
   // handshake.cc
   void input_listen(Listener& listener, const Segment& s, std::uint32_t hash, TimeWaitRecord* old) noexcept;
-  [[nodiscard]] bool evict_half_open(Listener& listener) noexcept;  // the oldest one; false: there is none
+  // A connection of the listener, not yet in a state. nullptr: there is no block.
+  [[nodiscard]] Connection* allocate_passive(Listener& listener, const FourTuple& tuple, std::uint32_t hash) noexcept;
+  [[nodiscard]] bool is_full() const noexcept {  // but for connections that we open
+    return stats_.connections >= config_.max_connections - config_.max_connections / kOwnShare;
+  }
   void input_syn_sent(Connection& c, Segment& s) noexcept;
   [[nodiscard]] bool complete_handshake(Connection& c, const Segment& s) noexcept;
   void take_syn_options(Connection& c, const Segment& s) noexcept;
+  // What we can receive in one segment without options.
+  [[nodiscard]] std::uint16_t own_mss(const FourTuple& tuple) const noexcept {
+    return static_cast<std::uint16_t>(config_.mtu - ip_header_len(tuple) - sizeof(net::TcpHeader));
+  }
   void start_sequence(Connection& c, const TimeWaitRecord* old) noexcept;  // RFC 6528; beyond what `old` used
+  void start_at(Connection& c, Seq iss) noexcept;
+  [[nodiscard]] std::uint64_t keyed(const FourTuple& tuple) const noexcept;  // no peer can tell another tuple's
   void establish(Connection& c, const Segment& s) noexcept;
   [[nodiscard]] bool grant_window(Connection& c, bool cautious) noexcept;  // of a new connection; false: no memory
+
+  // syn_cookie.cc
+  [[nodiscard]] bool wants_cookie(const Listener& listener) const noexcept;
+  void send_cookie(Listener& listener, const Segment& s) noexcept;
+  // An acknowledgment to a listener that no connection takes. False: it belongs to nobody.
+  [[nodiscard]] bool input_cookie(Listener& listener, Segment& s, std::uint32_t hash) noexcept;
+  [[nodiscard]] bool evict_half_open(Listener& listener) noexcept;  // the oldest one; false: there is none
 
   // ack.cc
   [[nodiscard]] bool process_ack(Connection& c, const Segment& s) noexcept;  // false: drop the segment
@@ -240,6 +262,8 @@ class Core {
   Timer time_wait_timer_;
   ConnList lists_[kListCount];
   std::vector<Listener> listeners_;
+  net::SynCookies cookies_;
+  std::uint32_t max_half_open_;  // of all listeners
   std::uint32_t max_rx_blocks_;
   std::uint32_t max_tx_blocks_;
   std::uint8_t rcv_shift_ = 0;

@@ -4,24 +4,24 @@
 #include "core.h"
 
 namespace sluice::tcp {
-namespace {
 
-// What we can receive in one segment without options.
-std::uint16_t own_mss(const StackConfig& config, const FourTuple& tuple) noexcept {
-  return static_cast<std::uint16_t>(config.mtu - ip_header_len(tuple) - sizeof(net::TcpHeader));
+std::uint64_t Core::keyed(const FourTuple& tuple) const noexcept {
+  return siphash24(config_.secret, {reinterpret_cast<const std::uint8_t*>(&tuple), sizeof(FourTuple)});
 }
-
-}  // namespace
 
 // RFC 6528: a 4 microsecond clock plus a keyed hash of the tuple. The timestamp clock gets an offset of the same kind,
 // the same for every connection of a tuple, so that it never runs backwards for the peer (RFC 7323 section 5.4).
 void Core::start_sequence(Connection& c, const TimeWaitRecord* old) noexcept {
-  const std::uint64_t keyed =
-      siphash24(config_.secret, {reinterpret_cast<const std::uint8_t*>(&c.tuple_), sizeof(FourTuple)});
+  const std::uint64_t offset = keyed(c.tuple_);
   const auto clock = static_cast<std::uint32_t>(now_.time_since_epoch().count() / 4000);
-  c.iss_ = clock + static_cast<std::uint32_t>(keyed);
-  if (old != nullptr && seq_le(c.iss_, old->snd_nxt)) c.iss_ = old->snd_nxt + 0x10000;  // RFC 6191 section 2
-  c.ts_offset_ = static_cast<std::uint32_t>(keyed >> 32);
+  Seq iss = clock + static_cast<std::uint32_t>(offset);
+  if (old != nullptr && seq_le(iss, old->snd_nxt)) iss = old->snd_nxt + 0x10000;  // RFC 6191 section 2
+  c.ts_offset_ = static_cast<std::uint32_t>(offset >> 32);
+  start_at(c, iss);
+}
+
+void Core::start_at(Connection& c, Seq iss) noexcept {
+  c.iss_ = iss;
   c.snd_una_ = c.snd_nxt_ = c.snd_max_ = c.iss_;
   c.congestion_.recover = c.iss_;
   c.rto_ = kInitialRto;
@@ -42,39 +42,40 @@ bool Core::grant_window(Connection& c, bool cautious) noexcept {
   return c.rx_.grow_quota(pool_, std::min(blocks, max_rx_blocks_));
 }
 
-// Most of a flood's handshakes are never completed, a client's within a round trip. So a newcomer takes the place of the
-// half-open connection that has waited longest; established ones are not touched. No RST: it would go to an address that
-// has perhaps never heard of us.
-bool Core::evict_half_open(Listener& listener) noexcept {
-  if (listener.half_open.empty()) return false;
-  ++stats_.half_open_evicted;
-  destroy(conn(listener.half_open.front()));
-  return true;
-}
-
-// RFC 9293 section 3.10.7.2. `old` is a TIME_WAIT record of the tuple, which this SYN has been found to supersede.
-void Core::input_listen(Listener& listener, const Segment& s, std::uint32_t hash, TimeWaitRecord* old) noexcept {
-  if (listener.pending >= listener.backlog && !evict_half_open(listener)) {
-    ++stats_.listen_overflow;
-    return;
-  }
-  // The rest is for connections that we open: a flood of clients must not make backends look dead.
-  if (stats_.connections >= config_.max_connections - config_.max_connections / kOwnShare &&
-      !evict_half_open(listener)) {
-    ++stats_.no_memory;
-    return;
-  }
-  Connection* c = allocate(s.tuple, hash);
-  if (c == nullptr) return;
+Connection* Core::allocate_passive(Listener& listener, const FourTuple& tuple, std::uint32_t hash) noexcept {
+  Connection* c = allocate(tuple, hash);
+  if (c == nullptr) return nullptr;
   c->passive_ = true;
   c->listener_ = static_cast<std::uint16_t>(&listener - listeners_.data());
   c->listener_generation_ = listener.generation;
   ++listener.pending;
-  enter_half_open(*c);
-  if (!grant_window(*c, listener.half_open.size() > kCautiousHalfOpen)) {
-    ++stats_.no_memory;
-    return destroy(*c);
+  return c;
+}
+
+// RFC 9293 section 3.10.7.2. `old` is a TIME_WAIT record of the tuple, which this SYN has been found to supersede.
+void Core::input_listen(Listener& listener, const Segment& s, std::uint32_t hash, TimeWaitRecord* old) noexcept {
+  if (listener.pending >= listener.backlog) {
+    ++stats_.listen_overflow;
+    return;
   }
+  if (wants_cookie(listener)) {
+    if (old != nullptr) time_wait_.remove(*old);
+    return send_cookie(listener, s);
+  }
+  // The rest is for connections that we open: a flood of clients must not make backends look dead.
+  if (is_full()) {
+    ++stats_.no_memory;
+    return;
+  }
+  Connection* c = allocate_passive(listener, s.tuple, hash);
+  if (c == nullptr) return;
+  if (!grant_window(*c, listener.half_open.size() >= kCautiousHalfOpen)) {
+    destroy(*c);
+    if (!listener.half_open.empty()) return send_cookie(listener, s);
+    ++stats_.no_memory;
+    return;
+  }
+  enter_half_open(*c);
   start_sequence(*c, old);
   if (old != nullptr) time_wait_.remove(*old);
   c->irs_ = s.seq;
@@ -88,10 +89,8 @@ void Core::input_listen(Listener& listener, const Segment& s, std::uint32_t hash
 // Options count only in a SYN (RFC 9293 section 3.7.1, RFC 7323 section 2.2). Both sides must offer scale and
 // timestamps.
 void Core::take_syn_options(Connection& c, const Segment& s) noexcept {
-  const bool v4 = c.tuple_.remote.address.is_v4();
-  std::uint16_t mss = s.options.mss != 0 ? s.options.mss : (v4 ? kDefaultMss4 : kDefaultMss6);
   constexpr std::uint16_t kMinMss = 88;  // smaller ones are only seen in attacks that make us send headers
-  mss = std::max(std::min(mss, own_mss(config_, c.tuple_)), kMinMss);
+  std::uint16_t mss = std::max(std::min(peer_mss(s), own_mss(c.tuple_)), kMinMss);
   if (s.options.has_window_scale) {
     c.snd_shift_ = s.options.window_scale;
   } else {
@@ -126,6 +125,7 @@ void Core::input_syn_sent(Connection& c, Segment& s) noexcept {
   c.rcv_adv_ = c.rcv_nxt_ + std::min<std::uint32_t>(c.rx_.window(), 0xffff);  // as our SYN advertised it
   take_syn_options(c, s);
   if (acks_our_syn) {
+    sample_rtt(c, s);
     establish(c, s);
     c.ack_now_ = true;
   } else {  // simultaneous open
@@ -146,12 +146,12 @@ bool Core::complete_handshake(Connection& c, const Segment& s) noexcept {
     return false;
   }
   leave_half_open(c);
+  sample_rtt(c, s);
   establish(c, s);
   return true;
 }
 
 void Core::establish(Connection& c, const Segment& s) noexcept {
-  sample_rtt(c, s);
   const bool syn_lost = c.backoff_ > 0;
   if (syn_lost && c.srtt_ == 0) c.rto_ = kRtoAfterSynLoss;
   c.congestion_.window = syn_lost ? c.mss_ : initial_window(c.mss_);  // RFC 5681 section 3.1

@@ -49,7 +49,7 @@ void Core::input_chunk(std::span<const Received> chunk) noexcept {
 }
 
 // RFC 9293 section 3.10.7.1, 3.10.7.2, and TIME_WAIT of 3.10.7.4.
-void Core::input_no_connection(const Segment& s, std::uint32_t hash) noexcept {
+void Core::input_no_connection(Segment& s, std::uint32_t hash) noexcept {
   TimeWaitRecord* record = time_wait_.find(s.tuple, hash);
   if (record != nullptr && !input_time_wait(*record, s, hash)) return;
   if (s.has(kTcpRst)) return;
@@ -59,6 +59,7 @@ void Core::input_no_connection(const Segment& s, std::uint32_t hash) noexcept {
     ++stats_.bad_segment;  // neither SYN nor ACK nor RST: "drop the segment"
     return;
   }
+  if (listener != nullptr && input_cookie(*listener, s, hash)) return;
   ++stats_.no_connection;
   send_rst_for(s);
 }

@@ -154,7 +154,7 @@ void Core::send_challenge(Connection& c) noexcept {
 void Core::send_syn(Connection& c) noexcept {
   const bool passive = c.state_ == State::kSynReceived;
   HeaderFields fields = header(c, c.iss_, passive ? kTcpSyn | kTcpAck : kTcpSyn);
-  fields.options.mss = static_cast<std::uint16_t>(config_.mtu - ip_header_len(c.tuple_) - sizeof(net::TcpHeader));
+  fields.options.mss = own_mss(c.tuple_);
   fields.options.has_window_scale = c.rcv_shift_ > 0 || !passive;
   fields.options.window_scale = c.rcv_shift_;
   send_bare(c.tuple_, fields);
@@ -216,10 +216,8 @@ void Core::send_time_wait_ack(const TimeWaitRecord& record, const Segment& s) no
   fields.window = record.window;
   fields.flags = kTcpAck;
   if (record.ts_on) {
-    const std::uint64_t keyed =
-        siphash24(config_.secret, {reinterpret_cast<const std::uint8_t*>(&s.tuple), sizeof(FourTuple)});
     fields.options.has_timestamp = true;
-    fields.options.ts_value = now_ms_ + static_cast<std::uint32_t>(keyed >> 32);
+    fields.options.ts_value = now_ms_ + static_cast<std::uint32_t>(keyed(s.tuple) >> 32);
     fields.options.ts_echo = record.ts_recent;
   }
   send_bare(record.tuple, fields);

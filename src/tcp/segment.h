@@ -62,6 +62,12 @@ struct Segment {
   }
 };
 
+// What the sender of a SYN can receive in one segment (RFC 9293 section 3.7.1).
+[[nodiscard]] constexpr std::uint16_t peer_mss(const Segment& syn) noexcept {
+  if (syn.options.mss != 0) return syn.options.mss;
+  return syn.tuple.remote.address.is_v4() ? kDefaultMss4 : kDefaultMss6;
+}
+
 enum class ParseResult : std::uint8_t {
   kOk,
   kBadChecksum,

@@ -6,7 +6,7 @@
 // Use:       each turn of the loop: input() for every packet, then dispatch() (up-calls), advance() (timers), flush()
 //            (transmit).
 // Units:     Instant is nanoseconds since start; sizes are bytes.
-// Spec:      RFC 9293, 6298, 5681, 7323, 6528, 5961, 1337, 6191.
+// Spec:      RFC 9293, 6298, 5681, 7323, 6528, 5961, 1337, 6191, 4987.
 #pragma once
 
 #include <cstddef>
@@ -68,9 +68,11 @@ struct Received {
 };
 
 struct ListenOptions {
-  // Connections not yet accepted: half-open and complete. When it is full, a SYN takes the place of the oldest half-open
-  // one.
+  // Connections not yet accepted: half-open and complete. When it is full SYNs are dropped.
   std::uint32_t backlog = 4096;
+  // Half-open connections, never more than half of the backlog: a SYN beyond that is answered with a cookie and forgotten.
+  // 0: every SYN.
+  std::uint32_t half_open = 2048;
 };
 
 class Acceptor {
@@ -88,7 +90,8 @@ struct StackStats {  // counters since start, and gauges
   std::uint64_t accepted = 0, connected = 0, refused = 0, resets_in = 0, resets_out = 0, challenge_acks = 0;
   // Segments, or parts of one, that were not taken; no_buffer: a packet that the sink had no room for.
   std::uint64_t bad_checksum = 0, bad_segment = 0, no_connection = 0, no_buffer = 0, no_memory = 0, listen_overflow = 0;
-  std::uint64_t half_open_evicted = 0;  // SYN-RECEIVED, given up for a newer SYN
+  std::uint64_t half_open_evicted = 0;  // SYN-RECEIVED, given up for a client that came back with a cookie
+  std::uint64_t syn_cookies_sent = 0, syn_cookies_received = 0, syn_cookies_failed = 0;
   std::uint64_t out_of_window = 0, old_timestamp = 0, bad_ack = 0, out_of_order_dropped = 0;
   std::uint32_t connections = 0, half_open = 0, time_wait = 0;  // gauges
   std::size_t buffer_bytes = 0;                                 // gauge: out of StackConfig::buffer_memory

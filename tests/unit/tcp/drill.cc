@@ -42,6 +42,9 @@ const std::map<std::string, std::uint64_t StackStats::*> kCounters = {
     {"bad_segment", &StackStats::bad_segment},
     {"listen_overflow", &StackStats::listen_overflow},
     {"half_open_evicted", &StackStats::half_open_evicted},
+    {"syn_cookies_sent", &StackStats::syn_cookies_sent},
+    {"syn_cookies_received", &StackStats::syn_cookies_received},
+    {"syn_cookies_failed", &StackStats::syn_cookies_failed},
     {"no_memory", &StackStats::no_memory},
     {"no_buffer", &StackStats::no_buffer},
     {"no_connection", &StackStats::no_connection},
@@ -296,7 +299,9 @@ void Drill::call(const std::string& verb, std::istringstream& in) {
   std::uint32_t number = 0;
   if (verb == "listen") {
     ListenOptions options;
-    if (in >> name >> number) options.backlog = number;
+    const std::map<std::string, std::uint32_t ListenOptions::*> keys = {{"backlog", &ListenOptions::backlog},
+                                                                        {"half_open", &ListenOptions::half_open}};
+    while (in >> name >> number) options.*look_up(keys, name) = number;
     if (const Result<void> ok = stack_->listen(us(), options, *this); !ok) throw std::runtime_error(ok.error().message);
   } else if (verb == "unlisten") {
     stack_->unlisten(us());
@@ -307,8 +312,6 @@ void Drill::call(const std::string& verb, std::istringstream& in) {
     if ((conn == nullptr) != (verb == "connect_fails")) throw std::runtime_error("connect() did otherwise");
     conn_ = conn;
     written_ = read_ = 0;
-  } else if (verb == "peer_port") {
-    in >> peer_port_;
   } else if (verb == "accept") {
     if (waiting_.empty()) throw std::runtime_error("nothing to accept");
     conn_ = waiting_.front();
@@ -373,6 +376,10 @@ void Drill::line(const std::string& text) {
     std::getline(in, rest);
     if (verb == ">") return expect(rest);
     return inject(rest, verb == "<");
+  }
+  if (verb == "peer_port") {
+    in >> peer_port_;
+    return;
   }
   nothing_left();
   call(verb, in);

@@ -216,10 +216,12 @@ TEST(Stack, AdvertisedWindowsAreKeptWhenMemoryIsShort) {
   std::vector<std::unique_ptr<App>> apps;
   for (std::uint16_t i = 0; i < 60; ++i) {
     apps.push_back(std::make_unique<App>(network, AppPlan{.send_bytes = 1 << 20}, i, 0));
-    Conn* conn = network.a().connect({kClientAddress, static_cast<std::uint16_t>(30'000 + i)}, kServer, *apps.back(),
-                                     network.now(), ms(500));
-    ASSERT_NE(conn, nullptr);
-    apps.back()->take(*conn);
+    network.at(network.now() + ms(5 * i), [&, i] {  // few at a time are half open
+      Conn* conn = network.a().connect({kClientAddress, static_cast<std::uint16_t>(30'000 + i)}, kServer, *apps[i],
+                                       network.now(), ms(500));
+      ASSERT_NE(conn, nullptr);
+      apps[i]->take(*conn);
+    });
   }
   (void)network.run(network.now() + std::chrono::seconds(10), [] { return false; });
   const StackStats& stats = network.b().stats();
@@ -346,7 +348,8 @@ TEST_P(SynFlood, LetsClientsIn) {
   EXPECT_TRUE(during.connected);
   EXPECT_FALSE(before.closed);
   EXPECT_FALSE(acceptor.closed);
-  EXPECT_GT(network.b().stats().half_open_evicted, 900u);
+  EXPECT_GT(network.b().stats().syn_cookies_sent, 900u);
+  EXPECT_EQ(network.b().stats().half_open_evicted, 0u);
   EXPECT_EQ(network.b().stats().listen_overflow, 0u);
   // Nothing of the flood stays.
   (void)network.run(network.now() + std::chrono::seconds(90), [] { return false; });
