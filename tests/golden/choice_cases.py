@@ -2,17 +2,12 @@
 
 from scapy.all import ICMP, IP, TCP, UDP, ICMPv6DestUnreach, IPv6
 
-from packets import (B1, B2, BACKENDS, Case, EDGE, GATEWAY, GW, GW6, HEALTH, OWN, OWN6, SERVICE, SERVICE6, built,
-                     forwarded, from_client, icmp_error_of, reset_of)
+from packets import (B1, B2, BACKENDS, Case, Cases, EDGE, GATEWAY, GW, GW6, HEALTH, ONE_ARM, OWN, OWN6, SERVICE,
+                     SERVICE6, built, forwarded, from_client, icmp_error_of, reset_of)
 
-CASES = {}
+CASES = case = Cases()
 BACKENDS6 = ["2001:db8:1::11", "2001:db8:1::12"]
 MACS = [B1, B2]
-
-
-def case(function):
-    CASES[function.__name__] = function
-    return function
 
 
 def config(keys="", backend_keys=("", ""), forward_keys="", checked=False) -> str:
@@ -23,11 +18,7 @@ def config(keys="", backend_keys=("", ""), forward_keys="", checked=False) -> st
         return f"{{ {HEALTH if checked else ''}{keys} backends: [ {rows} ] }}"
     neighbors = "\n".join(f'  - {{ interface: edge, address: "{address}", mac: "{MACS[i]}" }}'
                           for addresses in (BACKENDS[:2], BACKENDS6) for i, address in enumerate(addresses))
-    return f"""
-runtime: {{ workers: [0], flows: 1024 }}
-interfaces:
-  edge: {{ device: net_null0, addresses: [{OWN}/24, "{OWN6}/64"], gateway: [{GW}, "{GW6}"] }}
-neighbors:
+    return ONE_ARM + f"""neighbors:
   - {{ interface: edge, address: {GW}, mac: "{GATEWAY}" }}
   - {{ interface: edge, address: "{GW6}", mac: "{GATEWAY}" }}
 {neighbors}

@@ -4,21 +4,16 @@ import zlib
 
 from scapy.all import ICMP, IP, SCTP, TCP, UDP, Ether, ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6PacketTooBig, IPv6, SCTPChunkInit
 
-from packets import (BACKEND6, BACKENDS, B1, CLIENT, CLIENT6, Case, EDGE, GATEWAY, NAT, ONE_ARM, ONE_ARM_NEIGHBORS, OWN,
-                     OWN6, SERVICE, SERVICE6, START, built, error_about, error_passed, forwarded, from_backend, from_client,
+from packets import (B1, BACKEND6, BACKENDS, Case, Cases, EDGE, GATEWAY, NAT, ONE_ARM, ONE_ARM_NEIGHBORS, OWN, OWN6,
+                     SERVICE, SERVICE6, START, built, error_about, error_passed, forwarded, from_backend, from_client,
                      reset_of, returned, with_checksums)
 from syn_cookies import Cookies
 
-CASES = {}
+CASES = case = Cases()
 
 # service, backend, our address, a client in a network and one beside it
 FAMILIES = ((SERVICE, BACKENDS[0], OWN, "192.0.2.7", "192.0.2.200"),
             (SERVICE6, BACKEND6, OWN6, "2001:db8:99::7", "2001:db8:9a::7"))
-
-
-def case(function):
-    CASES[function.__name__] = function
-    return function
 
 
 def config(defence: str = "", of_service: str = "", protocols=("tcp", "udp")) -> str:

@@ -1,24 +1,19 @@
 """Golden cases of mode esp. What is sealed must be, byte for byte, what scapy's IPsec makes; what is opened was made by it.
 make_cases.py writes them."""
 
-from scapy.all import ICMP, IP, TCP, UDP, Ether, ICMPv6PacketTooBig, ICMPv6TimeExceeded, IPv6, Raw, raw
+from scapy.all import ICMP, IP, TCP, UDP, Ether, IPv6, Raw, raw
 from scapy.layers.ipsec import ESP, SecurityAssociation
 
-from packets import (B1, BACKEND6, BACKENDS, CLIENT, CLIENT6, Case, EDGE, GATEWAY, ONE_ARM, ONE_ARM_NEIGHBORS, OWN, OWN6,
-                     SERVICE, SERVICE6, built, from_client, icmp_error_of)
-from tunnel_cases import (cut_for_a_tunnel, error_from_the_network, errors_without_an_entry, inner_of, large_errors, link,
-                          one_hop_on, outer_ip, packets_of_all_kinds)
+from packets import (B1, BACKEND6, BACKENDS, Case, Cases, CLIENT, CLIENT6, EDGE, GATEWAY, ONE_ARM, ONE_ARM_NEIGHBORS,
+                     OWN, OWN6, SERVICE, SERVICE6, built, from_client, one_hop_on)
+from tunnel_cases import (cut_for_a_tunnel, error_from_the_network, errors_without_an_entry, inner_of, ip4_up_to, ip6_up_to,
+                          large_errors, link, outer_ip, packets_of_all_kinds, ttl_used_up_at)
 
-CASES = {}
+CASES = case = Cases()
 KEY128 = bytes(range(16, 36))  # with its salt, as all of them
 KEY256 = bytes(range(100, 136))
 KEY_IN = bytes(range(50, 70))
 KEY_OLD = bytes(range(150, 170))
-
-
-def case(function):
-    CASES[function.__name__] = function
-    return function
 
 
 def esp_config(backend=BACKENDS[0], key=KEY128, esn=False, forward="mode: esp", inbound="") -> str:
@@ -101,15 +96,8 @@ def esp_of_padded_frames():
 def esp_that_does_not_fit():
     """20 bytes of IP, 16 of ESP, 2 of trailer, 16 of check value, in whole words: 1,446 are left of 1,500."""
     c, sealer = Case(esp_config()), Sealer()
-    fits = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * (1446 - 28)), flags="DF"))
-    c.expect(in_esp(fits, sealer))
-    large = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * (1446 - 27)), flags="DF"))
-    c.expect(icmp_error_of(large, ICMP(type=3, code=4, nexthopmtu=1446), src=OWN))
-    fits = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * (1446 - 48)), dst=SERVICE6))
-    c.expect(in_esp(fits, sealer))
-    large = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * (1446 - 47)), dst=SERVICE6))
-    c.expect(icmp_error_of(large, icmp6=ICMPv6PacketTooBig(mtu=1446), src=OWN6))
-    c.drop("too_big", 2)
+    ip4_up_to(c, lambda packet: in_esp(packet, sealer), 1446)
+    ip6_up_to(c, lambda packet: in_esp(packet, sealer), 1446)
     return c
 
 
@@ -135,13 +123,7 @@ def esp_of_errors_in_fragments():
 
 @case
 def esp_with_a_ttl_used_up():
-    c = Case(esp_config())
-    syn = c.receive(from_client(TCP(sport=40000, dport=80, flags="S", seq=1000), ttl=1))
-    c.expect(icmp_error_of(syn, ICMP(type=11, code=0), src=OWN))
-    syn6 = c.receive(from_client(TCP(sport=40000, dport=80, flags="S", seq=1000), dst=SERVICE6, hlim=1))
-    c.expect(icmp_error_of(syn6, icmp6=ICMPv6TimeExceeded(code=0), src=OWN6))
-    c.drop("ttl_expired", 2)
-    return c
+    return ttl_used_up_at(esp_config())
 
 
 # ---- answers that come back through the tunnel ----

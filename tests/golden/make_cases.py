@@ -24,18 +24,13 @@ from network_cases import CASES as NETWORK_CASES
 from network_cases import cut
 from protocol_cases import CASES as PROTOCOL_CASES
 from tunnel_cases import CASES as TUNNEL_CASES
-from packets import (B1, B2, B3, BACKEND6, BACKENDS, BROADCAST, CLIENT, CLIENT6, Case, EDGE, GATEWAY, GW, GW6, HEALTH,
-                     INSIDE, NAT, ONE_ARM, ONE_ARM_NEIGHBORS, ONE_BACKEND, ON_LINK_SERVICE, ON_LINK_SERVICE6, OWN,
-                     OWN6, OWN_LINK_LOCAL, SERVICE, SERVICE6, SIMPLE, arp_request, built, error_about, error_passed,
-                     forwarded, from_backend, from_client, icmp_error_of, pool_of, reset_of, returned, rewritten, rfc1624,
-                     solicited_node)
+from packets import (B1, B2, B3, BACKEND6, BACKENDS, BROADCAST, Case, Cases, CLIENT, CLIENT6, EDGE, GATEWAY, GW, GW6,
+                     HEALTH, INSIDE, NAT, NEAR, ON_LINK_SERVICE, ON_LINK_SERVICE6, ONE_ARM, ONE_ARM_NEIGHBORS,
+                     ONE_BACKEND, OWN, OWN6, OWN_INSIDE, OWN_LINK_LOCAL, SERVICE, SERVICE6, SIMPLE, arp_request, built,
+                     error_about, error_passed, forwarded, from_backend, from_client, icmp_error_of, pool_of, reset_of,
+                     returned, rewritten, rfc1624, solicited_node, two_armed)
 
-CASES = NETWORK_CASES | NAT_CASES | CHOICE_CASES | PROTOCOL_CASES | TUNNEL_CASES | ESP_CASES | DEFENCE_CASES
-
-
-def case(function):
-    CASES[function.__name__] = function
-    return function
+CASES = case = Cases(NETWORK_CASES | NAT_CASES | CHOICE_CASES | PROTOCOL_CASES | TUNNEL_CASES | ESP_CASES | DEFENCE_CASES)
 
 
 # ---- forwarding ----
@@ -196,7 +191,7 @@ services:
   web: {{ listen: "{SERVICE}:80/tcp", forward: {{ mode: nat, pool: web }} }}
 """, two=True)
     syn = c.receive(from_client(TCP(sport=40000, dport=80, flags="S", seq=1000)))
-    c.expect(forwarded(syn, 1, backend="192.0.2.131", own="192.0.2.130", mac_src=INSIDE), "inside")
+    c.expect(forwarded(syn, 1, backend=NEAR, own=OWN_INSIDE, mac_src=INSIDE), "inside")
     answer = c.receive(from_backend(TCP(sport=8080, dport=NAT(1), flags="SA", seq=5, ack=1001), backend="192.0.2.131",
                                     own="192.0.2.130", to=INSIDE), "inside")
     c.expect(returned(answer, 40000))
@@ -339,32 +334,16 @@ def ttl_used_up():
 @case
 def larger_than_the_way_out():
     """RFC 1191, RFC 8201: who set DF is told the MTU. Without DF it leaves in fragments (RFC 791 section 3.2)."""
-    c = Case(f"""
-runtime: {{ workers: [0], flows: 1024 }}
-interfaces:
-  edge: {{ device: net_null0, mtu: 1500, addresses: [{OWN}/24, "{OWN6}/64"], gateway: [{GW}, "{GW6}"] }}
-  inside: {{ device: net_null1, mtu: 1400, addresses: [192.0.2.130/25, "2001:db8:7::2/64"] }}
-neighbors:
-  - {{ interface: edge, address: {GW}, mac: "{GATEWAY}" }}
-  - {{ interface: edge, address: "{GW6}", mac: "{GATEWAY}" }}
-  - {{ interface: inside, address: 192.0.2.131, mac: "{B1}" }}
-  - {{ interface: inside, address: "2001:db8:7::3", mac: "{B1}" }}
-pools:
-  web: {{ backends: [ {{ name: web1, address: 192.0.2.131, port: 8080 }} ] }}
-  web6: {{ backends: [ {{ name: web1, address: "2001:db8:7::3", port: 8080 }} ] }}
-services:
-  web: {{ listen: "{SERVICE}:53/udp", forward: {{ mode: nat, pool: web }} }}
-  web6: {{ listen: "[{SERVICE6}]:53/udp", forward: {{ mode: nat, pool: web6 }} }}
-""", two=True)
+    c = Case(two_armed(1500, 1400, f'"{SERVICE}:53/udp"'), two=True)
     packet = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * 1400), flags="DF"))
     c.expect(icmp_error_of(packet, ICMP(type=3, code=4, nexthopmtu=1400), src=OWN))
     packet = c.receive(from_client(UDP(sport=5354, dport=53) / (b"x" * 1400), id=7))
-    for part in cut(forwarded(packet, 2, backend="192.0.2.131", own="192.0.2.130", mac_src=INSIDE), 1376):
+    for part in cut(forwarded(packet, 2, backend=NEAR, own=OWN_INSIDE, mac_src=INSIDE), 1376):
         c.expect(part, "inside")
     packet = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * 1400), dst=SERVICE6))
     c.expect(icmp_error_of(packet, icmp6=ICMPv6PacketTooBig(mtu=1400), src=OWN6))
     fits = c.receive(from_client(UDP(sport=5355, dport=53) / (b"x" * 1372), flags="DF"))
-    c.expect(forwarded(fits, 1, backend="192.0.2.131", own="192.0.2.130", mac_src=INSIDE), "inside")
+    c.expect(forwarded(fits, 1, backend=NEAR, own=OWN_INSIDE, mac_src=INSIDE), "inside")
     c.drop("too_big", 2)
     return c
 

@@ -3,24 +3,15 @@
 from scapy.all import (ICMP, IP, TCP, UDP, Ether, ICMPv6DestUnreach, ICMPv6PacketTooBig, ICMPv6ParamProblem,
                        ICMPv6TimeExceeded, IPOption_LSRR, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrRouting, PadN, Raw, raw)
 
-from packets import (B1, B2, BACKEND6, BACKENDS, CLIENT, CLIENT6, Case, EDGE, GATEWAY, GW, GW6, INSIDE, NAT, OWN, OWN6, SERVICE,
-                     SERVICE6, built, error_about, error_passed, from_backend, from_client, icmp_error_of, reset_of, returned,
-                     rewritten)
+from packets import (B1, B2, BACKEND6, BACKENDS, Case, Cases, CLIENT, CLIENT6, EDGE, GATEWAY, GW, GW6, INSIDE, NAT,
+                     ONE_ARM, OWN, OWN6, SERVICE, SERVICE6, built, error_about, error_passed, from_backend,
+                     from_client, icmp_error_of, reset_of, returned, rewritten)
 
-CASES = {}
-
-
-def case(function):
-    CASES[function.__name__] = function
-    return function
+CASES = case = Cases()
 
 
 SERVICES = {4: (SERVICE, BACKENDS[0], CLIENT), 6: (SERVICE6, BACKEND6, CLIENT6)}
-DNAT = f"""
-runtime: {{ workers: [0], flows: 1024 }}
-interfaces:
-  edge: {{ device: net_null0, addresses: [{OWN}/24, "{OWN6}/64"], gateway: [{GW}, "{GW6}"] }}
-neighbors:
+DNAT = ONE_ARM + f"""neighbors:
   - {{ interface: edge, address: {GW}, mac: "{GATEWAY}" }}
   - {{ interface: edge, address: "{GW6}", mac: "{GATEWAY}" }}
   - {{ interface: edge, address: {BACKENDS[0]}, mac: "{B1}" }}

@@ -4,17 +4,13 @@ from scapy.all import (ARP, ICMP, IP, TCP, UDP, Dot1AD, Dot1Q, Ether, ICMPv6Dest
                        ICMPv6PacketTooBig, IPOption, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop,
                        IPv6ExtHdrRouting, PadN, Raw, raw)
 
-from packets import (B1, B2, BACKEND6, BACKENDS, BROADCAST, CLIENT, CLIENT6, Case, EDGE, GATEWAY, GW, GW6, INSIDE, NAT, OWN, OWN6,
-                     SERVICE, SERVICE6, SIMPLE, built, cut_to_fit, forwarded, from_backend, from_client, icmp_error_of,
-                     returned, rewritten)
-from tunnel_cases import inner_of, link, one_hop_on, outer_ip, spread_hash, tunnel_config
+from packets import (B1, B2, BACKEND6, BACKENDS, BROADCAST, Case, Cases, CLIENT, CLIENT6, EDGE, GATEWAY, GW, GW6,
+                     INSIDE, NAT, NEAR, NEAR6, OWN, OWN6, OWN_INSIDE, OWN_INSIDE6, SERVICE, SERVICE6, SIMPLE, built,
+                     cut_to_fit, forwarded, from_backend, from_client, handed_on, icmp_error_of, returned, rewritten,
+                     two_armed)
+from tunnel_cases import inner_of, link, outer_ip, spread_hash, tunnel_config
 
-CASES = {}
-
-
-def case(function):
-    CASES[function.__name__] = function
-    return function
+CASES = case = Cases()
 
 
 def tagged(packet, vlan, inner=None, prio=0):
@@ -259,6 +255,16 @@ def fragments_that_attack():
     return c
 
 
+def second_first(c, fragments, sent):
+    """Of three fragments; they leave once the first one is there."""
+    c.receive(fragments[1])
+    c.receive(fragments[0])
+    c.expect(sent[0])
+    c.expect(sent[1])
+    c.receive(fragments[2])
+    c.expect(sent[2])
+
+
 @case
 def ping_in_fragments():
     """`ping -s 4000`: the reply's fragments are the request's."""
@@ -273,12 +279,7 @@ def ping_in_fragments():
         reply = built(Ether(src=EDGE, dst=GATEWAY) / IPv6(src=address, dst=CLIENT6, hlim=64) /
                       ICMPv6EchoReply(id=7, seq=3, data=b"ping" * 1000))
         fragments, sent = cut(request, 1448), cut(reply, 1448)
-        c.receive(fragments[1])
-        c.receive(fragments[0])
-        c.expect(sent[0])
-        c.expect(sent[1])
-        c.receive(fragments[2])
-        c.expect(sent[2])
+        second_first(c, fragments, sent)
     return c
 
 
@@ -308,12 +309,7 @@ def fragments_of_mode_dnat():
         answer = from_backend(UDP(sport=8080, dport=5353) / (b"y" * 3001), backend=names["backend"], own=names["client"])
         back = returned(answer, 5353, client=names["client"], service=names["dst"], service_port=53)
         fragments, sent = cut(answer, 1232, 0x99), cut(back, 1232, 0x99)
-        c.receive(fragments[1])
-        c.receive(fragments[0])
-        c.expect(sent[0])
-        c.expect(sent[1])
-        c.receive(fragments[2])
-        c.expect(sent[2])
+        second_first(c, fragments, sent)
         for stranger in cut(from_backend(UDP(sport=9, dport=5353) / (b"y" * 2000), backend=names["backend"], own=names["client"]), 1400):
             c.receive(stranger)
     c.drop("not_for_us", 4)
@@ -326,9 +322,7 @@ def fragments_of_mode_dsr():
     for family in FAMILIES:
         for got in cut(datagram(family), 1400):
             c.receive(got)
-            sent = one_hop_on(got)
-            sent[Ether].src, sent[Ether].dst = EDGE, B1
-            c.expect(built(sent))
+            c.expect(handed_on(got, B1))
     return c
 
 
@@ -336,30 +330,14 @@ def fragments_of_mode_dsr():
 
 
 def jumbo(inside_mtu):
-    return f"""
-runtime: {{ workers: [0], flows: 1024 }}
-interfaces:
-  edge: {{ device: net_null0, mtu: 9216, addresses: [{OWN}/24, "{OWN6}/64"], gateway: [{GW}, "{GW6}"] }}
-  inside: {{ device: net_null1, mtu: {inside_mtu}, addresses: [192.0.2.130/25, "2001:db8:7::2/64"] }}
-neighbors:
-  - {{ interface: edge, address: {GW}, mac: "{GATEWAY}" }}
-  - {{ interface: edge, address: "{GW6}", mac: "{GATEWAY}" }}
-  - {{ interface: inside, address: 192.0.2.131, mac: "{B1}" }}
-  - {{ interface: inside, address: "2001:db8:7::3", mac: "{B1}" }}
-pools:
-  web: {{ backends: [ {{ name: web1, address: 192.0.2.131, port: 8080 }} ] }}
-  web6: {{ backends: [ {{ name: web1, address: "2001:db8:7::3", port: 8080 }} ] }}
-services:
-  web: {{ listen: ["{SERVICE}:53/udp", "{SERVICE}:80/tcp"], forward: {{ mode: nat, pool: web }} }}
-  web6: {{ listen: "[{SERVICE6}]:53/udp", forward: {{ mode: nat, pool: web6 }} }}
-"""
+    return two_armed(9216, inside_mtu, f'["{SERVICE}:53/udp", "{SERVICE}:80/tcp"]')
 
 
 @case
 def jumbo_frames_pass():
     """9,216 bytes of IP in one buffer: in by one interface, out by another, and back."""
     c = Case(jumbo(9216), two=True)
-    for family, (backend, own) in {4: ("192.0.2.131", "192.0.2.130"), 6: ("2001:db8:7::3", "2001:db8:7::2")}.items():
+    for family, (backend, own) in {4: (NEAR, OWN_INSIDE), 6: (NEAR6, OWN_INSIDE6)}.items():
         names, head = FAMILIES[family], 28 if family == 4 else 48
         query = datagram(family, size=9216 - head)
         c.receive(query)
@@ -377,7 +355,7 @@ def jumbo_frames_to_a_smaller_network():
     c = Case(jumbo(1500), two=True)
     query = from_client(UDP(sport=5353, dport=53) / bytes(i & 255 for i in range(8000)), id=7)
     c.receive(query)
-    for part in cut(forwarded(query, 1, backend="192.0.2.131", own="192.0.2.130", mac_src=INSIDE), 1480):
+    for part in cut(forwarded(query, 1, backend=NEAR, own=OWN_INSIDE, mac_src=INSIDE), 1480):
         c.expect(part, "inside")
     query = from_client(UDP(sport=5354, dport=53) / bytes(8000), flags="DF")
     c.receive(query)
@@ -388,7 +366,7 @@ def jumbo_frames_to_a_smaller_network():
     # A fragment is cut again, and only the packet's last piece says so.
     large = from_client(UDP(sport=5355, dport=53) / bytes(i * 3 & 255 for i in range(8000)))
     pieces = cut(large, 4000)
-    out = cut(forwarded(large, 2, backend="192.0.2.131", own="192.0.2.130", mac_src=INSIDE), 4000)
+    out = cut(forwarded(large, 2, backend=NEAR, own=OWN_INSIDE, mac_src=INSIDE), 4000)
     for got, sent in zip(pieces, out):
         c.receive(got)
         for part in cut_to_fit(sent, 1500):

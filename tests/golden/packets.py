@@ -21,6 +21,8 @@ SERVICE, SERVICE6 = "203.0.113.10", "2001:db8:5::10"
 ON_LINK_SERVICE, ON_LINK_SERVICE6 = "198.51.100.80", "2001:db8:1::80"
 BACKENDS = ["198.51.100.11", "198.51.100.12", "198.51.100.13"]
 BACKEND6 = "2001:db8:1::11"
+OWN_INSIDE, OWN_INSIDE6 = "192.0.2.130", "2001:db8:7::2"  # of INSIDE, as its backends
+NEAR, NEAR6 = "192.0.2.131", "2001:db8:7::3"
 
 ONE_ARM = f"""
 runtime: {{ workers: [0], flows: 1024 }}
@@ -46,6 +48,27 @@ services:
 """
 SIMPLE = ONE_ARM + ONE_ARM_NEIGHBORS + ONE_BACKEND
 HEALTH = "health: { tcp: {} }, "
+
+
+def two_armed(edge_mtu: int, inside_mtu: int, listen: str) -> str:
+    """Clients on one interface, backends on the other: NEAR, NEAR6."""
+    return f"""
+runtime: {{ workers: [0], flows: 1024 }}
+interfaces:
+  edge: {{ device: net_null0, mtu: {edge_mtu}, addresses: [{OWN}/24, "{OWN6}/64"], gateway: [{GW}, "{GW6}"] }}
+  inside: {{ device: net_null1, mtu: {inside_mtu}, addresses: [{OWN_INSIDE}/25, "{OWN_INSIDE6}/64"] }}
+neighbors:
+  - {{ interface: edge, address: {GW}, mac: "{GATEWAY}" }}
+  - {{ interface: edge, address: "{GW6}", mac: "{GATEWAY}" }}
+  - {{ interface: inside, address: {NEAR}, mac: "{B1}" }}
+  - {{ interface: inside, address: "{NEAR6}", mac: "{B1}" }}
+pools:
+  web: {{ backends: [ {{ name: web1, address: {NEAR}, port: 8080 }} ] }}
+  web6: {{ backends: [ {{ name: web1, address: "{NEAR6}", port: 8080 }} ] }}
+services:
+  web: {{ listen: {listen}, forward: {{ mode: nat, pool: web }} }}
+  web6: {{ listen: "[{SERVICE6}]:53/udp", forward: {{ mode: nat, pool: web6 }} }}
+"""
 
 
 def pool_of(balance: str, count: int) -> str:
@@ -111,6 +134,23 @@ def cut_to_fit(packet, mtu):
         out.append(built(part / Raw(payload[at:at + size])))
         at += size
     return out
+
+
+def one_hop_on(packet):
+    out = packet.copy()
+    if out.haslayer(IP):
+        out[IP].ttl -= 1
+        del out[IP].chksum
+    else:
+        out[IPv6].hlim -= 1
+    return built(out)
+
+
+def handed_on(packet, mac):
+    """Mode dsr: one hop, and another MAC address."""
+    out = one_hop_on(packet)
+    out[Ether].src, out[Ether].dst = EDGE, mac
+    return built(out)
 
 
 def l4_of(packet):
@@ -204,6 +244,14 @@ class Case:
             suffix = f"-{number}" if len(self.alternatives) > 1 else ""
             for interface, packets in expected.items():
                 wrpcap(str(folder / f"expect{suffix}_{interface}.pcap"), packets, linktype=1, nano=True)
+
+
+class Cases(dict):
+    """The cases of a file, by name: `@case` adds the function that makes one."""
+
+    def __call__(self, function):
+        self[function.__name__] = function
+        return function
 
 
 def reset_of(packet):

@@ -6,17 +6,12 @@ from scapy.all import (ARP, ICMP, IP, SCTP, TCP, UDP, Ether, ICMPv6DestUnreach, 
                        SCTPChunkInitAck, SCTPChunkSACK, SCTPChunkShutdown, SCTPChunkShutdownAck,
                        SCTPChunkShutdownComplete, raw)
 
-from packets import (B1, B2, BACKEND6, BACKENDS, BROADCAST, CLIENT, CLIENT6, Case, ECHO, EDGE, GATEWAY, GW, GW6, NAT,
-                     ONE_ARM, ONE_ARM_NEIGHBORS, OWN, OWN6, SERVICE, SERVICE6, built, error_about, error_passed,
-                     forwarded, from_backend, from_client, icmp_error_of, reset_of, returned, rewritten, solicited_node,
-                     with_checksums)
+from packets import (B1, B2, BACKEND6, BACKENDS, BROADCAST, Case, Cases, CLIENT, CLIENT6, ECHO, EDGE, GATEWAY, GW, GW6,
+                     NAT, ONE_ARM, ONE_ARM_NEIGHBORS, OWN, OWN6, SERVICE, SERVICE6, built, error_about, error_passed,
+                     forwarded, from_backend, from_client, handed_on, icmp_error_of, reset_of, returned, rewritten,
+                     solicited_node, with_checksums)
 
-CASES = {}
-
-
-def case(function):
-    CASES[function.__name__] = function
-    return function
+CASES = case = Cases()
 
 
 SIGNALLING = ONE_ARM + ONE_ARM_NEIGHBORS + f"""
@@ -152,18 +147,6 @@ def echo_rewritten(packet, identifier, *, src, dst, mac_dst):
             if out.haslayer(layer):
                 out[layer].id = identifier
     return with_checksums(out)
-
-
-def handed_on(packet, mac):
-    """Mode dsr: one hop, and another MAC address."""
-    out = packet.copy()
-    out[Ether].src, out[Ether].dst = EDGE, mac
-    if out.haslayer(IP):
-        out[IP].ttl -= 1
-        del out[IP].chksum
-    else:
-        out[IPv6].hlim -= 1
-    return built(out)
 
 
 FAMILIES = ((SERVICE, CLIENT, BACKENDS[0], OWN), (SERVICE6, CLIENT6, BACKEND6, OWN6))

@@ -3,17 +3,13 @@ them."""
 
 from scapy.all import GRE, ICMP, IP, IPOption, TCP, UDP, VXLAN, Ether, ICMPv6PacketTooBig, ICMPv6TimeExceeded, IPv6, Raw, raw
 
-from packets import (B1, B2, BACKEND6, BACKENDS, CLIENT, CLIENT6, Case, EDGE, NAT, ONE_ARM, ONE_ARM_NEIGHBORS, OWN, OWN6, SERVICE,
-                     SERVICE6, SIMPLE, built, cut_to_fit, forwarded, from_backend, from_client, icmp_error_of, returned)
+from packets import (B1, B2, BACKEND6, BACKENDS, Case, Cases, CLIENT, CLIENT6, EDGE, NAT, ONE_ARM, ONE_ARM_NEIGHBORS,
+                     OWN, OWN6, SERVICE, SERVICE6, SIMPLE, built, cut_to_fit, forwarded, from_backend, from_client,
+                     icmp_error_of, one_hop_on, returned)
 
-CASES = {}
+CASES = case = Cases()
 VNI_MAC = "02:00:00:00:00:64"  # of VNI 100, where the configuration names none
 MASK64 = (1 << 64) - 1
-
-
-def case(function):
-    CASES[function.__name__] = function
-    return function
 
 
 def tunnel_config(forward: str, backend: str = BACKENDS[0], more: str = "") -> str:
@@ -35,16 +31,6 @@ def spread_hash(packet) -> int:
     word = word * 0x9E3779B97F4A7C15 & MASK64
     word ^= word >> 32
     return (word * 0xD6E8FEB86659FD93 & MASK64) >> 32
-
-
-def one_hop_on(packet):
-    out = packet.copy()
-    if out.haslayer(IP):
-        out[IP].ttl -= 1
-        del out[IP].chksum
-    else:
-        out[IPv6].hlim -= 1
-    return built(out)
 
 
 def inner_of(packet):
@@ -143,33 +129,49 @@ def ipip6_from_a_prefix():
     return c
 
 
+def ip4_up_to(c, wrap, room):
+    """`room`: what the tunnel leaves of the MTU. A packet of that size fits; the sender of one that is larger by a byte, and may
+    not be cut, is told."""
+    fits = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * (room - 28)), flags="DF"))
+    c.expect(wrap(fits))
+    large = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * (room - 27)), flags="DF"))
+    c.expect(icmp_error_of(large, ICMP(type=3, code=4, nexthopmtu=room), src=OWN))
+    c.drop("too_big")
+
+
+def ip6_up_to(c, wrap, room):
+    fits = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * (room - 48)), dst=SERVICE6))
+    c.expect(wrap(fits))
+    large = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * (room - 47)), dst=SERVICE6))
+    c.expect(icmp_error_of(large, icmp6=ICMPv6PacketTooBig(mtu=room), src=OWN6))
+    c.drop("too_big")
+
+
 @case
 def ipip_that_does_not_fit():
     """RFC 2003 section 5.1, RFC 2473 section 7.1: the sender is told what is left of the MTU."""
     c = Case(tunnel_config("mode: ipip"))
     for packet in packets_of_all_kinds():
         c.expect(in_ip(c.receive(packet)))
-    fits = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * (1480 - 28)), flags="DF"))
-    c.expect(in_ip(fits))
-    large = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * (1480 - 27)), flags="DF"))
-    c.expect(icmp_error_of(large, ICMP(type=3, code=4, nexthopmtu=1480), src=OWN))
-    fits = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * (1480 - 48)), dst=SERVICE6))
-    c.expect(in_ip(fits))
-    large = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * (1480 - 47)), dst=SERVICE6))
-    c.expect(icmp_error_of(large, icmp6=ICMPv6PacketTooBig(mtu=1480), src=OWN6))
-    c.drop("too_big", 2)
+    ip4_up_to(c, in_ip, 1480)
+    ip6_up_to(c, in_ip, 1480)
     return c
 
 
-@case
-def ipip_with_a_ttl_used_up():
-    c = Case(tunnel_config("mode: ipip"))
+def ttl_used_up_at(config):
+    """Before the packet gets into its tunnel."""
+    c = Case(config)
     syn = c.receive(from_client(TCP(sport=40000, dport=80, flags="S", seq=1000), ttl=1))
     c.expect(icmp_error_of(syn, ICMP(type=11, code=0), src=OWN))
     syn6 = c.receive(from_client(TCP(sport=40000, dport=80, flags="S", seq=1000), dst=SERVICE6, hlim=1))
     c.expect(icmp_error_of(syn6, icmp6=ICMPv6TimeExceeded(code=0), src=OWN6))
     c.drop("ttl_expired", 2)
     return c
+
+
+@case
+def ipip_with_a_ttl_used_up():
+    return ttl_used_up_at(tunnel_config("mode: ipip"))
 
 
 @case
@@ -239,11 +241,7 @@ def vxlan_to_an_ip6_backend():
 def vxlan_that_does_not_fit():
     """50 bytes over IPv4."""
     c = Case(tunnel_config("mode: vxlan, vxlan: { vni: 100 }"))
-    fits = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * (1450 - 28)), flags="DF"))
-    c.expect(in_vxlan(fits))
-    large = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * (1450 - 27)), flags="DF"))
-    c.expect(icmp_error_of(large, ICMP(type=3, code=4, nexthopmtu=1450), src=OWN))
-    c.drop("too_big", 1)
+    ip4_up_to(c, in_vxlan, 1450)
     return c
 
 
