@@ -1,5 +1,6 @@
 """Golden cases of what keeps packets out: lists, ACL rules, bogons, checksums, rates; and the SYN proxy."""
 
+import itertools
 import zlib
 
 from scapy.all import ICMP, IP, SCTP, TCP, UDP, Ether, ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6PacketTooBig, IPv6, SCTPChunkInit
@@ -10,10 +11,6 @@ from packets import (B1, BACKEND6, BACKENDS, Case, Cases, EDGE, GATEWAY, NAT, ON
 from syn_cookies import Cookies
 
 CASES = case = Cases()
-
-# service, backend, our address, a client in a network and one beside it
-FAMILIES = ((SERVICE, BACKENDS[0], OWN, "192.0.2.7", "192.0.2.200"),
-            (SERVICE6, BACKEND6, OWN6, "2001:db8:99::7", "2001:db8:9a::7"))
 
 
 def config(defence: str = "", of_service: str = "", protocols=("tcp", "udp")) -> str:
@@ -30,47 +27,56 @@ services:
 """ + (f"defence: {defence}\n" if defence else "")
 
 
-class Flows:
-    """Numbers the flows that are opened, and says what becomes of a packet towards a service."""
+class Side:
+    """The services of one family in a case: what clients send to them, and what becomes of it. Flows are numbered over the whole
+    case."""
 
-    def __init__(self, c: Case):
-        self.c, self.number = c, 0
+    def __init__(self, c: Case, numbers, service, backend, own):
+        self.c, self.numbers, self.service, self.backend, self.own = c, numbers, service, backend, own
+        self.v6 = ":" in service
 
-    def opens(self, packet, backend, own):
-        self.number += 1
-        return self.continues(packet, backend, own, self.number)
+    def syn(self, source, port=40000):
+        return self.packet(TCP(sport=port, dport=80, flags="S", seq=zlib.crc32(source.encode()) + port & 0xFFFFFFFF), source)
 
-    def continues(self, packet, backend, own, number):
-        sent = self.c.receive(packet)
-        self.c.expect(forwarded(sent, number, backend=backend, own=own))
+    def query(self, source, port=5353, ip_bytes=0):
+        """`ip_bytes`: with its headers; 0: as it comes."""
+        payload = f"from {source} {port}".encode()
+        return self.packet(UDP(sport=port, dport=53) / payload.ljust(ip_bytes - (48 if self.v6 else 28)), source)
+
+    def packet(self, inner, source):
+        return from_client(inner, src=source, dst=self.service)
+
+    def ping(self, source):
+        """Of our own address."""
+        return from_client(ICMPv6EchoRequest(id=7) if self.v6 else ICMP(id=7), src=source, dst=self.own)
+
+    def opens(self, packet):
+        number = next(self.numbers)
+        self.continues(packet, number)
         return number
+
+    def continues(self, packet, number):
+        self.c.expect(forwarded(self.c.receive(packet), number, backend=self.backend, own=self.own))
 
     def dropped(self, packet, reason, after=0.001):
         self.c.receive(packet, after=after)
         self.c.drop(reason)
 
-
-def syn(source, service, port=40000):
-    return from_client(TCP(sport=port, dport=80, flags="S", seq=zlib.crc32(source.encode()) + port & 0xFFFFFFFF), src=source,
-                       dst=service)
-
-
-def query(source, service, port=5353, size=0):
-    return from_client(UDP(sport=port, dport=53) / f"from {source} {port}".encode().ljust(size), src=source, dst=service)
-
-
-def pinged(c: Case, own, source):
-    """Our own address answers."""
-    if ":" in own:
-        c.receive(from_client(ICMPv6EchoRequest(id=7), src=source, dst=own))
-        c.expect(built(Ether(src=EDGE, dst=GATEWAY) / IPv6(src=own, dst=source, hlim=64) / ICMPv6EchoReply(id=7)))
-    else:
-        request = c.receive(from_client(ICMP(id=7), src=source, dst=own))
-        c.expect(built(Ether(src=EDGE, dst=GATEWAY) / IP(src=own, dst=source, id=request[IP].id, ttl=64) / ICMP(type=0, id=7)))
+    def pinged(self, source):
+        """Our own address answers."""
+        request = self.c.receive(self.ping(source))
+        link = Ether(src=EDGE, dst=GATEWAY)
+        if self.v6:
+            self.c.expect(built(link / IPv6(src=self.own, dst=source, hlim=64) / ICMPv6EchoReply(id=7)))
+        else:
+            self.c.expect(built(link / IP(src=self.own, dst=source, id=request[IP].id, ttl=64) / ICMP(type=0, id=7)))
 
 
-def ping_of(own, source):
-    return from_client(ICMPv6EchoRequest(id=7) if ":" in own else ICMP(id=7), src=source, dst=own)
+def sides(c: Case):
+    """Each with a client in a network and one beside it."""
+    numbers = itertools.count(1)
+    return ((Side(c, numbers, SERVICE, BACKENDS[0], OWN), "192.0.2.7", "192.0.2.200"),
+            (Side(c, numbers, SERVICE6, BACKEND6, OWN6), "2001:db8:99::7", "2001:db8:9a::7"))
 
 
 # ---- lists and rules ----
@@ -81,17 +87,16 @@ def deny_and_allow_lists():
     """A source on the allow list is not looked for on the deny list; both are of services and our own addresses."""
     c = Case(config("{ deny: CASE_FOLDER/deny.txt, allow: CASE_FOLDER/allow.txt }"),
              files={"deny.txt": "192.0.2.0/24 # a network\n2001:db8:99::/48\n", "allow.txt": "192.0.2.200\n2001:db8:99:1::/64\n"})
-    flows = Flows(c)
-    for service, backend, own, denied, _ in FAMILIES:
-        allowed = "2001:db8:99:1::7" if ":" in own else "192.0.2.200"
-        beside = "2001:db8:9a::7" if ":" in own else "198.18.0.1"
-        flows.dropped(syn(denied, service), "denied")
-        flows.dropped(query(denied, service), "denied")
-        flows.dropped(ping_of(own, denied), "denied")
+    for side, denied, _ in sides(c):
+        allowed = "2001:db8:99:1::7" if side.v6 else "192.0.2.200"
+        beside = "2001:db8:9a::7" if side.v6 else "198.18.0.1"
+        side.dropped(side.syn(denied), "denied")
+        side.dropped(side.query(denied), "denied")
+        side.dropped(side.ping(denied), "denied")
         for source in (allowed, beside):
-            flows.opens(syn(source, service), backend, own)
-            flows.opens(query(source, service), backend, own)
-            pinged(c, own, source)
+            side.opens(side.syn(source))
+            side.opens(side.query(source))
+            side.pinged(source)
     return c
 
 
@@ -99,11 +104,10 @@ def deny_and_allow_lists():
 def deny_and_allow_lists_of_a_service():
     c = Case(config(of_service="deny: CASE_FOLDER/all.txt, allow: CASE_FOLDER/offices.txt"),
              files={"all.txt": "0.0.0.0/0\n::/0\n", "offices.txt": "192.0.2.0/25\n2001:db8:99::/48\n"})
-    flows = Flows(c)
-    for service, backend, own, office, stranger in FAMILIES:
-        flows.opens(syn(office, service), backend, own)
-        flows.dropped(syn(stranger, service), "denied")
-        pinged(c, own, stranger)
+    for side, office, stranger in sides(c):
+        side.opens(side.syn(office))
+        side.dropped(side.syn(stranger), "denied")
+        side.pinged(stranger)
     return c
 
 
@@ -118,17 +122,16 @@ def acl_rules_in_their_order():
     - { action: deny, protocol: udp, src_ports: 0-1023 }
     - { action: deny, protocol: icmp, dst: 198.51.100.0/24 }
     - { action: deny, protocol: icmpv6, dst: "2001:db8:1::/64" }"""))
-    flows = Flows(c)
-    for service, backend, own, allowed, beside in FAMILIES:
+    for side, allowed, beside in sides(c):
         denied = allowed[:-1] + "8"
-        flows.opens(syn(allowed, service), backend, own)
-        flows.dropped(syn(denied, service), "acl_denied")
-        flows.opens(query(denied, service), backend, own)  # of another protocol
+        side.opens(side.syn(allowed))
+        side.dropped(side.syn(denied), "acl_denied")
+        side.opens(side.query(denied))  # of another protocol
         for port in (53, 1023):
-            flows.dropped(query(denied, service, port), "acl_denied")
-        flows.opens(query(denied, service, 1024), backend, own)
-        flows.opens(syn(beside, service), backend, own)
-        flows.dropped(ping_of(own, allowed), "acl_denied")
+            side.dropped(side.query(denied, port), "acl_denied")
+        side.opens(side.query(denied, 1024))
+        side.opens(side.syn(beside))
+        side.dropped(side.ping(allowed), "acl_denied")
     return c
 
 
@@ -137,49 +140,47 @@ def acl_rules_of_a_service():
     """They come after those of all; a list ends with what passes unless it says otherwise."""
     c = Case(config("{ acl: [ { action: deny, protocol: udp } ] }",
                     'acl: [ { action: allow, src: 192.0.2.0/25 }, { action: allow, src: "2001:db8:99::/48" }, { action: deny } ]'))
-    flows = Flows(c)
-    for service, backend, own, allowed, stranger in FAMILIES:
-        flows.opens(syn(allowed, service), backend, own)
-        flows.dropped(query(allowed, service), "acl_denied")
-        flows.dropped(syn(stranger, service), "acl_denied")
-        pinged(c, own, stranger)
+    for side, allowed, stranger in sides(c):
+        side.opens(side.syn(allowed))
+        side.dropped(side.query(allowed), "acl_denied")
+        side.dropped(side.syn(stranger), "acl_denied")
+        side.pinged(stranger)
     return c
 
 
 @case
 def bogon_sources():
     c = Case(config("{ bogons: true, allow: CASE_FOLDER/lab.txt }"), files={"lab.txt": "10.9.0.0/16\n2001:db8:99::/48\n"})
-    flows = Flows(c)
+    (four, *_), (six, *_) = sides(c)
     for source in ("10.1.2.3", "100.64.0.1", "169.254.1.1", "172.31.255.254", "192.168.0.1", "192.0.2.7", "198.19.0.1", "250.1.1.1"):
-        flows.dropped(syn(source, SERVICE), "bogon")
+        four.dropped(four.syn(source), "bogon")
     for source in ("fc00::1", "2001:db8:1:2::3", "3ffe::1", "2001:10::1", "100::1"):
-        flows.dropped(syn(source, SERVICE6), "bogon")
+        six.dropped(six.syn(source), "bogon")
     for source in ("8.8.8.8", "172.32.0.1", "100.128.0.1", "10.9.1.1"):
-        flows.opens(syn(source, SERVICE), BACKENDS[0], OWN)
+        four.opens(four.syn(source))
     for source in ("2a00::1", "2001:db8:99::1"):
-        flows.opens(syn(source, SERVICE6), BACKEND6, OWN6)
+        six.opens(six.syn(source))
     return c
 
 
 @case
 def wrong_checksums_are_found_in_software():
     c = Case(config("{ checksums: verify }", protocols=("tcp", "udp", "sctp")))
-    flows = Flows(c)
-    for service, backend, own, source, _ in FAMILIES:
+    (four, client, _), (six, client6, _) = sides(c)
+    for side, source in ((four, client), (six, client6)):
         for inner in (TCP(sport=40000, dport=80, flags="S", seq=1) / b"odd", UDP(sport=5353, dport=53) / b"query",
                       SCTP(sport=40000, dport=80) / SCTPChunkInit(init_tag=1)):
-            right = from_client(inner, src=source, dst=service)
+            right = side.packet(inner, source)
             wrong = right.copy()
             wrong[inner.__class__].chksum ^= 0x0100
-            flows.dropped(built(wrong), "bad_checksum")
-            flows.opens(right, backend, own)
+            side.dropped(built(wrong), "bad_checksum")
+            side.opens(right)
     # None was computed (RFC 768); of IPv6 that is wrong (RFC 8200 section 8.1).
-    none = from_client(UDP(sport=5354, dport=53, chksum=0) / b"another query")
-    flows.number += 1
-    expected = forwarded(c.receive(none), flows.number)
+    none = c.receive(four.packet(UDP(sport=5354, dport=53, chksum=0) / b"another query", client))
+    expected = forwarded(none, next(four.numbers))
     expected[UDP].chksum = 0
     c.expect(built(expected))
-    flows.dropped(from_client(UDP(sport=5354, dport=53, chksum=0) / b"query", dst=SERVICE6), "bad_checksum")
+    six.dropped(six.packet(UDP(sport=5354, dport=53, chksum=0) / b"query", client6), "bad_checksum")
     return c
 
 
@@ -190,22 +191,21 @@ def wrong_checksums_are_found_in_software():
 def packets_of_a_source_are_limited():
     """Ten a second, two at once; of each /25 and each /64, whatever they are for."""
     c = Case(config("{ source_limits: { packets: 10, burst: 200ms, prefix4: 25 } }"))
-    flows = Flows(c)
-    for service, backend, own, source, beside in FAMILIES:
+    for side, source, beside in sides(c):
         second = source[:-1] + "8"
-        flows.opens(syn(source, service), backend, own)
-        flows.opens(syn(second, service), backend, own)
-        flows.dropped(syn(source, service), "source_packets")
-        flows.dropped(query(second, service), "source_packets")
-        flows.dropped(ping_of(own, source), "source_packets")
-        flows.opens(syn(beside, service), backend, own)
+        side.opens(side.syn(source))
+        side.opens(side.syn(second))
+        side.dropped(side.syn(source), "source_packets")
+        side.dropped(side.query(second), "source_packets")
+        side.dropped(side.ping(source), "source_packets")
+        side.opens(side.syn(beside))
         c.now += 0.1
-        flows.opens(query(source, service), backend, own)
-        flows.dropped(query(source, service), "source_packets")
+        side.opens(side.query(source))
+        side.dropped(side.query(source), "source_packets")
         c.now += 10
         for port in (6001, 6002):
-            flows.opens(query(source, service, port=port), backend, own)
-        flows.dropped(query(source, service, port=6003), "source_packets")
+            side.opens(side.query(source, port=port))
+        side.dropped(side.query(source, port=6003), "source_packets")
     return c
 
 
@@ -213,33 +213,30 @@ def packets_of_a_source_are_limited():
 def bits_of_a_source_are_limited():
     """8,000 a second: two packets of 500 bytes with their IP headers, and after half a second one more."""
     c = Case(config("{ source_limits: { bits: 8k } }"))
-    flows = Flows(c)
-    for service, backend, own, source, beside in FAMILIES:
-        size = 500 - 8 - (40 if ":" in service else 20)
-        number = flows.opens(query(source, service, size=size), backend, own)
-        flows.continues(query(source, service, size=size), backend, own, number)
-        flows.dropped(query(source, service, size=size), "source_bits")
-        flows.opens(query(beside, service, size=size), backend, own)
+    for side, source, beside in sides(c):
+        number = side.opens(side.query(source, ip_bytes=500))
+        side.continues(side.query(source, ip_bytes=500), number)
+        side.dropped(side.query(source, ip_bytes=500), "source_bits")
+        side.opens(side.query(beside, ip_bytes=500))
         c.now += 0.5
-        flows.continues(query(source, service, size=size), backend, own, number)
-        flows.dropped(query(source, service, size=size), "source_bits")
+        side.continues(side.query(source, ip_bytes=500), number)
+        side.dropped(side.query(source, ip_bytes=500), "source_bits")
     return c
 
 
 @case
 def new_flows_of_a_source_are_limited():
     c = Case(config("{ source_limits: { flows: 2, burst: 1s } }"))
-    flows = Flows(c)
-    for service, backend, own, source, beside in FAMILIES:
-        first = flows.opens(syn(source, service, 40001), backend, own)
-        flows.opens(query(source, service, 5001), backend, own)
-        flows.dropped(syn(source, service, 40002), "source_flows")
-        flows.dropped(query(source, service, 5002), "source_flows")
-        flows.continues(syn(source, service, 40001), backend, own, first)  # is known
-        flows.opens(syn(beside, service, 40001), backend, own)
+    for side, source, beside in sides(c):
+        first = side.opens(side.syn(source, 40001))
+        side.opens(side.query(source, 5001))
+        side.dropped(side.syn(source, 40002), "source_flows")
+        side.dropped(side.query(source, 5002), "source_flows")
+        side.continues(side.syn(source, 40001), first)  # is known
+        side.opens(side.syn(beside, 40001))
         c.now += 0.5
-        flows.opens(syn(source, service, 40002), backend, own)
-        flows.dropped(syn(source, service, 40003), "source_flows")
+        side.opens(side.syn(source, 40002))
+        side.dropped(side.syn(source, 40003), "source_flows")
     return c
 
 
@@ -247,50 +244,46 @@ def new_flows_of_a_source_are_limited():
 def packets_of_a_service_are_limited():
     """Whoever sends them; our own addresses are no part of it."""
     c = Case(config(of_service="limits: { packets: 10, burst: 200ms }"))
-    flows = Flows(c)
-    for service, backend, own, source, beside in FAMILIES:
-        flows.opens(syn(source, service), backend, own)
-        flows.opens(query(beside, service), backend, own)
-        flows.dropped(syn(source, service, 40001), "service_packets")
-        flows.dropped(query(beside, service), "service_packets")
-        pinged(c, own, source)
+    for side, source, beside in sides(c):
+        side.opens(side.syn(source))
+        side.opens(side.query(beside))
+        side.dropped(side.syn(source, 40001), "service_packets")
+        side.dropped(side.query(beside), "service_packets")
+        side.pinged(source)
         c.now += 0.1
-        flows.opens(syn(source, service, 40001), backend, own)
-        flows.dropped(syn(source, service, 40001), "service_packets")
+        side.opens(side.syn(source, 40001))
+        side.dropped(side.syn(source, 40001), "service_packets")
     return c
 
 
 @case
 def bits_of_a_service_are_limited():
     c = Case(config(of_service="limits: { bits: 8k }"))
-    flows = Flows(c)
-    for service, backend, own, source, beside in FAMILIES:
-        size = 500 - 8 - (40 if ":" in service else 20)
-        number = flows.opens(query(source, service, size=size), backend, own)
-        flows.opens(query(beside, service, size=size), backend, own)
-        flows.dropped(query(source, service, size=size), "service_bits")
+    for side, source, beside in sides(c):
+        number = side.opens(side.query(source, ip_bytes=500))
+        side.opens(side.query(beside, ip_bytes=500))
+        side.dropped(side.query(source, ip_bytes=500), "service_bits")
         # What backends answer is no part of it.
-        answer = c.receive(from_backend(UDP(sport=8080, dport=NAT(number)) / (b"a" * 1000), backend=backend, own=own))
-        c.expect(returned(answer, 5353, client=source, service=service, service_port=53))
+        answer = c.receive(from_backend(UDP(sport=8080, dport=NAT(number)) / (b"a" * 1000), backend=side.backend, own=side.own))
+        c.expect(returned(answer, 5353, client=source, service=side.service, service_port=53))
         c.now += 0.5
-        flows.continues(query(source, service, size=size), backend, own, number)
-        flows.dropped(query(source, service, size=size), "service_bits")
+        side.continues(side.query(source, ip_bytes=500), number)
+        side.dropped(side.query(source, ip_bytes=500), "service_bits")
     return c
 
 
 @case
 def new_flows_of_a_service_are_limited():
     c = Case(config(of_service="limits: { flows: 2 }"))
-    flows = Flows(c)
-    for service, backend, own, source, beside in FAMILIES:
-        first = flows.opens(syn(source, service, 40001), backend, own)
-        flows.opens(syn(beside, service, 40001), backend, own)
-        flows.dropped(syn(beside, service, 40002), "service_flows")
-        flows.dropped(query(source, service, 5001), "service_flows")
-        flows.continues(syn(source, service, 40001), backend, own, first)
+    for side, source, beside in sides(c):
+        first = side.opens(side.syn(source, 40001))
+        side.opens(side.syn(beside, 40001))
+        side.dropped(side.syn(beside, 40002), "service_flows")
+        side.dropped(side.query(source, 5001), "service_flows")
+        side.continues(side.syn(source, 40001), first)
         c.now += 0.5
-        flows.opens(query(source, service, 5001), backend, own)
-        flows.dropped(syn(source, service, 40003), "service_flows")
+        side.opens(side.query(source, 5001))
+        side.dropped(side.syn(source, 40003), "service_flows")
     return c
 
 
@@ -313,10 +306,10 @@ def our_own(mac, src, dst, tcp):
 class Proxied:
     """One connection through the SYN proxy."""
 
-    def __init__(self, c: Case, service, backend, own, client, number, port=40000, options=LINUX):
-        self.c, self.service, self.backend, self.own, self.client = c, service, backend, own, client
-        self.number, self.port, self.options = number, port, options
-        self.cookies = Cookies(c.seed)
+    def __init__(self, side: Side, client, port=40000, options=LINUX):
+        self.c, self.service, self.backend, self.own, self.client = side.c, side.service, side.backend, side.own, client
+        self.number, self.port, self.options = next(side.numbers), port, options
+        self.cookies = Cookies(side.c.seed)
 
     def from_client(self, flags, seq, ack=0, options=(), payload=b"", window=8192):
         return from_client(TCP(sport=self.port, dport=80, flags=flags, seq=seq, ack=ack & 0xFFFFFFFF, options=list(options),
@@ -403,11 +396,16 @@ class Proxied:
         self.c.expect(error_passed(error, with_checksums(quoted), kind4, kind6, src=self.own, mac=B1))
 
 
-def exchange(c: Case, options, number, family):
-    service, backend, own, client, _ = family
-    flow = Proxied(c, service, backend, own, client, number, options=options)
+def opening(side: Side, client, **options):
+    """A flow whose backend was sent a SYN."""
+    flow = Proxied(side, client, **options)
     flow.challenged()
     flow.answered()
+    return flow
+
+
+def exchange(side: Side, client, options=LINUX):
+    flow = opening(side, client, options=options)
     flow.joined()
     flow.data_from_client("PA", CLIENT_ISN + 1, 1, b"GET / HTTP/1.0\r\n\r\n!")
     flow.data_from_backend("A", 1, CLIENT_ISN + 20, b"\xff" * 300, 5)  # over the end of the numbers
@@ -422,14 +420,16 @@ def exchange(c: Case, options, number, family):
 @case
 def syn_proxy4_connection():
     c = Case(config(of_service="syn_proxy: always"))
-    exchange(c, LINUX, 1, FAMILIES[0])
+    (side, client, _), _ = sides(c)
+    exchange(side, client)
     return c
 
 
 @case
 def syn_proxy6_connection():
     c = Case(config(of_service="syn_proxy: always"))
-    exchange(c, LINUX, 1, FAMILIES[1])
+    _, (side, client, _) = sides(c)
+    exchange(side, client)
     return c
 
 
@@ -437,8 +437,8 @@ def syn_proxy6_connection():
 def syn_proxy_of_clients_without_options():
     """No timestamp that could carry them: neither window scale nor SACK, and the least segments."""
     c = Case(config(of_service="syn_proxy: always"))
-    for number, family in enumerate(FAMILIES, start=1):
-        exchange(c, [], number, family)
+    for side, client, _ in sides(c):
+        exchange(side, client, [])
     return c
 
 
@@ -446,29 +446,23 @@ def syn_proxy_of_clients_without_options():
 def syn_proxy_above_a_threshold():
     """The third SYN within a second, of a service whose threshold is two, is the first that is answered; a quiet second later none is."""
     c = Case(config(of_service="syn_proxy: { above: 2 }"))
-    flows = Flows(c)
-    for service, backend, own, client, other in FAMILIES:
+    for side, client, other in sides(c):
         for port in (41001, 41002):
-            flows.opens(syn(client, service, port), backend, own)
-        flow = Proxied(c, service, backend, own, other, flows.number + 1, port=41003)
-        flow.challenged()
-        flow.answered()
-        flow.joined()
-        flows.number += 1
+            side.opens(side.syn(client, port))
+        opening(side, other, port=41003).joined()
         c.now += 3
-        flows.opens(syn(client, service, 41004), backend, own)
+        side.opens(side.syn(client, 41004))
     return c
 
 
 @case
 def syn_cookies_that_are_forged_or_old():
     c = Case(config(of_service="syn_proxy: always"))
-    for service, backend, own, client, other in FAMILIES:
-        flow = Proxied(c, service, backend, own, client, 1)
+    for side, client, other in sides(c):
+        flow = Proxied(side, client)
         flow.challenged()
         for ack in (flow.from_client("A", CLIENT_ISN + 1, flow.cookie + 2), flow.from_client("A", CLIENT_ISN + 3, flow.cookie + 1),
-                    from_client(TCP(sport=40000, dport=80, flags="A", seq=CLIENT_ISN + 1, ack=flow.cookie + 1 & 0xFFFFFFFF), src=other,
-                                dst=service)):
+                    side.packet(TCP(sport=40000, dport=80, flags="A", seq=CLIENT_ISN + 1, ack=flow.cookie + 1 & 0xFFFFFFFF), other)):
             c.expect(reset_of(c.receive(ack)))
             c.drop("bad_syn_cookie")
         c.now += 132
@@ -481,10 +475,8 @@ def syn_cookies_that_are_forged_or_old():
 def syn_proxy_while_the_backend_is_silent():
     """Five SYNs, a second apart; what the client sends meanwhile will come again. Then the client is reset."""
     c = Case(config(of_service="syn_proxy: always"))
-    for number, (service, backend, own, client, _) in enumerate(FAMILIES, start=1):
-        flow = Proxied(c, service, backend, own, client, number)
-        flow.challenged()
-        flow.answered()
+    for side, client, _ in sides(c):
+        flow = opening(side, client)
         began = c.now
         c.receive(flow.from_client("PA", CLIENT_ISN + 1, flow.cookie + 1, stamps(120, flow.clock), b"early"))
         c.drop("syn_proxy_waits")
@@ -492,17 +484,15 @@ def syn_proxy_while_the_backend_is_silent():
             c.expect(flow.to_backend(flags="S", seq=CLIENT_ISN, ack=0, window=502, options=flow.opening()), at=began + second)
         c.expect(flow.to_client(flags="RA", seq=flow.cookie + 1 & 0xFFFFFFFF, ack=CLIENT_ISN + 1, window=0), at=began + 5)
         c.now += 6
-        pinged(c, own, client)  # the clock of a capture runs as far as its packets
+        side.pinged(client)  # the clock of a capture runs as far as its packets
     return c
 
 
 @case
 def syn_proxy_of_a_backend_that_refuses():
     c = Case(config(of_service="syn_proxy: always"))
-    for number, (service, backend, own, client, _) in enumerate(FAMILIES, start=1):
-        flow = Proxied(c, service, backend, own, client, number)
-        flow.challenged()
-        flow.answered()
+    for side, client, _ in sides(c):
+        flow = opening(side, client)
         c.receive(flow.from_backend("RA", 0, CLIENT_ISN + 1, window=0))
         c.expect(flow.to_client(flags="RA", seq=flow.cookie + 1 & 0xFFFFFFFF, ack=CLIENT_ISN + 1, window=0))
     return c

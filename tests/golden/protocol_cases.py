@@ -236,9 +236,8 @@ def icmp_errors_about_an_association():
 def icmp_errors_that_quote_options():
     """The ports stand behind IPv4 options and IPv6 extension headers."""
     c = Case(wildcard_config(f"{SERVICE}:53/udp", f"[{SERVICE6}]:53/udp"))
-    for number, service in enumerate((SERVICE, SERVICE6), start=1):
+    for number, (service, _, backend, own) in enumerate(FAMILIES, start=1):
         v6 = service == SERVICE6
-        own, backend = (OWN6, BACKEND6) if v6 else (OWN, BACKENDS[0])
         question = UDP(sport=40000, dport=53) / b"question"
         if v6:
             packet = from_client(IPv6ExtHdrHopByHop(options=[PadN(optdata=b"\0" * 4)]) / IPv6ExtHdrDestOpt() / question, dst=service)
@@ -256,9 +255,8 @@ def icmp_errors_that_quote_options():
 def icmp_messages_that_are_not_passed_on():
     """Source quench (RFC 6633) and redirects (RFC 1812 section 5.2.7.2), though they quote a packet of a flow."""
     c = Case(wildcard_config(f"{SERVICE}:53/udp", f"[{SERVICE6}]:53/udp"))
-    for number, service in enumerate((SERVICE, SERVICE6), start=1):
+    for number, (service, _, backend, own) in enumerate(FAMILIES, start=1):
         v6 = service == SERVICE6
-        own, backend = (OWN6, BACKEND6) if v6 else (OWN, BACKENDS[0])
         request = c.receive(from_client(UDP(sport=40000, dport=53) / b"question", dst=service))
         sent = c.expect(rewritten(request, src=own, sport=NAT(number), dst=backend, dport=53, mac_src=EDGE, mac_dst=B1))
         messages = [ICMPv6ND_Redirect(tgt=GW6, dst=backend)] if v6 else [ICMP(type=4), ICMP(type=5, code=1, gw=GW)]

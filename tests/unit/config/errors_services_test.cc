@@ -179,10 +179,6 @@ const ErrorCase kServices[] = {
      R"(services: { web: { listen: "198.51.100.80:*", forward: { mode: dnat, pool: web } } })",
      {"t.yaml:3:28: services.web.listen: mode 'dnat' needs one address and one port: nothing in a reply would say "
       "which it is from"}},
-    {"backend_in_a_prefix",
-     Part::kServices,
-     R"(services: { web: { listen: "198.51.100.8/29:80", forward: { mode: nat, pool: web } } })",
-     {"t.yaml:2:27: pools.web.backends: 198.51.100.11 is the address of service 'web' of this sluice"}},
     {"dnat_with_echoes",
      Part::kServices,
      R"(services: { web: { listen: "198.51.100.80:80", forward: { mode: dnat, pool: web, icmp: forward } } })",
