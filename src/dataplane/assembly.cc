@@ -107,6 +107,7 @@ class Assembly::Impl {
   Result<void> build_loops();
   [[nodiscard]] Result<void> build_workers();
   void build_proxies();
+  [[nodiscard]] std::vector<bool> tcp_checksums() const;
 
   [[nodiscard]] std::size_t workers() const noexcept { return parts_.config.runtime.workers.size(); }
   [[nodiscard]] std::size_t proxies() const noexcept { return parts_.config.runtime.proxies.size(); }
@@ -309,6 +310,17 @@ void Assembly::Impl::learn_rss() {
   }
 }
 
+// By interface: a VLAN's packets are completed by its parent's device.
+std::vector<bool> Assembly::Impl::tcp_checksums() const {
+  std::vector<bool> out;
+  for (std::size_t i = 0; i < devices_.size(); ++i) {
+    const dpdk::Device* device =
+        devices_[i] != nullptr ? devices_[i] : devices_[*parts_.topology.interfaces()[i].parent];
+    out.push_back(device->capabilities().tx_tcp_checksum);
+  }
+  return out;
+}
+
 void Assembly::Impl::build_proxies() {
   for (std::size_t i = 0; i < proxies(); ++i) {
     const std::size_t loop = loop_of(workers() + i);
@@ -316,7 +328,8 @@ void Assembly::Impl::build_proxies() {
     ProxyParts proxy;
     proxy.egress = std::make_unique<Egress>(parts_.topology, neighbors_, *tx_[loop], *resolve_, counters.drops,
                                             counters.tx, counters.packets_cut);
-    proxy.sink = std::make_unique<MbufSink>(parts_.pool, *proxy.egress, parts_.snapshots, counters.drops);
+    proxy.sink =
+        std::make_unique<MbufSink>(parts_.pool, *proxy.egress, parts_.snapshots, counters.drops, tcp_checksums());
     proxy.role = std::make_unique<ProxyRole>(*inboxes_[workers() + i], counters);
     loops_[loop]->add(*proxy.role);
     proxies_.push_back(std::move(proxy));

@@ -102,6 +102,7 @@ std::vector<std::string> names_of(std::uint64_t rss_types) {
 std::vector<std::string> names_of(const dpdk::DeviceCapabilities& capabilities) {
   std::vector<std::string> out;
   if (capabilities.rx_checksum) out.emplace_back("rx_checksum");
+  if (capabilities.tx_tcp_checksum) out.emplace_back("tx_checksum");
   if (capabilities.rx_vlan_strip) out.emplace_back("vlan_strip");
   if (capabilities.tx_vlan_insert) out.emplace_back("vlan_insert");
   return out;
@@ -159,6 +160,7 @@ Result<void> Plane::Impl::open(const dpdk::RssKey& rss_key) {
                           .descriptors = kDescriptors,
                           .promiscuous = interface.promiscuous,
                           .vlans = has_vlans(config_, interface),
+                          .tcp_checksums = !config_.runtime.proxies.empty(),
                           .rss_key = rss_key_of(interface.rss_key, rss_key)},
                          *pool_);
     if (!port) return fail(fmt::format("interfaces.{}: {}", interface.name, port.error().message));

@@ -5,6 +5,7 @@
 #include <ctime>
 #include <utility>
 
+#include "sluice/net/checksum.h"
 #include "sluice/net/encapsulate.h"
 #include "sluice/net/parse.h"
 #include "tunnels.h"
@@ -29,17 +30,36 @@ net::IpAddress destination_of(std::span<const std::uint8_t> packet) noexcept {
   return net::IpAddress::v6(net::header_at<net::Ip6Header>(packet, 0).dst);
 }
 
-// Of a TCP segment of ours, which has neither IP options nor extension headers.
+// Of a packet of ours, which has neither IP options nor extension headers.
+std::size_t header_of(std::span<const std::uint8_t> packet) noexcept {
+  return (packet[0] >> 4) == 4 ? sizeof(net::Ip4Header) : sizeof(net::Ip6Header);
+}
+
+// Of a TCP segment of ours.
 struct Ends {
   std::uint16_t local_port;
   net::Endpoint remote;
 };
 Ends ends_of(std::span<const std::uint8_t> packet) noexcept {
-  const std::size_t header = (packet[0] >> 4) == 4 ? sizeof(net::Ip4Header) : sizeof(net::Ip6Header);
+  const std::size_t header = header_of(packet);
   const auto port = [&](std::size_t at) {
     return static_cast<std::uint16_t>(packet[header + at] << 8 | packet[header + at + 1]);
   };
   return {port(0), {destination_of(packet), port(2)}};
+}
+
+// The checksum field holds the sum of the pseudo header: the rest is the sum of the segment as it stands.
+void complete_checksum(std::span<std::uint8_t> packet) noexcept {
+  const std::span<std::uint8_t> tcp = packet.subspan(header_of(packet));
+  net::header_at<net::TcpHeader>(tcp, 0).checksum = net::checksum(tcp);
+}
+
+// The same from the device. It wants just this: nothing is asked of it that rte_eth_tx_prepare() would have to prepare.
+void ask_for_checksum(rte_mbuf* mbuf, std::span<const std::uint8_t> packet) noexcept {
+  const std::uint64_t family = (packet[0] >> 4) == 4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6;
+  mbuf->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM | family;
+  mbuf->l2_len = Egress::kLinkRoom;
+  mbuf->l3_len = header_of(packet);
 }
 
 // What the NIC says about an mbuf's checksums.
@@ -67,15 +87,26 @@ void MbufSink::commit(std::size_t bytes) noexcept {
   rte_mbuf* mbuf = std::exchange(open_, nullptr);
   mbuf->data_len = static_cast<std::uint16_t>(bytes + Egress::kLinkRoom);
   mbuf->pkt_len = mbuf->data_len;
-  const std::span<const std::uint8_t> packet(rte_pktmbuf_mtod_offset(mbuf, const std::uint8_t*, Egress::kLinkRoom),
-                                             bytes);
+  const std::span<std::uint8_t> packet(rte_pktmbuf_mtod_offset(mbuf, std::uint8_t*, Egress::kLinkRoom), bytes);
   if (paths_ != nullptr) {
     const Ends ends = ends_of(packet);
     const lb::ProbePath* path = paths_->find(ends.local_port, ends.remote);
-    if (path != nullptr) [[unlikely]]
+    if (path != nullptr) [[unlikely]] {
+      if (completes_) complete_checksum(packet);
       return send_probe(mbuf, net::parse_ip(packet), *path);
+    }
   }
-  egress_.send_ip(mbuf, destination_of(packet));
+  const net::IpAddress destination = destination_of(packet);
+  const Route* route = egress_.route_to(destination);
+  if (route == nullptr) return egress_.drop(mbuf, Drop::kNoRoute);
+  if (completes_) {
+    if (checksums_[route->interface]) {
+      ask_for_checksum(mbuf, packet);
+    } else {
+      complete_checksum(packet);
+    }
+  }
+  egress_.send_ip(mbuf, destination, *route);
 }
 
 // As the mode of the service sends its clients' packets to the backend.

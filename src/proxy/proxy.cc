@@ -30,6 +30,7 @@ tcp::StackConfig stack_config(const ProxyParts& parts) {
   out.mtu = parts.mtu;
   out.secret = parts.secret;
   out.seed = parts.seed;
+  out.offloads = parts.sink.offloads();
   return out;
 }
 

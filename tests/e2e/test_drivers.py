@@ -56,6 +56,28 @@ def test_two_interfaces_of_different_drivers(lab, start_sluice, origins, www, ce
         use_everything(lab, running, certs)
 
 
+def test_checksums_by_the_device(lab, start_sluice, origins, www, certs, files):
+    """net_tap judges the checksums of what it receives and completes those that the proxies leave to it, as NICs do."""
+    config = world.config(certs, files)
+    for number, name in enumerate(("edge", "inside")):
+        config["interfaces"][name]["device"] = f"net_tap{number},iface=tap-{name}"
+    with start_sluice(config) as running:
+        rows = {row["interface"]: row for row in running.ctl("interfaces")}
+        assert rows["edge"]["offloads"] == rows["inside"]["offloads"] == ["rx_checksum", "tx_checksum"]
+        try:
+            for name in ("edge", "inside"):
+                lab.run("sluice", "ip", "link", "add", f"br-{name}", "type", "bridge", "stp_state", 0, "mcast_snooping", 0)
+                # A bridge keeps what is for the address of a port, and this one is sluice's.
+                lab.run("sluice", "ip", "link", "set", f"tap-{name}", "address", f"02:00:00:00:00:0{len(name)}")
+                for port in (name, f"tap-{name}"):
+                    lab.run("sluice", "ip", "link", "set", port, "master", f"br-{name}", "up")
+                lab.run("sluice", "ip", "link", "set", f"br-{name}", "up")
+            use_everything(lab, running, certs)
+        finally:
+            for name in ("edge", "inside"):
+                lab.run("sluice", "ip", "link", "del", f"br-{name}", check=False)
+
+
 def test_null_driver_counts_what_it_drops(lab, start_sluice):
     """net_null delivers packets of zeros, and sluice drops them for a reason."""
     config = world.layer4_config()

@@ -25,7 +25,8 @@ class MemoryDevice final : public dpdk::Device {
   void set_rss(dpdk::Rss rss) { rss_ = std::move(rss); }  // what it says of itself: put() goes by `queue` alone
   // Whether mbufs that are sent may ask for a tag, and those put in be without theirs: the caller's affair, both.
   void set_vlan_offloads(bool on) noexcept { capabilities_.rx_vlan_strip = capabilities_.tx_vlan_insert = on; }
-  void refuse_sends_after(std::size_t packets) noexcept { accepts_ = packets; }  // as a full transmit queue does
+  void set_tcp_checksums(bool on) noexcept { capabilities_.tx_tcp_checksum = on; }  // as above: asked for, not done
+  void refuse_sends_after(std::size_t packets) noexcept { accepts_ = packets; }     // as a full transmit queue does
 
   [[nodiscard]] std::size_t receive(std::uint16_t queue, std::span<rte_mbuf*> room) noexcept override;
   [[nodiscard]] std::size_t send(std::uint16_t queue, std::span<rte_mbuf*> mbufs) noexcept override;

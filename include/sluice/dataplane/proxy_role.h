@@ -3,8 +3,10 @@
 // Ownership: borrows the host, which is attached after both exist (a proxy needs the sink first).
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "sluice/dataplane/egress.h"
@@ -22,14 +24,23 @@ namespace sluice::dataplane {
 // Builds the proxy's packets in mbufs and sends them on their way.
 class MbufSink final : public tcp::PacketSink {
  public:
-  MbufSink(const dpdk::Mempool& pool, Egress& egress, const lb::SnapshotSlot& snapshots, DropCounters& drops) noexcept
-      : pool_(pool), egress_(egress), snapshots_(snapshots), drops_(drops) {}
+  // `checksums`: by InterfaceId, whether its device completes TCP checksums. Where some do, those of the packets that leave
+  // by another are completed here; where none does, the stack writes them whole.
+  MbufSink(const dpdk::Mempool& pool, Egress& egress, const lb::SnapshotSlot& snapshots, DropCounters& drops,
+           std::vector<bool> checksums)
+      : pool_(pool),
+        egress_(egress),
+        snapshots_(snapshots),
+        drops_(drops),
+        checksums_(std::move(checksums)),
+        completes_(std::ranges::find(checksums_, true) != checksums_.end()) {}
   ~MbufSink();
   MbufSink(const MbufSink&) = delete;
   MbufSink& operator=(const MbufSink&) = delete;
 
   [[nodiscard]] std::span<std::uint8_t> reserve(std::size_t bytes) noexcept override;
   void commit(std::size_t bytes) noexcept override;
+  [[nodiscard]] tcp::Offloads offloads() const noexcept override { return {.tx_checksum = completes_}; }
   // What of the packets goes another way than to its destination; nullptr: nothing.
   void follow(const lb::ProbePaths* paths) noexcept { paths_ = paths; }
 
@@ -41,6 +52,8 @@ class MbufSink final : public tcp::PacketSink {
   const lb::SnapshotSlot& snapshots_;
   const lb::ProbePaths* paths_ = nullptr;
   DropCounters& drops_;
+  std::vector<bool> checksums_;
+  bool completes_;            // some of them
   rte_mbuf* open_ = nullptr;  // reserved, not yet committed
 };
 

@@ -18,7 +18,7 @@ struct DeviceCapabilities {
   std::uint16_t rx_queues = 1;
   std::uint16_t tx_queues = 1;
   bool tx_multi_segment = false;  // takes chained mbufs
-  bool tx_tcp_checksum = false;   // IPv4 header and TCP checksums on request of an mbuf's flags
+  bool tx_tcp_checksum = false;   // completes TCP checksums of what it sends, on request of an mbuf's flags
   bool rx_checksum = false;       // judges IPv4 header, TCP and UDP checksums of what it receives, in the mbuf's flags
   bool rx_vlan_strip = false;     // takes one tag off what it receives, and says so in the mbuf
   bool tx_vlan_insert = false;    // puts one tag (802.1Q) on what it sends, on request of an mbuf's flags

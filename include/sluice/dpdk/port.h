@@ -28,7 +28,8 @@ struct PortOptions {
   std::uint16_t tx_queues = 1;  // wanted; likewise
   std::uint16_t descriptors = 1024;
   bool promiscuous = false;
-  bool vlans = false;  // tagged frames are wanted: the device takes tags off and puts them on, if it can
+  bool vlans = false;          // tagged frames are wanted: the device takes tags off and puts them on, if it can
+  bool tcp_checksums = false;  // TCP segments of ours leave: the device completes their checksums, if it can
   std::optional<RssKey> rss_key = {};  // without: the device keeps its own
 };
 

@@ -12,7 +12,7 @@ namespace sluice::tcp {
 
 // What the device will do to the packet, so that the stack need not; each has a software path.
 struct Offloads {
-  bool tx_checksum = false;       // the sink completes the TCP checksum
+  bool tx_checksum = false;       // the sink completes the TCP checksum, which holds the sum of the pseudo header
   bool rx_checksum_good = false;  // per packet: the NIC has checked it
 };
 
@@ -22,6 +22,8 @@ class PacketSink {
   [[nodiscard]] virtual std::span<std::uint8_t> reserve(std::size_t bytes) noexcept = 0;
   // Queues the reserved packet, now `bytes` long; it leaves with the burst at the end of the turn.
   virtual void commit(std::size_t bytes) noexcept = 0;
+  // What it does to every packet; the same as long as it lives.
+  [[nodiscard]] virtual Offloads offloads() const noexcept { return {}; }
 
  protected:
   ~PacketSink() = default;

@@ -5,7 +5,25 @@
 #include <fmt/format.h>
 #include <rte_ether.h>
 
+#include "sluice/net/checksum.h"
+#include "sluice/net/wire.h"
+
 namespace sluice::dataplane {
+namespace {
+
+// As a NIC does: it trusts the lengths, and adds up from there what is in the frame.
+void complete_checksum(rte_mbuf* mbuf) {
+  EXPECT_EQ(mbuf->ol_flags & RTE_MBUF_F_TX_L4_MASK, RTE_MBUF_F_TX_TCP_CKSUM);
+  const std::size_t l3 = mbuf->l2_len, l4 = l3 + mbuf->l3_len;
+  const std::span<std::uint8_t> frame(rte_pktmbuf_mtod(mbuf, std::uint8_t*), rte_pktmbuf_data_len(mbuf));
+  ASSERT_LT(l4 + sizeof(net::TcpHeader), frame.size() + 1);
+  const bool v4 = (mbuf->ol_flags & RTE_MBUF_F_TX_IPV4) != 0;
+  EXPECT_NE(v4, (mbuf->ol_flags & RTE_MBUF_F_TX_IPV6) != 0);
+  EXPECT_EQ(frame[l3] >> 4, v4 ? 4 : 6);
+  net::header_at<net::TcpHeader>(frame, l4).checksum = net::checksum(frame.subspan(l4));
+}
+
+}  // namespace
 
 Lab::Lab(const std::string& yaml, const LabOptions& options) : vlan_offloads_(options.vlan_offloads) {
   auto loaded = config::load_text(yaml, "lab.yaml");
@@ -22,6 +40,7 @@ Lab::Lab(const std::string& yaml, const LabOptions& options) : vlan_offloads_(op
     if (vlan) continue;
     devices_.back()->set_rss(options.rss);
     devices_.back()->set_vlan_offloads(options.vlan_offloads);
+    devices_.back()->set_tcp_checksums(i < options.tcp_checksums.size() && options.tcp_checksums[i]);
   }
   topology_.emplace(*config_, macs);
   const config::Runtime& runtime = config_->runtime;
@@ -67,6 +86,10 @@ void Lab::run() {
 std::vector<Bytes> Lab::sent(std::size_t interface) {
   std::vector<Bytes> frames;
   for (rte_mbuf* mbuf : devices_[interface]->take_sent()) {
+    if ((mbuf->ol_flags & RTE_MBUF_F_TX_L4_MASK) != 0) {
+      EXPECT_TRUE(devices_[interface]->capabilities().tx_tcp_checksum);
+      complete_checksum(mbuf);
+    }
     if ((mbuf->ol_flags & RTE_MBUF_F_TX_VLAN) != 0) {
       EXPECT_TRUE(vlan_offloads_);
       EXPECT_EQ(rte_vlan_insert(&mbuf), 0);

@@ -33,8 +33,9 @@ struct LabOptions {
   std::size_t port_owners =
       0;  // more owners of NAT ports than there are roles, to make the blocks small; 0: just the roles
   bool announce = false;
-  bool publish = true;         // a snapshot
-  dpdk::Rss rss = {};          // what each device says of itself
+  bool publish = true;                   // a snapshot
+  dpdk::Rss rss = {};                    // what each device says of itself
+  std::vector<bool> tcp_checksums = {};  // by interface: its device completes TCP checksums, before sent() sees them
   bool vlan_offloads = false;  // each device takes a tag off what put() gives it, and puts one on before sent() sees it
 };
 

@@ -9,6 +9,8 @@
 #include <gtest/gtest.h>
 
 #include "lab.h"
+#include "sluice/net/checksum.h"
+#include "sluice/net/parse.h"
 
 namespace sluice::dataplane {
 namespace {
@@ -32,6 +34,22 @@ class FakeHost final : public PacketHost {
   bool poll(Instant /*now*/, UnixSeconds /*wall*/) noexcept override { return busy; }
   [[nodiscard]] std::optional<Instant> next_deadline() const noexcept override { return {}; }
 };
+
+// Sends a packet as the stack of the first proxy would: where the sink completes checksums, with the sum of the pseudo header.
+void commit(Lab& lab, Bytes packet) {
+  tcp::PacketSink& sink = lab.assembly().sink(0);
+  if (sink.offloads().tx_checksum) {
+    const net::Parsed parsed = net::parse_ip(packet);
+    net::ChecksumSum sum;
+    sum.add_pseudo_header(parsed.src, parsed.dst, net::IpProto::kTcp, packet.size() - parsed.l4_offset);
+    net::header_at<net::TcpHeader>(std::span(packet), parsed.l4_offset).checksum = Be16::from_raw(sum.folded());
+  }
+  const std::span<std::uint8_t> room = sink.reserve(packet.size());
+  ASSERT_EQ(room.size(), packet.size());
+  std::ranges::copy(packet, room.begin());
+  sink.commit(packet.size());
+  lab.run();
+}
 
 std::string proxy_config(const std::string& cpus) {
   return "runtime: { " + cpus + R"(, flows: 1024 }
@@ -268,6 +286,61 @@ TEST_P(ProxyRoleOfVlan, IsAWayInAndOut) {
 INSTANTIATE_TEST_SUITE_P(Tags, ProxyRoleOfVlan, ::testing::Bool(),
                          [](const auto& test) { return test.param ? "ByTheDevice" : "InSoftware"; });
 
+// Three ways out: a device that may complete checksums, a VLAN of it, and a device that does not.
+struct ChecksumCase {
+  const char* name;
+  std::vector<bool> devices;  // which of them completes
+  bool vlan_offloads;
+};
+const ChecksumCase kChecksumCases[] = {
+    {"no_device_does", {false, false, false}, false},
+    {"one_does", {true, false, false}, false},
+    {"one_does_and_puts_on_the_tag", {true, false, false}, true},
+    {"the_other_does", {false, false, true}, false},
+};
+class ProxyChecksum : public ::testing::TestWithParam<ChecksumCase> {};
+TEST_P(ProxyChecksum, IsRightOnEveryWayOut) {
+  Lab lab(R"(
+runtime: { workers: [0], proxies: [0], flows: 1024 }
+interfaces:
+  edge: { device: net_null0, addresses: [198.51.100.2/24, "2001:db8:1::2/64"] }
+  vlan: { parent: edge, vlan: 100, addresses: 192.0.2.2/24 }
+  plain: { device: net_null1, addresses: 203.0.113.2/24 }
+neighbors:
+  - { interface: edge, address: 198.51.100.7, mac: "02:00:00:00:ff:01" }
+  - { interface: edge, address: "2001:db8:1::7", mac: "02:00:00:00:ff:01" }
+  - { interface: vlan, address: 192.0.2.7, mac: "02:00:00:00:ff:01" }
+  - { interface: plain, address: 203.0.113.7, mac: "02:00:00:00:ff:01" }
+services:
+  site: { listen: "203.0.113.10:80", proxy: { routes: [ { respond: { status: 200, body: hello } } ] } }
+)",
+          {.tcp_checksums = GetParam().devices, .vlan_offloads = GetParam().vlan_offloads});
+  EXPECT_EQ(lab.assembly().sink(0).offloads().tx_checksum, std::ranges::count(GetParam().devices, true) > 0);
+  FakeHost host;
+  lab.assembly().attach(0, host);
+  const struct {
+    const char *from, *to;
+    std::size_t device;
+    bool tag;
+  } ways[] = {{"203.0.113.10", "198.51.100.7", 0, false},
+              {"2001:db8:5::10", "2001:db8:1::7", 0, false},
+              {"203.0.113.10", "192.0.2.7", 0, true},
+              {"203.0.113.10", "203.0.113.7", 2, false}};
+  for (const auto& way : ways) {
+    const net::MacAddress mac{{2, 0, 0, 0, 0, static_cast<std::uint8_t>(way.device + 1)}};
+    auto packet = way.from[4] == ':' ? ip6(way.from, way.to) : ip4(way.from, way.to);
+    packet.link(mac, kGatewayMac).tcp(80, 1234, net::kTcpAck, 5, 6, {1, 2, 3, 4, 5});
+    if (way.tag) packet.vlan(100);
+    commit(lab, packet.ip_packet());
+    const std::vector<Bytes> sent = lab.sent(way.device);
+    ASSERT_EQ(sent.size(), 1u) << way.to;
+    EXPECT_EQ(sent[0], packet.frame()) << way.to;
+  }
+  EXPECT_EQ(lab.drops(), 0u);
+}
+INSTANTIATE_TEST_SUITE_P(Devices, ProxyChecksum, ::testing::ValuesIn(kChecksumCases),
+                         [](const auto& test) { return std::string(test.param.name); });
+
 TEST(ProxyRole, WithoutAProxyPacketsAreDropped) {
   Lab lab(proxy_config("workers: [0], proxies: [0]"));
   EXPECT_TRUE(lab.exchange(from_client(ip4("192.0.2.7", "203.0.113.10").tcp(1, 80))).empty());
@@ -298,14 +371,19 @@ class ProbingHost final : public PacketHost {
   [[nodiscard]] const lb::ProbePaths* probe_paths() const noexcept override { return &paths; }
 };
 
-TEST(ProbePath, LeadsThroughTheServicesTunnel) {
+// Whoever completes checksums, a probe has its own: it may be in a tunnel.
+class ProbePath : public ::testing::TestWithParam<bool> {};
+INSTANTIATE_TEST_SUITE_P(Checksums, ProbePath, ::testing::Bool(),
+                         [](const auto& test) { return test.param ? "ByTheDevice" : "InSoftware"; });
+TEST_P(ProbePath, LeadsThroughTheServicesTunnel) {
   for (const ProbeCase& row : kProbeCases) {
     Lab lab(edge_config(R"(pools:
   web: { backends: [ { name: web1, address: 198.51.100.11 } ] }
 services:
   web: { listen: "203.0.113.10:80", forward: { pool: web, )" +
                             std::string(row.forward) + " } }\n",
-                        "workers: [0], proxies: [0], flows: 1024"));
+                        "workers: [0], proxies: [0], flows: 1024"),
+            {.tcp_checksums = {GetParam()}});
     ProbingHost host;
     lab.assembly().attach(0, host);
     const net::Endpoint service{*net::IpAddress::parse("203.0.113.10"), 80};
@@ -314,10 +392,7 @@ services:
     host.paths.set(40000, service, {listener->id, lab.snapshot().id_of(0)});
     const auto send = [&](std::uint16_t port) {
       const Bytes packet = ip4("198.51.100.2", "203.0.113.10").tcp(port, 80).ip_packet();
-      const std::span<std::uint8_t> room = lab.assembly().sink(0).reserve(packet.size());
-      std::copy(packet.begin(), packet.end(), room.begin());
-      lab.assembly().sink(0).commit(packet.size());
-      lab.run();
+      commit(lab, packet);
       std::vector<Bytes> out = lab.sent();
       EXPECT_EQ(out.size(), 1u) << row.name;
       if (out.empty()) return;

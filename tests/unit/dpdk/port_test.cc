@@ -71,13 +71,14 @@ TEST_F(PortTest, WithOneQueueThereIsNoRss) {
   EXPECT_TRUE((*port)->rss().queues.empty());
 }
 
-// Tags are then the packet path's work.
-TEST_F(PortTest, ADeviceThatCannotDoTagsIsNotAskedTo) {
-  for (const bool vlans : {false, true}) {
-    const auto port = Port::open({.device = "net_null_v", .vlans = vlans}, pool_);
+// Tags and checksums are then the work of the packet path and the stack.
+TEST_F(PortTest, ADeviceIsNotAskedForWhatItCannotDo) {
+  for (const bool wanted : {false, true}) {
+    const auto port = Port::open({.device = "net_null_v", .vlans = wanted, .tcp_checksums = wanted}, pool_);
     ASSERT_TRUE(port.has_value()) << port.error().message;
     EXPECT_FALSE((*port)->capabilities().rx_vlan_strip);
     EXPECT_FALSE((*port)->capabilities().tx_vlan_insert);
+    EXPECT_FALSE((*port)->capabilities().tx_tcp_checksum);
   }
 }
 
