@@ -191,24 +191,16 @@ TEST(EspMode, EveryFragmentTakesANumber) {
 TEST(EspMode, ABufferWithoutRoomAroundThePacketIsCounted) {
   Lab lab(esp_config(kPeer));
   const Bytes frame = query(40000);
-  const auto put = [&](std::uint16_t headroom) {
-    rte_mbuf* mbuf = lab.pool().alloc();
-    ASSERT_NE(mbuf, nullptr);
-    mbuf->data_off = headroom;
-    std::memcpy(rte_pktmbuf_append(mbuf, static_cast<std::uint16_t>(frame.size())), frame.data(), frame.size());
-    lab.device().put(mbuf);
-    lab.run();
+  const auto sent_from = [&](std::size_t headroom) {
+    return lab.exchange_with_headroom(frame, static_cast<std::uint16_t>(headroom)).size();
   };
-  put(82);
-  EXPECT_EQ(lab.sent().size(), 1u);
-  put(81);
+  EXPECT_EQ(sent_from(82), 1u);
+  EXPECT_EQ(sent_from(81), 0u);
   rte_mbuf* probe = lab.pool().alloc();
-  const auto whole = static_cast<std::uint16_t>(probe->buf_len - frame.size() - net::kMaxEspTailBytes);
+  const std::size_t whole = probe->buf_len - frame.size() - net::kMaxEspTailBytes;
   rte_pktmbuf_free(probe);
-  put(static_cast<std::uint16_t>(whole + 1));
-  EXPECT_EQ(lab.sent().size(), 0u);
-  put(whole);
-  EXPECT_EQ(lab.sent().size(), 1u);
+  EXPECT_EQ(sent_from(whole + 1), 0u);
+  EXPECT_EQ(sent_from(whole), 1u);
   EXPECT_EQ(lab.drops(Drop::kNoHeadroom), 2u);
 }
 

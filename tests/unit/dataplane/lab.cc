@@ -67,10 +67,16 @@ Lab::~Lab() {
   EXPECT_EQ(pool_->in_use(), 0u) << "mbufs were not given back";
 }
 
-void Lab::put(const Bytes& frame, std::size_t interface, std::uint16_t queue, std::uint64_t marks) {
+rte_mbuf* Lab::buffer_of(const Bytes& frame, std::uint16_t headroom) {
   rte_mbuf* mbuf = pool_->alloc();
-  ASSERT_NE(mbuf, nullptr);
+  if (mbuf == nullptr) throw std::runtime_error("no mbuf is left");
+  mbuf->data_off = headroom;
   std::memcpy(rte_pktmbuf_append(mbuf, static_cast<std::uint16_t>(frame.size())), frame.data(), frame.size());
+  return mbuf;
+}
+
+void Lab::put(const Bytes& frame, std::size_t interface, std::uint16_t queue, std::uint64_t marks) {
+  rte_mbuf* mbuf = buffer_of(frame, RTE_PKTMBUF_HEADROOM);
   mbuf->ol_flags |= marks;
   if (vlan_offloads_) (void)rte_vlan_strip(mbuf);  // what is not tagged stays as it is
   devices_[interface]->put(mbuf, queue);
@@ -103,6 +109,14 @@ std::vector<Bytes> Lab::sent(std::size_t interface) {
 
 std::vector<Bytes> Lab::exchange(const Bytes& frame, std::size_t interface) {
   put(frame, interface);
+  run();
+  return sent(interface);
+}
+
+std::vector<Bytes> Lab::exchange_with_headroom(const Bytes& frame, std::uint16_t headroom, std::size_t interface) {
+  rte_mbuf* mbuf = buffer_of(frame, headroom);
+  if (vlan_offloads_) (void)rte_vlan_strip(mbuf);  // what is not tagged stays as it is
+  devices_[interface]->put(mbuf, 0);
   run();
   return sent(interface);
 }

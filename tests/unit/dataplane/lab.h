@@ -59,6 +59,8 @@ class Lab {
   std::vector<Bytes> sent(std::size_t interface = 0);
   // put(), run(), sent(): of the same interface.
   std::vector<Bytes> exchange(const Bytes& frame, std::size_t interface = 0);
+  // Of a packet with so much room in front of it in its buffer.
+  std::vector<Bytes> exchange_with_headroom(const Bytes& frame, std::uint16_t headroom, std::size_t interface = 0);
 
   [[nodiscard]] std::uint64_t drops(telemetry::Drop reason);
   [[nodiscard]] std::uint64_t drops();  // of all reasons
@@ -72,6 +74,7 @@ class Lab {
   [[nodiscard]] Instant now() const { return now_; }
 
  private:
+  [[nodiscard]] rte_mbuf* buffer_of(const Bytes& frame, std::uint16_t headroom);
   const bool vlan_offloads_;
   std::shared_ptr<const config::Config> config_;  // that the assembly was made for
   std::optional<dpdk::Mempool> pool_;

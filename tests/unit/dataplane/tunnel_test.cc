@@ -64,13 +64,7 @@ TEST(Tunnel, ABufferWithoutRoomInFrontIsCounted) {
   lab.report("web1", lb::Health::kUp);
   const Bytes frame = query(40000);
   for (const std::uint16_t headroom : std::initializer_list<std::uint16_t>{66, 65, 0}) {
-    rte_mbuf* mbuf = lab.pool().alloc();
-    ASSERT_NE(mbuf, nullptr);
-    mbuf->data_off = headroom;
-    std::memcpy(rte_pktmbuf_append(mbuf, static_cast<std::uint16_t>(frame.size())), frame.data(), frame.size());
-    lab.device().put(mbuf);
-    lab.run();
-    EXPECT_EQ(lab.sent().size(), headroom == 66 ? 1u : 0u) << headroom;
+    EXPECT_EQ(lab.exchange_with_headroom(frame, headroom).size(), headroom == 66 ? 1u : 0u) << headroom;
   }
   EXPECT_EQ(lab.drops(Drop::kNoHeadroom), 2u);
 }

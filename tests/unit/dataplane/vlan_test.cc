@@ -200,13 +200,7 @@ TEST_P(Vlan, HasItsOwnMtu) {
 
 TEST_P(Vlan, AFrameWithoutHeadroomForItsTagIsDropped) {
   Lab lab(kConfig, options());
-  const Bytes frame = syn_to(kService);
-  rte_mbuf* mbuf = lab.pool().alloc();
-  mbuf->data_off = 0;
-  std::memcpy(rte_pktmbuf_append(mbuf, static_cast<std::uint16_t>(frame.size())), frame.data(), frame.size());
-  lab.device(kDevice).put(mbuf);
-  lab.run();
-  EXPECT_TRUE(lab.sent(kDevice).empty());
+  EXPECT_TRUE(lab.exchange_with_headroom(syn_to(kService), 0, kDevice).empty());
   EXPECT_EQ(lab.drops(Drop::kTooBig), 1u);
 }
 
