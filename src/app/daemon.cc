@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -78,6 +79,7 @@ class Daemon {
   [[nodiscard]] Result<void> start_proxies();
   [[nodiscard]] Result<void> start_admin();
   void tend_esp_keys();
+  void warn_of_missing_peers();
   void fill_view();
   void tick(Instant now);
   void reload();
@@ -92,7 +94,8 @@ class Daemon {
   std::unique_ptr<dataplane::Plane> plane_;
   std::unique_ptr<lb::PortPlan> ports_;
   control::EspKeys esp_keys_;
-  std::uint64_t esp_beyond_soft_limit_ = 0;  // when it was last looked which keys are due
+  // When it was last looked which keys are due, and which backends have none.
+  std::uint64_t esp_beyond_soft_limit_ = 0, esp_no_peer_ = 0;
   std::unique_ptr<control::Publisher> publisher_;
   std::unique_ptr<cache::Store> cache_;
   std::shared_ptr<tls::TicketKeys> ticket_keys_;
@@ -136,15 +139,31 @@ Result<void> Daemon::start() {
   return {};
 }
 
-// Reserves sequence numbers before the workers run out of them, and says which keys are due.
+// Reserves sequence numbers before the workers run out of them, and says which keys are due and which backends have none.
 void Daemon::tend_esp_keys() {
   esp_keys_.reserve();
-  std::uint64_t beyond = 0;
-  for (const control::WorkerView& worker : view_.workers) beyond += worker.counters->esp_beyond_soft_limit.read();
-  if (beyond == esp_beyond_soft_limit_) return;
-  esp_beyond_soft_limit_ = beyond;
-  for (const esp::OutboundSa* sa : esp_keys_.take_due(publisher_->current()->esp)) {
-    log::warn("esp: SPI {:#x} has used three quarters of its sequence numbers: give it a new key", sa->spi);
+  std::uint64_t beyond = 0, no_peer = 0;
+  for (const control::WorkerView& worker : view_.workers) {
+    beyond += worker.counters->esp_beyond_soft_limit.read();
+    no_peer += worker.counters->drops[static_cast<std::size_t>(telemetry::Drop::kEspNoPeer)].read();
+  }
+  if (std::exchange(esp_beyond_soft_limit_, beyond) != beyond) {
+    for (const esp::OutboundSa* sa : esp_keys_.take_due(publisher_->current()->esp)) {
+      log::warn("esp: SPI {:#x} has used three quarters of its sequence numbers: give it a new key", sa->spi);
+    }
+  }
+  if (std::exchange(esp_no_peer_, no_peer) != no_peer) warn_of_missing_peers();
+}
+
+void Daemon::warn_of_missing_peers() {
+  const std::shared_ptr<const lb::Snapshot> snapshot = publisher_->current();
+  std::vector<std::uint64_t> failed(snapshot->backends.size());
+  for (const control::WorkerView& worker : view_.workers) {
+    for (std::size_t i = 0; i < failed.size(); ++i) failed[i] += worker.counters->backends[i].failed.read();
+  }
+  for (const lb::BackendIndex index : esp_keys_.take_missing(*snapshot, failed)) {
+    log::warn("esp: backend '{}' at {} has no peer: packets of its flows are dropped (esp_no_peer)",
+              snapshot->backend_names[index], snapshot->backends[index].address.text());
   }
 }
 

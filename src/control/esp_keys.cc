@@ -1,5 +1,8 @@
 #include "sluice/control/esp_keys.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "sluice/base/log.h"
 #include "sluice/esp/gcm.h"
 
@@ -17,8 +20,9 @@ Result<void> EspKeys::open(const config::Config& config) {
 void EspKeys::reserve() {
   if (!ledger_) return;
   const Result<void> reserved = ledger_->reserve();
-  if (!reserved && !failed_) log::error("{}: mode esp stops when what is reserved is used", reserved.error().message);
-  failed_ = !reserved;
+  if (!reserved && !cannot_reserve_)
+    log::error("{}: mode esp stops when what is reserved is used", reserved.error().message);
+  cannot_reserve_ = !reserved;
 }
 
 std::vector<const esp::OutboundSa*> EspKeys::take_due(const lb::EspTable& table) {
@@ -29,6 +33,20 @@ std::vector<const esp::OutboundSa*> EspKeys::take_due(const lb::EspTable& table)
     }
   }
   return due;
+}
+
+std::vector<lb::BackendIndex> EspKeys::take_missing(const lb::Snapshot& snapshot,
+                                                    std::span<const std::uint64_t> failed) {
+  std::vector<lb::BackendIndex> missing;
+  failed_.resize(failed.size());
+  for (std::size_t i = 0; i < failed.size(); ++i) {
+    if (std::exchange(failed_[i], failed[i]) == failed[i]) continue;
+    const auto index = static_cast<lb::BackendIndex>(i);
+    if (std::ranges::find(missing_, snapshot.id_of(index)) != missing_.end()) continue;
+    missing_.push_back(snapshot.id_of(index));
+    missing.push_back(index);
+  }
+  return missing;
 }
 
 void EspKeys::close() {

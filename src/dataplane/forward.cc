@@ -167,6 +167,8 @@ template <net::Family kFamily>
       note_to_backend(mbuf, frame.data(), parsed, flow, now);
       net::take_hop(frame, parsed);
       break;
+    case config::ForwardMode::kEsp:
+      return encrypt_common(snapshot, packet, hop, flow, now);
     default:
       return forward_any(snapshot, packet, flow, now);
   }

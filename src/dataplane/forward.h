@@ -135,7 +135,10 @@ class Forward {
   void forward_any(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   // forward_tunnel.cc
   void encapsulate_to(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
+  void encrypt_common(const lb::Snapshot& snapshot, const FlowPacket& packet, const Egress::Hop& hop, lb::Flow& flow,
+                      Ms now) noexcept;
   void encrypt_to(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
+  void drop_without_peer(const lb::Snapshot& snapshot, rte_mbuf* mbuf, const lb::Flow& flow) noexcept;
   // What may_pass() let, in fragments where it does not fit; `spread` is the flow's spread_hash().
   void send_encapsulated(const FlowPacket& packet, const Tunnel& tunnel, const net::IpAddress& backend,
                          const Route& route, std::uint32_t spread) noexcept;

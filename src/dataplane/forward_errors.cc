@@ -113,7 +113,7 @@ void Forward::error_past_us(const lb::Snapshot& snapshot, const FlowPacket& pack
 void Forward::error_in_esp(const lb::Snapshot& snapshot, const FlowPacket& packet, const lb::Flow& flow,
                            const Tunnel* tunnel, const Route* route, std::uint32_t spread, Ms now) noexcept {
   const esp::OutboundSa* sa = EspMode::association_to(snapshot, flow);
-  if (sa == nullptr) return egress_.drop(packet.mbuf, Drop::kEspNoPeer);
+  if (sa == nullptr) return drop_without_peer(snapshot, packet.mbuf, flow);
   const std::size_t overhead = route == nullptr ? 0 : esp_overhead(route->mtu, tunnel->header.size());
   if (!may_pass(packet, route, now, overhead)) return;
   if (packet.parsed->l3_len() + overhead > route->mtu) {

@@ -70,31 +70,42 @@ void Forward::seal_fragments(const FlowPacket& packet, const Tunnel& tunnel, con
   });
 }
 
-// Up to where it is put aside to be sealed with others.
+// Both: up to where it is put aside to be sealed with others.
+void Forward::encrypt_common(const lb::Snapshot& snapshot, const FlowPacket& packet, const Egress::Hop& hop,
+                             lb::Flow& flow, Ms now) noexcept {
+  const net::Parsed& parsed = *packet.parsed;
+  const esp::OutboundSa* sa = EspMode::association_to(snapshot, flow);
+  const Tunnel* tunnel = tunnels_.find(snapshot, *packet.listener, parsed.family, flow);
+  trim_padding(packet.mbuf, parsed);
+  if (sa == nullptr || tunnel == nullptr || parsed.l3_len() + esp_overhead(hop.mtu, tunnel->header.size()) > hop.mtu ||
+      !has_esp_room(packet.mbuf, parsed)) [[unlikely]]
+    return encrypt_to(snapshot, packet, flow, now);
+  note_to_backend(packet, flow, now);
+  esp_.add(packet.mbuf, parsed, *sa, tunnel->header, flow, net::spread_hash(parsed.src, parsed.src_port));
+}
+
 void Forward::encrypt_to(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept {
   const net::Parsed& parsed = *packet.parsed;
-  const Egress::Hop* hop = egress_.hop_to_backend(flow.backend.index, flow.reply.backend);
   const esp::OutboundSa* sa = EspMode::association_to(snapshot, flow);
-  if (sa == nullptr) return egress_.drop(packet.mbuf, Drop::kEspNoPeer);
+  if (sa == nullptr) return drop_without_peer(snapshot, packet.mbuf, flow);
   const Tunnel* tunnel = tunnels_.find(snapshot, *packet.listener, parsed.family, flow);
-  const std::size_t outer = tunnel == nullptr ? 0 : tunnel->header.size();
-  const std::uint32_t spread = net::spread_hash(parsed.src, parsed.src_port);
-  if ((parsed.tcp_flags & net::kTcpSyn) != 0 && hop != nullptr) [[unlikely]]
-    clamp_mss(snapshot, packet, flow, esp_overhead(hop->mtu, outer));
-  if (hop == nullptr || tunnel == nullptr || parsed.ttl <= 1 ||
-      parsed.l3_len() + esp_overhead(hop->mtu, outer) > hop->mtu) [[unlikely]] {
-    const Route* route = tunnel == nullptr ? nullptr : egress_.route_to(flow.reply.backend);
-    const std::size_t overhead = route == nullptr ? 0 : esp_overhead(route->mtu, outer);
-    if (!may_pass(packet, route, now, overhead)) return;
-    if (parsed.l3_len() + overhead > route->mtu) {
-      note_to_backend(packet, flow, now);
-      return seal_fragments(packet, *tunnel, *sa, flow, route->mtu - overhead, spread);
-    }
-  }
+  const Route* route = tunnel == nullptr ? nullptr : egress_.route_to(flow.reply.backend);
+  const std::size_t overhead = route == nullptr ? 0 : esp_overhead(route->mtu, tunnel->header.size());
+  if ((parsed.tcp_flags & net::kTcpSyn) != 0 && route != nullptr) clamp_mss(snapshot, packet, flow, overhead);
+  if (!may_pass(packet, route, now, overhead)) return;
   trim_padding(packet.mbuf, parsed);
-  if (!has_esp_room(packet.mbuf, parsed)) return egress_.drop(packet.mbuf, Drop::kNoHeadroom);
+  const bool fits = parsed.l3_len() + overhead <= route->mtu;
+  if (fits && !has_esp_room(packet.mbuf, parsed)) return egress_.drop(packet.mbuf, Drop::kNoHeadroom);
   note_to_backend(packet, flow, now);
+  const std::uint32_t spread = net::spread_hash(parsed.src, parsed.src_port);
+  if (!fits) return seal_fragments(packet, *tunnel, *sa, flow, route->mtu - overhead, spread);
   esp_.add(packet.mbuf, parsed, *sa, tunnel->header, flow, spread);
+}
+
+void Forward::drop_without_peer(const lb::Snapshot& snapshot, rte_mbuf* mbuf, const lb::Flow& flow) noexcept {
+  // Else the slot is another backend's by now, which has nothing to do with it.
+  if (snapshot.find_backend(flow.backend) != nullptr) counters_.backends[flow.backend.index].failed.add();
+  egress_.drop(mbuf, Drop::kEspNoPeer);
 }
 
 }  // namespace sluice::dataplane

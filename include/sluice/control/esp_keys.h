@@ -6,12 +6,13 @@
 #include <cstdint>
 #include <memory>
 #include <set>
+#include <span>
 #include <vector>
 
 #include "sluice/base/result.h"
 #include "sluice/config/config.h"
 #include "sluice/esp/key_ledger.h"
-#include "sluice/lb/esp_table.h"
+#include "sluice/lb/snapshot.h"
 
 namespace sluice::control {
 
@@ -24,13 +25,19 @@ class EspKeys {
   void reserve();
   // The associations that have gone beyond their soft limit: each key is given once.
   [[nodiscard]] std::vector<const esp::OutboundSa*> take_due(const lb::EspTable& table);
+  // The backends that packets have been dropped for since they are no peers: each is given once. `failed`: how many so far,
+  // by the backend's index.
+  [[nodiscard]] std::vector<lb::BackendIndex> take_missing(const lb::Snapshot& snapshot,
+                                                           std::span<const std::uint64_t> failed);
   // When no worker takes numbers any more.
   void close();
 
  private:
   std::shared_ptr<esp::KeyLedger> ledger_;  // nullptr: no peers
-  bool failed_ = false;                     // it was said that the state cannot be written
+  bool cannot_reserve_ = false;             // it was said
   std::set<const esp::KeyUse*> said_;       // the ledger keeps them
+  std::vector<std::uint64_t> failed_;       // at the last take_missing()
+  std::vector<lb::BackendId> missing_;      // that it has given
 };
 
 }  // namespace sluice::control

@@ -53,7 +53,8 @@ struct alignas(64) EntityCounters {
   Traffic in, out;  // towards us, away from us, as seen from the client (service) or the backend (backend)
   Counter flows;    // flows or connections opened
   Gauge active;     // flows or connections now
-  Counter failed;   // backend: connect failures; service: flows or requests refused
+  Counter
+      failed;  // backend: connect failures, packets that no `esp` peer was there for; service: flows or requests refused
 };
 
 inline constexpr std::size_t kMaxCountedServices = 16384;  // a snapshot has no more

@@ -162,5 +162,17 @@ TEST_F(EspKeysTest, EachKeyIsDueOnce) {
   EXPECT_THAT(due(), IsEmpty());
 }
 
+TEST_F(EspKeysTest, EachBackendWithoutAPeerIsSaidOnce) {
+  start(configuration(kOld));
+  const auto missing = [&](std::vector<std::uint64_t> failed) {
+    return keys_.take_missing(*publisher_->current(), failed);
+  };
+  EXPECT_THAT(missing({0, 0}), IsEmpty());
+  EXPECT_THAT(missing({0, 3}), ElementsAre(1));
+  EXPECT_THAT(missing({0, 4}), IsEmpty());
+  EXPECT_THAT(missing({1, 5}), ElementsAre(0));
+  EXPECT_THAT(missing({2, 6}), IsEmpty());
+}
+
 }  // namespace
 }  // namespace sluice::control

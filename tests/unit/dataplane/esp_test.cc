@@ -136,8 +136,8 @@ TEST(EspMode, AnswersGoOnOverAChangeOfTheConfiguration) {
   EXPECT_EQ(lab.counters().esp_opened.read(), 2u);
 }
 
-// No configuration is accepted that lacks a peer, and a flow leaves a backend that is gone at its next packet; one packet
-// may be in between.
+// No configuration is accepted in which a backend lacks a peer, and a flow that loses nothing by it leaves one that is gone
+// at its next packet.
 TEST(EspMode, APacketToABackendWithoutAPeerIsDropped) {
   Lab lab(esp_config(kPeer));
   EXPECT_EQ(lab.exchange(query(40000)).size(), 1u);
@@ -146,6 +146,7 @@ TEST(EspMode, APacketToABackendWithoutAPeerIsDropped) {
   EXPECT_EQ(lab.exchange(query(40001)).size(), 0u);
   EXPECT_EQ(lab.drops(Drop::kEspNoPeer), 2u);
   EXPECT_EQ(lab.drops(), 2u);
+  EXPECT_EQ(lab.counters().backends[0].failed.read(), 2u) << "by which control says whose peer is missing";
 }
 
 TEST(EspMode, AnotherBackendWithAnotherPeerTakesOver) {
@@ -154,6 +155,24 @@ TEST(EspMode, AnotherBackendWithAnotherPeerTakesOver) {
   lab.reload(
       esp_config("{ address: 198.51.100.12, out: { spi: 0x1000, key: 0x000102030405060708090a0b0c0d0e0f10111214 } }"));
   EXPECT_EQ(lab.exchange(query(40001)).size(), 1u);
+}
+
+// Control refuses such a reload. If it came to that nevertheless: by this counter it can say which backend that was.
+TEST(EspMode, AConnectionToABackendThatIsGoneWithItsPeerIsCountedThere) {
+  const auto config = [](const std::string& peers) {
+    std::string yaml = esp_config(peers);
+    yaml.replace(yaml.find("203.0.113.10:53/udp"), 19, "203.0.113.10:80/tcp");
+    return yaml;
+  };
+  Lab lab(config(kPeer));
+  const auto segment = from_client(ip4(kClient, kService).tcp(40000, 80, net::kTcpAck));
+  EXPECT_EQ(lab.exchange(segment).size(), 1u);
+  lab.reload(
+      config("{ address: 198.51.100.12, out: { spi: 0x1000, key: 0x000102030405060708090a0b0c0d0e0f10111214 } }"));
+  EXPECT_EQ(lab.exchange(segment).size(), 0u);
+  EXPECT_EQ(lab.drops(Drop::kEspNoPeer), 1u);
+  EXPECT_EQ(lab.counters().backends[0].failed.read(), 1u);
+  EXPECT_EQ(lab.counters().backends[1].failed.read(), 0u);
 }
 
 TEST(EspMode, AnAssociationWithoutNumbersSendsNothing) {
