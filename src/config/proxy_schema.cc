@@ -285,6 +285,15 @@ const Section<HttpLimits>& limits_schema() {
   return table;
 }
 
+const Section<SourceConnections>& source_limits_schema() {
+  static const Section<SourceConnections> table =
+      Section<SourceConnections>()
+          .required("connections", &SourceConnections::connections, count(1u, 100'000'000u))
+          .optional("prefix4", &SourceConnections::prefix4, number<std::uint8_t>(8, 32))
+          .optional("prefix6", &SourceConnections::prefix6, number<std::uint8_t>(16, 128));
+  return table;
+}
+
 }  // namespace
 
 const Section<HttpRoute>& http_route_schema() {
@@ -320,6 +329,7 @@ const Section<ProxyService>& proxy_schema() {
           .optional("tls", &ProxyService::tls, section(tls_schema()))
           .required("routes", &ProxyService::routes, list(section(http_route_schema()), 1, kMaxRoutes))
           .optional("limits", &ProxyService::limits, section(limits_schema()))
+          .optional("source_limits", &ProxyService::source_limits, section(source_limits_schema()))
           .not_yet({"http2", "http3", "access_log", "compress", "cache", "proxy_protocol", "trusted"});
   return table;
 }

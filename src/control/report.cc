@@ -151,6 +151,7 @@ json proxy_row(const ProxyView& proxy, std::size_t index) {
                 {"time_wait", c.tcp_time_wait.read()},
                 {"buffer_bytes", c.tcp_buffer_bytes.read()},
                 {"listen_overflow", c.tcp_listen_overflow.read()},
+                {"source_refused", c.tcp_source_refused.read()},
                 {"syn_cookies_sent", c.tcp_syn_cookies_sent.read()},
                 {"syn_cookies_received", c.tcp_syn_cookies_received.read()},
                 {"syn_cookies_failed", c.tcp_syn_cookies_failed.read()}};

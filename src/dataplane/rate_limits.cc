@@ -74,15 +74,4 @@ Rates::Buckets& SourceTable::buckets_of(const net::IpAddress& prefix, std::uint6
   return oldest->buckets;
 }
 
-net::IpAddress masked(const net::IpAddress& address, std::uint8_t prefix4, std::uint8_t prefix6) noexcept {
-  const unsigned length = address.is_v4() ? 96u + prefix4 : prefix6;
-  auto words = address.words();
-  for (unsigned i = 0; i < 2; ++i) {
-    const unsigned bits = std::clamp(static_cast<int>(length) - static_cast<int>(i) * 64, 0, 64) & 0x7f;
-    const std::uint64_t keep = bits == 0 ? 0 : ~std::uint64_t{0} << (64 - bits);
-    words[i] &= std::byteswap(keep);
-  }
-  return net::IpAddress::from_words(words);
-}
-
 }  // namespace sluice::dataplane

@@ -58,7 +58,4 @@ class SourceTable {
   HugeArray<Entry> entries_;
 };
 
-// The address with all but its first bits cleared.
-[[nodiscard]] net::IpAddress masked(const net::IpAddress& address, std::uint8_t prefix4, std::uint8_t prefix6) noexcept;
-
 }  // namespace sluice::dataplane

@@ -1,5 +1,7 @@
 #include "sluice/net/address.h"
 
+#include <algorithm>
+#include <bit>
 #include <charconv>
 
 #include <arpa/inet.h>
@@ -94,6 +96,17 @@ bool Prefix::contains(const IpAddress& other) const noexcept {
   if (rest == 0) return true;
   const auto mask = static_cast<std::uint8_t>(0xff00u >> rest);
   return (address.bytes()[whole] & mask) == (other.bytes()[whole] & mask);
+}
+
+IpAddress masked(const IpAddress& address, std::uint8_t prefix4, std::uint8_t prefix6) noexcept {
+  const unsigned length = address.is_v4() ? 96u + prefix4 : prefix6;
+  auto words = address.words();
+  for (unsigned i = 0; i < 2; ++i) {
+    const unsigned bits = std::clamp(static_cast<int>(length) - static_cast<int>(i) * 64, 0, 64) & 0x7f;
+    const std::uint64_t keep = bits == 0 ? 0 : ~std::uint64_t{0} << (64 - bits);
+    words[i] &= std::byteswap(keep);
+  }
+  return IpAddress::from_words(words);
 }
 
 std::string Prefix::text() const { return fmt::format("{}/{}", address.text(), length); }

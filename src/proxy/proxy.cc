@@ -74,6 +74,11 @@ Result<tls::ServerSettings> tls_settings(const config::Service& service, std::sh
   return out;
 }
 
+// Of a number for all proxies together; rounded up, so that what is allowed at all is allowed here.
+std::uint32_t share(std::uint32_t of_all, std::size_t proxies) noexcept {
+  return static_cast<std::uint32_t>((of_all + proxies - 1) / proxies);
+}
+
 class Listener final : public tcp::Acceptor {
  public:
   Listener(Sessions& sessions, Service& service, net::Endpoint local)
@@ -206,10 +211,15 @@ Result<void> Proxy::Impl::add_service(const config::Service& service) {
     if (!context) return std::unexpected(context.error());
     made.tls = std::move(*context);
   }
+  const config::SourceConnections& sources = service.proxy->source_limits;
+  const tcp::ListenOptions options{.source_connections = share(sources.connections, parts_.count),
+                                   .source_prefix4 = sources.prefix4,
+                                   .source_prefix6 = sources.prefix6,
+                                   .service = static_cast<std::uint16_t>(services_.size())};
   for (const config::Listen& listen : service.listen) {
     if (listen.proto != net::IpProto::kTcp) continue;
     Listener& listener = listeners_.emplace_back(sessions_, made, listen.endpoint);
-    if (Result<void> opened = core_.stack.listen(listen.endpoint, {}, listener); !opened) return opened;
+    if (Result<void> opened = core_.stack.listen(listen.endpoint, options, listener); !opened) return opened;
   }
   return {};
 }
@@ -283,6 +293,7 @@ void Proxy::Impl::publish_counters() noexcept {
   copy(out.tcp_resets_out, stats.resets_out);
   copy(out.tcp_half_open_evicted, stats.half_open_evicted);
   copy(out.tcp_listen_overflow, stats.listen_overflow);
+  copy(out.tcp_source_refused, stats.source_refused);
   copy(out.tcp_syn_cookies_sent, stats.syn_cookies_sent);
   copy(out.tcp_syn_cookies_received, stats.syn_cookies_received);
   copy(out.tcp_syn_cookies_failed, stats.syn_cookies_failed);

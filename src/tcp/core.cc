@@ -18,6 +18,7 @@ Core::Core(const StackConfig& config, PacketSink& sink, Instant now)
       wheel_(now),
       time_wait_(config.max_time_wait, hash_),
       time_wait_timer_(&Core::fire_time_wait, this),
+      sources_(config.max_connections, hash_),
       cookies_(config.secret),
       max_half_open_(std::max(std::min(config.max_connections, pool_.size()) / kHalfOpenShare, 1u)),
       max_rx_blocks_(static_cast<std::uint32_t>(std::max(config.rx_buffer / kBlockSize, std::size_t{kMinRxBlocks}))),
@@ -95,7 +96,7 @@ Connection* Core::find(const FourTuple& tuple, std::uint32_t hash) noexcept {
 Connection* Core::allocate(const FourTuple& tuple, std::uint32_t hash) noexcept {
   ConnIndex index = free_list_;
   if (index != kNoConn) {
-    free_list_ = slots_[index].next_free;
+    free_list_ = slots_[index].link;
   } else if (fresh_ <= config_.max_connections) {
     index = fresh_++;
   } else {
@@ -103,6 +104,7 @@ Connection* Core::allocate(const FourTuple& tuple, std::uint32_t hash) noexcept 
     return nullptr;
   }
   ++slots_[index].generation;
+  slots_[index].link = 0;
   auto* c = new (blocks_[index].bytes) Connection(*this, index, slots_[index].generation);
   c->tuple_ = tuple;
   c->hash_ = hash;
@@ -119,6 +121,7 @@ void Core::leave_network(Connection& c) noexcept {
   remove(ListId::kStarved, c);
   if (c.state_ == State::kSynReceived) leave_half_open(c);
   drop_pending(c);
+  if (std::uint32_t& source = slots_[c.index_].link; source != 0) sources_.remove(std::exchange(source, 0));
   c.state_ = State::kDone;
   c.tx_.clear(pool_);
   c.rx_.shrink_quota(pool_, 0);
@@ -131,7 +134,7 @@ void Core::destroy(Connection& c) noexcept {
   const ConnIndex index = c.index_;
   std::destroy_at(&c);
   ++slots_[index].generation;
-  slots_[index].next_free = free_list_;
+  slots_[index].link = free_list_;
   free_list_ = index;
   --stats_.connections;
 }
@@ -177,11 +180,8 @@ Result<void> Core::listen(const net::Endpoint& local, const ListenOptions& optio
     slot = &listeners_.emplace_back();
   }
   const auto generation = static_cast<std::uint16_t>(slot->generation + 1);
-  *slot = Listener{.local = local,
-                   .acceptor = &acceptor,
-                   .backlog = options.backlog,
-                   .max_half_open = std::min(options.half_open, options.backlog / 2),
-                   .generation = generation};
+  *slot = Listener{.local = local, .acceptor = &acceptor, .options = options, .generation = generation};
+  slot->options.half_open = std::min(options.half_open, options.backlog / 2);
   return {};
 }
 

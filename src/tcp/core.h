@@ -25,6 +25,7 @@
 #include "sluice/base/timer_wheel.h"
 #include "sluice/net/syn_cookie.h"
 #include "sluice/tcp/stack.h"
+#include "source_counts.h"
 #include "time_wait.h"
 #include "tuple_table.h"
 
@@ -69,9 +70,8 @@ class ConnList {
 struct Listener {
   net::Endpoint local;
   Acceptor* acceptor = nullptr;  // nullptr: closed
-  std::uint32_t backlog = 0;
-  std::uint32_t max_half_open = 0;
-  std::uint32_t pending = 0;  // half-open, and complete but not yet accepted
+  ListenOptions options{};       // half_open: bounded by the backlog
+  std::uint32_t pending = 0;     // half-open, and complete but not yet accepted
   std::optional<Ticks> last_cookie{};
   std::uint16_t generation = 0;
   ConnList half_open{};  // those of them in SYN-RECEIVED, the oldest first
@@ -153,6 +153,10 @@ class Core {
     return stats_.connections >= config_.max_connections - config_.max_connections / kOwnShare;
   }
   void input_syn_sent(Connection& c, Segment& s) noexcept;
+  // Counts one more connection of the client, in the record that it gives (0: there is no limit). False: it has as many as
+  // it may.
+  [[nodiscard]] bool admit_source(const Listener& listener, const net::IpAddress& client,
+                                  std::uint32_t& record) noexcept;
   [[nodiscard]] bool complete_handshake(Connection& c, const Segment& s) noexcept;
   void take_syn_options(Connection& c, const Segment& s) noexcept;
   // What we can receive in one segment without options.
@@ -170,6 +174,8 @@ class Core {
   void send_cookie(Listener& listener, const Segment& s) noexcept;
   // An acknowledgment to a listener that no connection takes. False: it belongs to nobody.
   [[nodiscard]] bool input_cookie(Listener& listener, Segment& s, std::uint32_t hash) noexcept;
+  // With a window; in the place of a half-open connection if need be. nullptr: no memory.
+  [[nodiscard]] Connection* allocate_proven(Listener& listener, const FourTuple& tuple, std::uint32_t hash) noexcept;
   [[nodiscard]] bool evict_half_open(Listener& listener) noexcept;  // the oldest one; false: there is none
 
   // ack.cc
@@ -242,7 +248,7 @@ class Core {
   };
   struct Slot {                // outlives the connections in the block of the same index
     std::uint32_t generation;  // odd while a connection lives there
-    ConnIndex next_free;
+    std::uint32_t link;        // the next free block; of a connection: its record in sources_, 0: not counted
   };
 
   StackConfig config_;
@@ -260,6 +266,7 @@ class Core {
   TimerWheel wheel_;
   TimeWaitTable time_wait_;
   Timer time_wait_timer_;
+  SourceCounts sources_;
   ConnList lists_[kListCount];
   std::vector<Listener> listeners_;
   net::SynCookies cookies_;

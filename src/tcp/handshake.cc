@@ -54,7 +54,7 @@ Connection* Core::allocate_passive(Listener& listener, const FourTuple& tuple, s
 
 // RFC 9293 section 3.10.7.2. `old` is a TIME_WAIT record of the tuple, which this SYN has been found to supersede.
 void Core::input_listen(Listener& listener, const Segment& s, std::uint32_t hash, TimeWaitRecord* old) noexcept {
-  if (listener.pending >= listener.backlog) {
+  if (listener.pending >= listener.options.backlog) {
     ++stats_.listen_overflow;
     return;
   }
@@ -134,13 +134,25 @@ void Core::input_syn_sent(Connection& c, Segment& s) noexcept {
   }
 }
 
+bool Core::admit_source(const Listener& listener, const net::IpAddress& client, std::uint32_t& record) noexcept {
+  const ListenOptions& options = listener.options;
+  if (options.source_connections == 0) return true;
+  const net::IpAddress source = net::masked(client, options.source_prefix4, options.source_prefix6);
+  record = sources_.add(source, options.service, options.source_connections);
+  if (record != 0) return true;
+  ++stats_.source_refused;
+  return false;
+}
+
 // RFC 9293 section 3.10.7.4, fifth check, SYN-RECEIVED. False: the segment is dealt with.
 bool Core::complete_handshake(Connection& c, const Segment& s) noexcept {
   if (seq_le(s.ack, c.snd_una_) || seq_gt(s.ack, c.snd_max_)) {
     send_rst_for(s);
     return false;
   }
-  if (c.passive_ && listener_of(c) == nullptr) {  // closed meanwhile
+  Listener* listener = c.passive_ ? listener_of(c) : nullptr;
+  const auto admitted = [&] { return admit_source(*listener, c.tuple_.remote.address, slots_[c.index_].link); };
+  if (c.passive_ && (listener == nullptr || !admitted())) {  // closed meanwhile, or one too many
     reset(c);
     destroy(c);
     return false;

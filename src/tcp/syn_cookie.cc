@@ -19,7 +19,7 @@ net::CookieTuple cookie_tuple(const FourTuple& tuple, Seq client_sequence) noexc
 // much is half open: at this listener, or at all of them together. Or when every block is taken, but half-open connections
 // among them can give way to a client that proves itself.
 bool Core::wants_cookie(const Listener& listener) const noexcept {
-  return listener.half_open.size() >= listener.max_half_open || stats_.half_open >= max_half_open_ ||
+  return listener.half_open.size() >= listener.options.half_open || stats_.half_open >= max_half_open_ ||
          (is_full() && !listener.half_open.empty());
 }
 
@@ -60,6 +60,21 @@ bool Core::evict_half_open(Listener& listener) noexcept {
   return true;
 }
 
+Connection* Core::allocate_proven(Listener& listener, const FourTuple& tuple, std::uint32_t hash) noexcept {
+  if (is_full() && !evict_half_open(listener)) {
+    ++stats_.no_memory;
+    return nullptr;
+  }
+  Connection* c = allocate_passive(listener, tuple, hash);
+  if (c == nullptr) return nullptr;
+  bool granted = grant_window(*c, true);
+  while (!granted && evict_half_open(listener)) granted = grant_window(*c, true);
+  if (granted) return c;
+  ++stats_.no_memory;
+  destroy(*c);
+  return nullptr;
+}
+
 // The handshake's last segment, or, when that was lost, the first with data: both begin at the same sequence number.
 bool Core::input_cookie(Listener& listener, Segment& s, std::uint32_t hash) noexcept {
   constexpr Ticks kGoodFor = 2 * net::SynCookies::kEpochMs;
@@ -69,23 +84,21 @@ bool Core::input_cookie(Listener& listener, Segment& s, std::uint32_t hash) noex
     ++stats_.syn_cookies_failed;
     return s.len() > 0;
   }
-  if (listener.pending >= listener.backlog) {  // not lost: the client sends again
+  if (listener.pending >= listener.options.backlog) {  // not lost: the client sends again
     ++stats_.listen_overflow;
     return true;
   }
-  if (is_full() && !evict_half_open(listener)) {
-    ++stats_.no_memory;
+  std::uint32_t source = 0;
+  if (!admit_source(listener, s.tuple.remote.address, source)) {
+    send_rst_for(s);
     return true;
   }
-  Connection* c = allocate_passive(listener, s.tuple, hash);
-  if (c == nullptr) return true;
-  bool granted = grant_window(*c, true);
-  while (!granted && evict_half_open(listener)) granted = grant_window(*c, true);
-  if (!granted) {
-    ++stats_.no_memory;
-    destroy(*c);
+  Connection* c = allocate_proven(listener, s.tuple, hash);
+  if (c == nullptr) {
+    if (source != 0) sources_.remove(source);
     return true;
   }
+  slots_[c->index_].link = source;
   ++stats_.syn_cookies_received;
   start_sequence(*c, nullptr);
   start_at(*c, s.ack - 1);

@@ -109,10 +109,17 @@ struct HttpLimits {
   bool operator==(const HttpLimits&) const = default;
 };
 
+struct SourceConnections {        // of each source prefix
+  std::uint32_t connections = 0;  // complete ones at a time, all proxies together; 0: no limit. One more is reset
+  std::uint8_t prefix4 = 32, prefix6 = 64;
+  bool operator==(const SourceConnections&) const = default;
+};
+
 struct ProxyService {             // layer 7
   std::optional<Tls> tls;         // without: plain HTTP
   std::vector<HttpRoute> routes;  // 1 or more; no match: 404
   HttpLimits limits;
+  SourceConnections source_limits;
   bool operator==(const ProxyService&) const = default;
 };
 

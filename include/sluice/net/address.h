@@ -79,6 +79,9 @@ class IpAddress {
 };
 static_assert(sizeof(IpAddress) == 16);
 
+// The address with all but its first bits cleared.
+[[nodiscard]] IpAddress masked(const IpAddress& address, std::uint8_t prefix4, std::uint8_t prefix6) noexcept;
+
 struct Endpoint {
   IpAddress address;
   std::uint16_t port = 0;  // host order

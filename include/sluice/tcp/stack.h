@@ -73,6 +73,11 @@ struct ListenOptions {
   // Half-open connections, never more than half of the backlog: a SYN beyond that is answered with a cookie and forgotten.
   // 0: every SYN.
   std::uint32_t half_open = 2048;
+  // Complete connections of one source at a time, until they have left the network; 0: no limit. What goes beyond is
+  // reset. A source is an address, or all with so many first bits in common.
+  std::uint32_t source_connections = 0;
+  std::uint8_t source_prefix4 = 32, source_prefix6 = 64;
+  std::uint16_t service = 0;  // listeners with the same number count a source's connections together
 };
 
 class Acceptor {
@@ -91,6 +96,7 @@ struct StackStats {  // counters since start, and gauges
   // Segments, or parts of one, that were not taken; no_buffer: a packet that the sink had no room for.
   std::uint64_t bad_checksum = 0, bad_segment = 0, no_connection = 0, no_buffer = 0, no_memory = 0, listen_overflow = 0;
   std::uint64_t half_open_evicted = 0;  // SYN-RECEIVED, given up for a client that came back with a cookie
+  std::uint64_t source_refused = 0;     // handshakes beyond ListenOptions::source_connections
   std::uint64_t syn_cookies_sent = 0, syn_cookies_received = 0, syn_cookies_failed = 0;
   std::uint64_t out_of_window = 0, old_timestamp = 0, bad_ack = 0, out_of_order_dropped = 0;
   std::uint32_t connections = 0, half_open = 0, time_wait = 0;  // gauges

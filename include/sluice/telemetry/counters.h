@@ -129,7 +129,8 @@ struct alignas(kOwnLines) ProxyCounters {
   Counter health_checks, health_failures;
   // TCP stack: copied from tcp::StackStats once a turn
   Counter tcp_retransmits, tcp_timeouts, tcp_bad_checksum, tcp_no_memory, tcp_resets_out, tcp_half_open_evicted;
-  Counter tcp_listen_overflow, tcp_syn_cookies_sent, tcp_syn_cookies_received, tcp_syn_cookies_failed;
+  Counter tcp_listen_overflow, tcp_source_refused, tcp_syn_cookies_sent, tcp_syn_cookies_received,
+      tcp_syn_cookies_failed;
   Gauge tcp_connections, tcp_half_open, tcp_time_wait, tcp_buffer_bytes;
   LazyArray<EntityCounters> services{kMaxCountedServices};
   LazyArray<EntityCounters> backends{kMaxCountedBackends};

@@ -173,6 +173,7 @@ TEST(Reference, SaysWhatItSaysOfServices) {
   ASSERT_TRUE(routes[3].cache.has_value());
   EXPECT_EQ(routes[3].cache->client_control, ClientControl::kIgnore);
   EXPECT_EQ(site.proxy->limits.header_bytes, 32u << 10);
+  EXPECT_EQ(site.proxy->source_limits, (SourceConnections{.connections = 1000, .prefix4 = 32, .prefix6 = 64}));
 
   const auto& redirect = std::get<Redirect>(service(config, "to-https").proxy->routes[0].action);
   EXPECT_EQ(redirect.status, 301);

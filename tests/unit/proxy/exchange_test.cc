@@ -229,6 +229,22 @@ TEST(Exchange, AConnectionServesItsNumberOfRequests) {
   EXPECT_EQ(answers[1].header("Connection"), "close");
 }
 
+TEST(Exchange, ASourceHasItsNumberOfConnections) {
+  World world(one_service(kToWeb, "      source_limits: { connections: 2 }\n"));
+  world.origin();
+  std::unique_ptr<Peer> peers[3];
+  for (auto& peer : peers) {
+    peer = world.connect();
+    peer->send(request("GET /"));
+    (void)world.run([&] { return !peer->received.empty() || peer->closed; }, 10s);
+  }
+  EXPECT_FALSE(peers[0]->closed);
+  EXPECT_FALSE(peers[1]->closed);
+  EXPECT_TRUE(peers[2]->closed);
+  EXPECT_EQ(peers[2]->error, tcp::StreamError::kReset);
+  EXPECT_EQ(world.counters().tcp_source_refused.read(), 1u);
+}
+
 TEST(Exchange, ContinueIsAnsweredWhenTheBackendTakesTheBody) {
   World world(one_service(kToWeb));
   Origin& origin = world.origin();

@@ -42,6 +42,7 @@ const std::map<std::string, std::uint64_t StackStats::*> kCounters = {
     {"bad_segment", &StackStats::bad_segment},
     {"listen_overflow", &StackStats::listen_overflow},
     {"half_open_evicted", &StackStats::half_open_evicted},
+    {"source_refused", &StackStats::source_refused},
     {"syn_cookies_sent", &StackStats::syn_cookies_sent},
     {"syn_cookies_received", &StackStats::syn_cookies_received},
     {"syn_cookies_failed", &StackStats::syn_cookies_failed},
@@ -299,8 +300,10 @@ void Drill::call(const std::string& verb, std::istringstream& in) {
   std::uint32_t number = 0;
   if (verb == "listen") {
     ListenOptions options;
-    const std::map<std::string, std::uint32_t ListenOptions::*> keys = {{"backlog", &ListenOptions::backlog},
-                                                                        {"half_open", &ListenOptions::half_open}};
+    const std::map<std::string, std::uint32_t ListenOptions::*> keys = {
+        {"backlog", &ListenOptions::backlog},
+        {"half_open", &ListenOptions::half_open},
+        {"source_connections", &ListenOptions::source_connections}};
     while (in >> name >> number) options.*look_up(keys, name) = number;
     if (const Result<void> ok = stack_->listen(us(), options, *this); !ok) throw std::runtime_error(ok.error().message);
   } else if (verb == "unlisten") {
