@@ -1,5 +1,4 @@
 // Mode `nat` between the families through the whole worker. (Whole packets and errors: golden cases and net's tests.)
-
 #include <gtest/gtest.h>
 
 #include "lab.h"
