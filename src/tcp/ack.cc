@@ -1,6 +1,5 @@
 #include <algorithm>
 
-#include "congestion.h"
 #include "core.h"
 
 namespace sluice::tcp {
@@ -13,54 +12,66 @@ bool Core::process_ack(Connection& c, const Segment& s) noexcept {
     send_challenge(c);
     return false;
   }
-  if (seq_lt(s.ack, c.snd_una_)) return true;  // old, but its data may be new
-  const std::uint32_t window = static_cast<std::uint32_t>(s.window) << c.snd_shift_;
-  const bool same_window = window == c.snd_wnd_;
-  if (seq_lt(c.snd_wl1_, s.seq) || (c.snd_wl1_ == s.seq && seq_le(c.snd_wl2_, s.ack))) {
-    c.snd_wnd_ = window;
-    c.snd_wl1_ = s.seq;
-    c.snd_wl2_ = s.ack;
-    c.max_snd_wnd_ = std::max(c.max_snd_wnd_, window);
-    if (!same_window || c.probing_) push(ListId::kOutput, c);
+  const bool advances = seq_gt(s.ack, c.snd_una_);
+  bool duplicate = false;
+  if (seq_ge(s.ack, c.snd_una_)) {  // an old one's window and SACKs may be older than what we know
+    const std::uint32_t window = static_cast<std::uint32_t>(s.window) << c.snd_shift_;
+    const bool same_window = window == c.snd_wnd_;
+    if (seq_lt(c.snd_wl1_, s.seq) || (c.snd_wl1_ == s.seq && seq_le(c.snd_wl2_, s.ack))) {
+      c.snd_wnd_ = window;
+      c.snd_wl1_ = s.seq;
+      c.snd_wl2_ = s.ack;
+      c.max_snd_wnd_ = std::max(c.max_snd_wnd_, window);
+      if (!same_window || c.probing_) push(ListId::kOutput, c);
+    }
+    // The definition of RFC 5681 section 2; with SACK it is what the blocks say that counts.
+    duplicate = !advances && s.payload.empty() && !s.has(kTcpFin) && same_window;
   }
-  if (seq_gt(s.ack, c.snd_una_)) {
-    take_new_ack(c, s);
-    if (c.fin_queued_ && !c.outstanding() && c.tx_.bytes() == 0 && c.fin_sent_) return our_fin_acked(c);
-  } else if (s.payload.empty() && !s.has(kTcpFin) && same_window && c.outstanding()) {
-    take_duplicate_ack(c);  // the definition of RFC 5681 section 2
-  }
-  return true;
+  if (!c.outstanding() || !(advances || duplicate || s.options.sack_count != 0)) return true;
+  take_ack(c, s, duplicate);
+  return !advances || !c.fin_sent_ || c.outstanding() || our_fin_acked(c);
 }
 
-void Core::release_acked(Connection& c, Seq ack) noexcept {
-  const std::uint32_t data = std::min(ack - c.snd_una_, c.tx_.bytes());  // the rest is our FIN
-  c.tx_.release(pool_, data);
-  c.snd_una_ = ack;
-  if (seq_lt(c.snd_nxt_, ack)) {  // after a timeout: the peer had more than we thought
-    c.snd_nxt_ = ack;
-    c.tx_.rewind(pool_);
+// What has been delivered, what is lost, and what that does to the window.
+void Core::take_ack(Connection& c, const Segment& s, bool duplicate) noexcept {
+  Sending& tx = sending(c);
+  const std::uint32_t flight = c.flight();
+  const bool advances = seq_gt(s.ack, c.snd_una_);
+  const std::uint32_t acked = advances ? s.ack - c.snd_una_ : 0;
+  const std::uint32_t newly_sacked = c.sack_on_ && s.options.sack_count != 0 ? take_sacks(c, tx, s) : 0;
+  std::uint32_t delivered = newly_sacked;
+  if (advances) {
+    delivered += take_new_ack(c, tx, s);
+  } else if (newly_sacked != 0 || (duplicate && !c.sack_on_)) {
+    ++stats_.duplicate_acks;
+    if (!c.sack_on_) delivered += take_duplicate(c, tx);
   }
+  const bool found_losses = find_losses(c, tx, advances);
+  adapt_window(c, tx, {.acked = acked, .delivered = delivered, .flight = flight, .found_losses = found_losses});
+  check_books(c, tx);
+  push(ListId::kOutput, c);
 }
 
-void Core::take_new_ack(Connection& c, const Segment& s) noexcept {
-  Congestion& cc = c.congestion_;
+// Returns how many bytes of it were not sacked before.
+std::uint32_t Core::take_new_ack(Connection& c, Sending& tx, const Segment& s) noexcept {
   const std::uint32_t acked = s.ack - c.snd_una_;
-  const std::uint32_t flight = c.snd_max_ - c.snd_una_;
   stats_.bytes_out += std::min(acked, c.tx_.bytes());
   const bool sampled = sample_rtt(c, s);
-  release_acked(c, s.ack);
+  const std::uint32_t sacked = tx.board.sacked_bytes();
+  std::uint32_t segments = 0;
+  tx.board.release(pool_, s.ack, [&](const SentSegment&) { ++segments; });
+  std::uint32_t delivered = acked - (sacked - tx.board.sacked_bytes());
+  c.tx_.release(pool_, std::min(acked, c.tx_.bytes()));  // the rest is our FIN
+  c.snd_una_ = s.ack;
   c.progress_ = now_ms_;
-  // Karn's algorithm: the backed-off timeout stands until something that was sent once is acknowledged.
-  if (sampled || seq_gt(s.ack, cc.recover)) c.backoff_ = 0;
-  if (!cc.in_recovery) {
-    cc.duplicate_acks = 0;
-    grow_window(cc, acked, flight, c.mss_);
-  } else if (seq_ge(s.ack, cc.recover)) {
-    leave_recovery(cc, c.snd_max_ - c.snd_una_, c.mss_);
-  } else {
-    take_partial_ack(cc, acked, c.mss_);
-    retransmit_first(c);
+  if (tx.duplicates != 0) {  // of these segments all but the first have caused a duplicate acknowledgment
+    const std::uint32_t told =
+        tx.phase == Phase::kRecovery ? std::min(tx.duplicates, segments - std::min(segments, 1u)) : tx.duplicates;
+    tx.duplicates -= told;
+    delivered -= static_cast<std::uint32_t>(std::min<std::uint64_t>(delivered, std::uint64_t{told} * c.mss_));
   }
+  // Karn's algorithm: the backed-off timeout stands until something that was sent once is acknowledged.
+  if (sampled || seq_gt(s.ack, tx.recover)) c.backoff_ = 0;
   if (c.outstanding()) {
     start_rtx(c);  // RFC 6298 section 5.3
   } else {
@@ -70,30 +81,7 @@ void Core::take_new_ack(Connection& c, const Segment& s) noexcept {
     c.want_write_ = false;
     add_event(c, StreamEvents::kWritable);
   }
-  push(ListId::kOutput, c);
-}
-
-void Core::take_duplicate_ack(Connection& c) noexcept {
-  Congestion& cc = c.congestion_;
-  ++stats_.duplicate_acks;
-  if (cc.in_recovery) {  // RFC 5681 section 3.2 step 4: another segment has left the network
-    cc.window += c.mss_;
-    push(ListId::kOutput, c);
-    return;
-  }
-  if (cc.duplicate_acks < 0xff) ++cc.duplicate_acks;
-  if (cc.duplicate_acks < kDuplicateAcks) {  // limited transmit (RFC 3042): send_data() counts duplicate_acks
-    push(ListId::kOutput, c);
-    return;
-  }
-  // RFC 6582 section 3.2 step 2: duplicates of what was sent again after a timeout do not count.
-  if (cc.duplicate_acks != kDuplicateAcks || seq_le(c.snd_una_, cc.recover)) return;
-  enter_recovery(cc, c.snd_max_ - c.snd_una_, c.snd_max_, c.mss_);
-  c.rtt_timing_ = false;
-  ++stats_.fast_retransmits;
-  retransmit_first(c);
-  start_rtx(c);
-  push(ListId::kOutput, c);
+  return delivered;
 }
 
 // RFC 7323 section 4.1 with timestamps; else one segment at a time (RFC 6298 section 3).

@@ -1,14 +1,14 @@
-// Congestion control: slow start, congestion avoidance, fast retransmit and NewReno recovery. State in Congestion
-// (connection.h); here is only arithmetic, no segment is sent.
+// Congestion control: slow start, congestion avoidance, the window of fast recovery. State in Congestion (sending.h);
+// here is only arithmetic, no segment is sent.
 // Threading: pure functions on one connection's state.
 // Units:     bytes.
-// Spec:      RFC 5681, RFC 6582, RFC 3042, RFC 6928 (initial window), RFC 3465 (byte counting).
+// Spec:      RFC 5681, RFC 6937 (PRR), RFC 6928 (initial window), RFC 3465 (byte counting).
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 
-#include "connection.h"
+#include "sending.h"
 
 namespace sluice::tcp {
 
@@ -48,35 +48,35 @@ constexpr void grow_window(Congestion& c, std::uint32_t acked, std::uint32_t fli
   return std::max(flight / 2, 2 * mss);
 }
 
-// RFC 6582 section 3.2 step 2: the third duplicate acknowledgment.
-constexpr void enter_recovery(Congestion& c, std::uint32_t flight, Seq snd_max, std::uint32_t mss) noexcept {
+constexpr void start_reduction(Congestion& c, RateReduction& r, std::uint32_t flight, std::uint32_t mss) noexcept {
   c.threshold = loss_threshold(flight, mss);
-  c.window = c.threshold + 3 * mss;
-  c.recover = snd_max;
-  c.in_recovery = true;
   c.acked = 0;
+  r = {.delivered = 0, .out = 0, .flight_at_entry = std::max(flight, mss)};
 }
 
-// Step 3: a partial acknowledgment deflates the window by what has left the network.
-constexpr void take_partial_ack(Congestion& c, std::uint32_t acked, std::uint32_t mss) noexcept {
-  c.window -= std::min(acked, c.window - std::min(c.window, mss));
-  if (acked >= mss) c.window += mss;
+// RFC 6937 section 3, on each acknowledgment in recovery: the window comes down in proportion to what arrives, and when
+// less than the threshold is on its way, it goes up to it in slow start while no more losses are found. `must_send`: the
+// first retransmission goes whatever the window says.
+constexpr void reduce_rate(Congestion& c, RateReduction& r, std::uint32_t delivered, std::uint32_t pipe, bool repairing,
+                           bool must_send, std::uint32_t mss) noexcept {
+  r.delivered += delivered;
+  std::uint32_t may_send = 0;
+  if (pipe > c.threshold) {
+    const std::uint64_t share = (std::uint64_t{r.delivered} * c.threshold + r.flight_at_entry - 1) / r.flight_at_entry;
+    may_send = share > r.out ? static_cast<std::uint32_t>(share) - r.out : 0;
+  } else {
+    std::uint32_t limit = r.delivered > r.out ? r.delivered - r.out : 0;  // PRR-CRB
+    if (repairing) limit = std::max(limit, delivered) + mss;              // PRR-SSRB
+    may_send = std::min(c.threshold - pipe, limit);
+  }
+  if (must_send) may_send = std::max(may_send, mss);
+  c.window = pipe + may_send;
 }
 
-// Step 3: a full acknowledgment, option 1, which does not send a burst.
-constexpr void leave_recovery(Congestion& c, std::uint32_t flight, std::uint32_t mss) noexcept {
-  c.window = std::min(c.threshold, std::max(flight, mss) + mss);
-  c.in_recovery = false;
-  c.duplicate_acks = 0;
-}
-
-// RFC 5681 section 3.1 and RFC 6582 section 3.2 step 4.
-constexpr void take_timeout(Congestion& c, std::uint32_t flight, Seq snd_max, std::uint32_t mss, bool first) noexcept {
+// RFC 5681 section 3.1: the window is one segment, and the threshold comes down once.
+constexpr void take_timeout(Congestion& c, std::uint32_t flight, std::uint32_t mss, bool first) noexcept {
   if (first) c.threshold = loss_threshold(flight, mss);
   c.window = mss;
-  c.recover = snd_max;
-  c.in_recovery = false;
-  c.duplicate_acks = 0;
   c.acked = 0;
 }
 

@@ -28,9 +28,10 @@ bool Connection::can_write() const noexcept { return !fin_queued_ && state_ != S
 // How much one connection may keep: four congestion windows, so that a slow peer does not make us hold what it cannot
 // take soon, and no more than a sixteenth of what is left, so that many slow readers together leave something to the
 // others.
-std::uint32_t Core::max_tx_blocks(const Connection& c) const noexcept {
+std::uint32_t Core::max_tx_blocks(const Connection& c) noexcept {
   constexpr std::uint32_t kAtFirst = 16, kAlways = 4;
-  const std::uint32_t useful = std::max(kAtFirst, c.congestion_.window / (kBlockSize / 4));
+  const std::uint32_t window = c.syn_acked() ? sending(c).congestion.window : 0;
+  const std::uint32_t useful = std::max(kAtFirst, window / (kBlockSize / 4));
   const std::uint32_t share = std::max(kAlways, pool_.available() / 16);
   return std::min({useful, share, max_tx_blocks_});
 }

@@ -4,7 +4,7 @@
 //            abort) and the protocol is done with it; the generation changes at each end, so that a stale handle is
 //            recognised.
 // Units:     Ticks are milliseconds; windows are bytes, scaled.
-// Spec:      RFC 9293 section 3.3.1. LISTEN is a Listener, TIME_WAIT a TimeWait record, CLOSED is kDone.
+// Spec:      RFC 9293 section 3.3.1. What it needs to send is in Sending (sending.h). LISTEN is a Listener, TIME_WAIT a TimeWait record, CLOSED is kDone.
 #pragma once
 
 #include <cstddef>
@@ -53,16 +53,6 @@ struct ListLink {
   bool operator==(const ListLink&) const = default;
 };
 
-// Congestion control: RFC 5681, RFC 6582 (NewReno), RFC 3042 (limited transmit). Functions in congestion.h.
-struct Congestion {
-  std::uint32_t window = 0;     // cwnd
-  std::uint32_t threshold = 0;  // ssthresh
-  Seq recover = 0;              // RFC 6582 section 3.2: snd_max_ when recovery or a timeout began
-  std::uint32_t acked = 0;      // bytes acknowledged in congestion avoidance since the last increase
-  std::uint8_t duplicate_acks = 0;
-  bool in_recovery = false;
-};
-
 class alignas(64) Connection final : public Conn {
  public:
   Connection(Core& core, ConnIndex index, std::uint32_t generation) noexcept;
@@ -91,12 +81,11 @@ class alignas(64) Connection final : public Conn {
   friend struct ConnectionLayout;  // proves the layout below
   friend class ConnList;
 
-  // Sequence space. What is sent lies in [snd_una, snd_max); snd_nxt is behind snd_max after a timeout, while it is
-  // sent again.
+  // Sequence space. What is sent lies in [snd_una, snd_max).
   [[nodiscard]] bool syn_acked() const noexcept { return state_ > State::kSynReceived; }
   [[nodiscard]] Seq tx_first() const noexcept { return syn_acked() ? snd_una_ : iss_ + 1; }  // of the first byte in tx_
   [[nodiscard]] Seq tx_end() const noexcept { return tx_first() + tx_.bytes(); }             // a FIN's sequence number
-  [[nodiscard]] std::uint32_t flight() const noexcept { return snd_nxt_ - snd_una_; }
+  [[nodiscard]] std::uint32_t flight() const noexcept { return snd_max_ - snd_una_; }  // acknowledged last, sent last
   [[nodiscard]] bool outstanding() const noexcept { return snd_una_ != snd_max_; }
   [[nodiscard]] ListLink& link(std::size_t list) noexcept { return list < 2 ? links_[list] : starved_link_; }
   [[nodiscard]] std::uint32_t rcv_window() const noexcept { return rcv_adv_ - rcv_nxt_; }
@@ -105,7 +94,7 @@ class alignas(64) Connection final : public Conn {
     return state_ >= State::kEstablished && state_ <= State::kFinWait2;
   }
 
-  // --- cache lines 0 and 1: with the first of line 4, all that an in-order segment and its acknowledgment touch ---
+  // --- cache lines 0 and 1: with the first of line 3, all that an in-order segment and its acknowledgment touch ---
   // Line 0; the vtable pointer comes first.
   FourTuple tuple_;
   Seq rcv_nxt_ = 0;
@@ -136,6 +125,8 @@ class alignas(64) Connection final : public Conn {
   bool passive_ : 1 = false;
   bool rtt_timing_ : 1 = false;   // without timestamps: rtt_seq_ is being timed (Karn's algorithm)
   bool wheel_armed_ : 1 = false;  // wheel_deadline_ is when timer_ fires
+  bool sack_on_ : 1 = false;      // both sides offered it
+  bool dsack_on_ : 1 = false;     // the next acknowledgment tells what came twice (RFC 2883)
   std::uint16_t mss_ = 0;         // of what we send: payload bytes without options
   std::uint32_t ts_recent_ = 0;
   Ticks ts_recent_at_ = 0;
@@ -144,13 +135,12 @@ class alignas(64) Connection final : public Conn {
   Ticks ack_deadline_ = 0;    // while ack_timer_on_
   Ticks wheel_deadline_ = 0;  // so that timer_'s own line is touched only to change it
   ConnIndex index_ = kNoConn;
-  RxQueue rx_;  // its list of ranges, lines 2 and 3, is touched only when something is out of order
-  // --- line 4 ---
+  RxQueue rx_;  // its list of ranges, line 2, is touched only when something is out of order
+  // --- line 3 ---
   ListLink links_[2];  // kReady, kOutput
   StreamHandler* handler_ = nullptr;
   Core* core_ = nullptr;
   Seq rx_round_end_ = 0;  // when rcv_nxt_ gets here, half of the receive window has been used and it may grow
-  Seq snd_nxt_ = 0;       // behind snd_max_ after a timeout, while what was sent is sent again
   std::uint32_t snd_wnd_ = 0;
   std::uint32_t max_snd_wnd_ = 0;
   Seq snd_wl1_ = 0;
@@ -158,7 +148,6 @@ class alignas(64) Connection final : public Conn {
   TxQueue tx_;  // begins with its number of bytes
   // --- sending ---
   Ticks rtx_deadline_ = 0;  // while rtx_on_: retransmission, or the next probe of a closed window
-  Congestion congestion_;
   std::uint8_t backoff_ = 0;
   StreamError error_ = StreamError::kNone;
   std::uint32_t srtt_ = 0;    // in 1/8 ms (RFC 6298 section 2)
@@ -189,10 +178,10 @@ struct ConnectionLayout {
 #pragma GCC diagnostic ignored "-Winvalid-offsetof"  // conditionally supported, and it is with both compilers
   static_assert(offsetof(Connection, last_ack_sent_) + sizeof(Seq) == kLine);
   static_assert(offsetof(Connection, rx_) + RxQueue::kHotBytes == 2 * kLine);
-  static_assert(offsetof(Connection, links_) == 4 * kLine);
-  static_assert(offsetof(Connection, tx_) + sizeof(std::uint32_t) <= 5 * kLine);
+  static_assert(offsetof(Connection, links_) == 3 * kLine);
+  static_assert(offsetof(Connection, tx_) + sizeof(std::uint32_t) <= 4 * kLine);
 #pragma GCC diagnostic pop
-  static_assert(sizeof(Connection) <= 512);
+  static_assert(sizeof(Connection) <= 448);
 };
 
 }  // namespace sluice::tcp

@@ -14,6 +14,7 @@ Core::Core(const StackConfig& config, PacketSink& sink, Instant now)
       table_(config.max_connections + std::size_t{1}),
       blocks_(config.max_connections + std::size_t{1}),
       slots_(config.max_connections + std::size_t{1}),
+      sending_(config.max_connections + std::size_t{1}),
       pool_(config.buffer_memory),
       wheel_(now),
       time_wait_(config.max_time_wait, hash_),
@@ -42,6 +43,7 @@ Core::~Core() {
 void Core::set_now(Instant now) noexcept {
   now_ = std::max(now_, now);
   now_ms_ = ticks(now_.time_since_epoch());
+  now_us_ = static_cast<std::uint32_t>(now_.time_since_epoch().count() / 1000);
 }
 
 const StackStats& Core::stats() const noexcept {
@@ -122,6 +124,7 @@ void Core::leave_network(Connection& c) noexcept {
   if (c.state_ == State::kSynReceived) leave_half_open(c);
   drop_pending(c);
   if (std::uint32_t& source = slots_[c.index_].link; source != 0) sources_.remove(std::exchange(source, 0));
+  if (c.syn_acked()) sending(c).board.clear(pool_);
   c.state_ = State::kDone;
   c.tx_.clear(pool_);
   c.rx_.shrink_quota(pool_, 0);
@@ -244,7 +247,7 @@ Conn* Core::connect(const net::Endpoint& local, const net::Endpoint& remote, Str
   }
   start_sequence(*c, old);
   if (old != nullptr) time_wait_.remove(*old);
-  c->ts_on_ = true;  // offered; taken back when the peer does not answer with it
+  c->ts_on_ = c->sack_on_ = true;  // offered; taken back when the peer does not answer with it
   c->rcv_shift_ = rcv_shift_;
   c->end_deadline_ = now_ms_ + ticks(timeout > Duration::zero() ? timeout : config_.connect_timeout);
   bring_forward(*c, c->end_deadline_);

@@ -3,7 +3,8 @@
 //   input.cc       a packet finds its connection, time-wait record or listener; the checks of RFC 9293 section 3.10.7.4
 //   handshake.cc   LISTEN, SYN_SENT, SYN_RECEIVED
 //   syn_cookie.cc  the handshake that leaves no trace until it is complete
-//   ack.cc         what an acknowledgment does: windows, RTT, congestion, loss recovery
+//   ack.cc         what an acknowledgment does: windows, RTT, what is released
+//   recovery.cc    SACK, what is lost, the congestion window
 //   receive.cc     data and FIN; the receive window
 //   output.cc      segments are built and sent
 //   timers.cc      retransmission, persist, delayed ACK, keepalive, time limits
@@ -21,6 +22,7 @@
 #include "block_pool.h"
 #include "connection.h"
 #include "segment.h"
+#include "sending.h"
 #include "sluice/base/random.h"
 #include "sluice/base/timer_wheel.h"
 #include "sluice/net/syn_cookie.h"
@@ -136,7 +138,7 @@ class Core {
     const std::byte* block = blocks_[index].bytes;
     __builtin_prefetch(block, 1);
     __builtin_prefetch(block + 64, 1);
-    __builtin_prefetch(block + 256, 1);
+    __builtin_prefetch(block + 192, 1);
   }
   void process(Connection& c, Segment& s) noexcept;
   [[nodiscard]] bool is_paws_ok(Connection& c, const Segment& s) noexcept;
@@ -180,12 +182,28 @@ class Core {
 
   // ack.cc
   [[nodiscard]] bool process_ack(Connection& c, const Segment& s) noexcept;  // false: drop the segment
-  void take_new_ack(Connection& c, const Segment& s) noexcept;
-  void take_duplicate_ack(Connection& c) noexcept;
+  void take_ack(Connection& c, const Segment& s, bool duplicate) noexcept;
+  [[nodiscard]] std::uint32_t take_new_ack(Connection& c, Sending& tx, const Segment& s) noexcept;
   bool sample_rtt(Connection& c, const Segment& s) noexcept;  // true: there was something to measure
   void add_rtt_sample(Connection& c, Ticks rtt) noexcept;
-  void release_acked(Connection& c, Seq ack) noexcept;
   [[nodiscard]] bool our_fin_acked(Connection& c) noexcept;  // false: the connection has left the network
+
+  // recovery.cc
+  struct AckNews {            // what an acknowledgment told
+    std::uint32_t acked;      // by so much it moved snd_una
+    std::uint32_t delivered;  // so much has arrived that we did not know of
+    std::uint32_t flight;     // snd_max - snd_una before it
+    bool found_losses;
+  };
+  [[nodiscard]] Sending& sending(const Connection& c) noexcept { return sending_[c.index_]; }
+  [[nodiscard]] std::uint32_t take_sacks(Connection& c, Sending& tx, const Segment& s) noexcept;
+  [[nodiscard]] static bool is_duplicate_sack(std::span<const SackBlock> blocks, Seq ack) noexcept;
+  [[nodiscard]] std::uint32_t take_duplicate(Connection& c, Sending& tx) noexcept;
+  [[nodiscard]] bool find_losses(Connection& c, Sending& tx, bool advances) noexcept;
+  void adapt_window(Connection& c, Sending& tx, const AckNews& news) noexcept;
+  void enter_recovery(Connection& c, Sending& tx, const AckNews& news) noexcept;
+  void lose_all(Connection& c, Sending& tx) noexcept;
+  void check_books(Connection& c, Sending& tx) noexcept;
 
   // receive.cc
   void process_data(Connection& c, Segment& s) noexcept;
@@ -193,25 +211,34 @@ class Core {
   void acknowledge_data(Connection& c) noexcept;
   void adapt_window_quota(Connection& c) noexcept;
   void consumed(Connection& c) noexcept;
+  void note_duplicate(Connection& c, SackBlock twice) noexcept;
   [[nodiscard]] std::uint16_t window_field(Connection& c, bool syn) noexcept;
 
   // output.cc
   [[nodiscard]] bool transmit(Connection& c) noexcept;  // what may be sent now; false: the sink had no room
   [[nodiscard]] bool send_data(Connection& c) noexcept;
   [[nodiscard]] bool send_fin(Connection& c) noexcept;
-  // Bytes from the cursor or from the first byte of the send buffer; keeps the books of what was sent.
-  [[nodiscard]] bool send_segment(Connection& c, Seq seq, std::uint32_t len, std::uint8_t flags, bool first) noexcept;
+  [[nodiscard]] bool send_lost(Connection& c, Sending& tx) noexcept;  // what is lost, as far as the window allows
+  [[nodiscard]] bool send_next(Connection& c, Sending& tx, std::uint32_t len, std::uint8_t flags) noexcept;
+  [[nodiscard]] bool send_again(Connection& c, Sending& tx, SegmentPos pos) noexcept;
+  // Room for a segment of ours with its headers, which are written by send_built(); empty: the sink has none.
+  [[nodiscard]] std::span<std::uint8_t> reserve(const Connection& c, const HeaderFields& fields,
+                                                std::uint32_t len) noexcept;
+  void send_built(Connection& c, const HeaderFields& fields, std::span<std::uint8_t> packet,
+                  std::uint32_t len) noexcept;
   bool send_ack(Connection& c) noexcept;
   void send_challenge(Connection& c) noexcept;  // RFC 5961, rate limited
   void send_syn(Connection& c) noexcept;
-  void retransmit_first(Connection& c) noexcept;
   void send_probe(Connection& c) noexcept;  // makes the peer say where it stands: keepalive and closed windows
   void send_rst_for(const Segment& s) noexcept;
   void send_time_wait_ack(const TimeWaitRecord& record, const Segment& s) noexcept;
   void reset(Connection& c) noexcept;  // tells the peer; the state does not change
   void send_bare(const FourTuple& tuple, const HeaderFields& fields) noexcept;
   void acknowledgment_sent(Connection& c) noexcept;
-  [[nodiscard]] HeaderFields header(Connection& c, Seq seq, std::uint8_t flags) noexcept;
+  // `room`: so much of the segment is left to SACK blocks.
+  [[nodiscard]] HeaderFields header(Connection& c, Seq seq, std::uint8_t flags, std::size_t room) noexcept;
+  [[nodiscard]] std::uint32_t sack_len(
+      const Connection& c) const noexcept;  // what the blocks take that there are to tell
 
   // timers.cc
   void arm(Connection& c) noexcept;  // to the earliest deadline
@@ -240,7 +267,7 @@ class Core {
   void arm_time_wait() noexcept;
 
   // connection.cc
-  [[nodiscard]] std::uint32_t max_tx_blocks(const Connection& c) const noexcept;
+  [[nodiscard]] std::uint32_t max_tx_blocks(const Connection& c) noexcept;
   void after_write(Connection& c, bool fell_short) noexcept;
 
   struct alignas(64) Block {
@@ -255,11 +282,13 @@ class Core {
   PacketSink& sink_;
   Instant now_;
   Ticks now_ms_ = 0;
+  std::uint32_t now_us_ = 0;  // wraps after 71 minutes: for times between sending and acknowledgment
   mutable StackStats stats_;  // gauges are filled in when asked for
   TupleHash hash_;
   TupleTable table_;
   HugeArray<Block> blocks_;
   HugeArray<Slot> slots_;
+  HugeArray<Sending> sending_;  // by ConnIndex
   ConnIndex fresh_ = 1;
   ConnIndex free_list_ = kNoConn;
   BlockPool pool_;
@@ -275,6 +304,9 @@ class Core {
   std::uint32_t max_tx_blocks_;
   std::uint8_t rcv_shift_ = 0;
   bool sink_full_ = false;
+#ifndef NDEBUG
+  std::uint32_t books_skipped_ = 0;
+#endif
 };
 
 }  // namespace sluice::tcp

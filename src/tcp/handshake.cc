@@ -22,8 +22,7 @@ void Core::start_sequence(Connection& c, const TimeWaitRecord* old) noexcept {
 
 void Core::start_at(Connection& c, Seq iss) noexcept {
   c.iss_ = iss;
-  c.snd_una_ = c.snd_nxt_ = c.snd_max_ = c.iss_;
-  c.congestion_.recover = c.iss_;
+  c.snd_una_ = c.snd_max_ = c.iss_;
   c.rto_ = kInitialRto;
   c.quick_acks_ = kQuickAcks;
   c.last_rx_ = c.last_tx_ = c.progress_ = now_ms_;
@@ -81,6 +80,7 @@ void Core::input_listen(Listener& listener, const Segment& s, std::uint32_t hash
   c->irs_ = s.seq;
   c->rcv_nxt_ = c->rcv_adv_ = c->last_ack_sent_ = s.seq + 1;
   c->ts_on_ = s.options.has_timestamp;
+  c->sack_on_ = s.options.sack_permitted;
   if (s.options.has_window_scale) c->rcv_shift_ = rcv_shift_;
   take_syn_options(*c, s);
   push(ListId::kOutput, *c);
@@ -96,6 +96,7 @@ void Core::take_syn_options(Connection& c, const Segment& s) noexcept {
   } else {
     c.rcv_shift_ = 0;
   }
+  c.sack_on_ = c.sack_on_ && s.options.sack_permitted;
   c.ts_on_ = c.ts_on_ && s.options.has_timestamp;
   if (c.ts_on_) {
     mss = static_cast<std::uint16_t>(mss - kTimestampOptionLen);  // RFC 6691: the options are taken from the payload
@@ -166,8 +167,10 @@ bool Core::complete_handshake(Connection& c, const Segment& s) noexcept {
 void Core::establish(Connection& c, const Segment& s) noexcept {
   const bool syn_lost = c.backoff_ > 0;
   if (syn_lost && c.srtt_ == 0) c.rto_ = kRtoAfterSynLoss;
-  c.congestion_.window = syn_lost ? c.mss_ : initial_window(c.mss_);  // RFC 5681 section 3.1
-  c.congestion_.threshold = kNoThreshold;
+  Sending& tx = sending(c) = Sending{};
+  tx.congestion.window = syn_lost ? c.mss_ : initial_window(c.mss_);  // RFC 5681 section 3.1
+  tx.congestion.threshold = kNoThreshold;
+  tx.recover = c.iss_;
   c.state_ = State::kEstablished;
   c.backoff_ = 0;
   c.rtx_on_ = false;

@@ -36,7 +36,11 @@ void Core::input_chunk(std::span<const Received> chunk) noexcept {
     }
   }
   if (count > 1) {
-    for (std::size_t i = 0; i < count; ++i) prefetch(table_.find(hashes[i], [](ConnIndex) { return true; }));
+    for (std::size_t i = 0; i < count; ++i) {
+      const ConnIndex index = table_.find(hashes[i], [](ConnIndex) { return true; });
+      prefetch(index);
+      if (segments[i].payload.empty()) __builtin_prefetch(&sending_[index], 1);
+    }
   }
   for (std::size_t i = 0; i < count; ++i) {
     Segment& s = segments[i];
@@ -153,12 +157,14 @@ bool Core::trim_to_window(Connection& c, Segment& s) noexcept {
       send_challenge(
           c);  // keepalive and window probes; rate limited, or two confused ends would answer each other for ever
     } else {
+      if (before && !s.payload.empty()) note_duplicate(c, {s.seq, s.seq + static_cast<Seq>(s.payload.size())});
       c.ack_now_ = true;
       push(ListId::kOutput, c);
     }
     return false;
   }
   if (seq_lt(s.seq, c.rcv_nxt_)) {
+    note_duplicate(c, {s.seq, c.rcv_nxt_});
     s.payload = s.payload.subspan(c.rcv_nxt_ - s.seq);
     s.seq = c.rcv_nxt_;
   }

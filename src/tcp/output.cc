@@ -17,89 +17,127 @@ bool Core::transmit(Connection& c) noexcept {
 // Sends what the windows allow. Nothing waits to be joined by more (no Nagle): a turn's writes are together here
 // already.
 bool Core::send_data(Connection& c) noexcept {
-  const Congestion& cc = c.congestion_;
-  if (c.snd_nxt_ == c.tx_end() && !c.fin_queued_) [[likely]]
+  if (!c.outstanding() && c.snd_max_ == c.tx_end() && !c.fin_queued_) [[likely]]
     return true;
-  if (c.flight() == 0 && now_ms_ - c.last_tx_ > c.rto_) restart_after_idle(c.congestion_, c.mss_);
-  const std::uint32_t limited_transmit =
-      cc.in_recovery ? 0 : std::min(cc.duplicate_acks, std::uint8_t{2}) * std::uint32_t{c.mss_};
-  const std::uint32_t allowed = std::min(cc.window + limited_transmit, c.snd_wnd_);
-  while (seq_lt(c.snd_nxt_, c.tx_end())) {
-    const std::uint32_t unsent = c.tx_end() - c.snd_nxt_;
-    const std::uint32_t room = allowed - std::min(allowed, c.flight());
-    std::uint32_t len = std::min(unsent, std::uint32_t{c.mss_});
-    if (room < len) {
+  Sending& tx = sending(c);
+  if (!c.outstanding() && now_ms_ - c.last_tx_ > c.rto_) restart_after_idle(tx.congestion, c.mss_);
+  if (tx.board.has_lost() && !send_lost(c, tx)) return false;
+  while (seq_lt(c.snd_max_, c.tx_end())) {
+    const std::uint32_t unsent = c.tx_end() - c.snd_max_;
+    const std::uint32_t pipe = tx.pipe(c.mss_);
+    const std::uint32_t window = c.snd_wnd_ - std::min(c.snd_wnd_, c.flight());
+    std::uint32_t len = std::min(unsent, c.mss_ - sack_len(c));
+    if (pipe + len > tx.congestion.window) break;
+    if (window < len) {
       // RFC 9293 section 3.8.6.2.1: less than a full segment only when the peer's whole window is small.
-      if (room == 0 || room < c.max_snd_wnd_ / 2 || cc.window < c.snd_wnd_) break;
-      len = room;
+      if (window == 0 || window < c.max_snd_wnd_ / 2) break;
+      len = window;
     }
     std::uint8_t flags = kTcpAck;
     if (len == unsent) {
       flags |= kTcpPsh;
-      if (c.fin_queued_ && room > len) flags |= kTcpFin;
+      if (c.fin_queued_ && window > len) flags |= kTcpFin;
     }
-    if (!send_segment(c, c.snd_nxt_, len, flags, false)) return false;
+    if (!send_next(c, tx, len, flags)) return !sink_full_;
   }
-  if (c.fin_queued_ && c.snd_nxt_ == c.tx_end() && !send_fin(c)) return false;
+  if (c.fin_queued_ && !c.fin_sent_ && c.snd_max_ == c.tx_end() && c.flight() < c.snd_wnd_ &&
+      !send_next(c, tx, 0, kTcpAck | kTcpFin)) {
+    return !sink_full_;
+  }
   // Nothing is on the way that would bring an acknowledgment, so the window must be asked for (RFC 9293 section
   // 3.8.6.1).
-  if (!c.rtx_on_ && !c.outstanding() && (c.snd_nxt_ != c.tx_end() || (c.fin_queued_ && !c.fin_sent_))) {
+  if (!c.rtx_on_ && !c.outstanding() && (c.snd_max_ != c.tx_end() || (c.fin_queued_ && !c.fin_sent_))) {
     c.probing_ = true;
     start_rtx(c);
   }
   return true;
 }
 
-// A FIN on its own: the first time, and when all before it was acknowledged.
-bool Core::send_fin(Connection& c) noexcept {
-  if (c.state_ == State::kFinWait2 || c.flight() >= c.snd_wnd_) return true;
-  return send_segment(c, c.snd_nxt_, 0, kTcpAck | kTcpFin, false);
+// What lies beyond a window that has shrunk is not sent again, but for the very first (RFC 9293 section 3.8.6.1).
+bool Core::send_lost(Connection& c, Sending& tx) noexcept {
+  while (tx.board.has_lost()) {
+    const SentSegment& segment = tx.board.at(pool_, tx.board.first_lost());
+    const std::uint32_t pipe = tx.pipe(c.mss_);
+    if (pipe != 0 && pipe + segment.seq_len() > tx.congestion.window) break;
+    if (seq_gt(segment.end(), c.snd_una_ + c.snd_wnd_) && segment.seq != c.snd_una_) break;
+    if (!send_again(c, tx, tx.board.first_lost())) return false;
+  }
+  return true;
 }
 
-bool Core::send_segment(Connection& c, Seq seq, std::uint32_t len, std::uint8_t flags, bool first) noexcept {
-  const HeaderFields fields = header(c, seq, flags);
-  const std::size_t headers = ip_header_len(c.tuple_) + sizeof(net::TcpHeader) + options_len(fields.options);
-  const std::span<std::uint8_t> packet = sink_.reserve(headers + len);
-  if (packet.size() < headers + len) {
-    ++stats_.no_buffer;
-    sink_full_ = true;
-    return false;
+// New data, or a FIN alone. False: no room in the sink (sink_full_), or no memory for the books.
+bool Core::send_next(Connection& c, Sending& tx, std::uint32_t len, std::uint8_t flags) noexcept {
+  const HeaderFields fields = header(c, c.snd_max_, flags, c.mss_ - len);
+  const std::span<std::uint8_t> packet = reserve(c, fields, len);
+  if (packet.empty() || !tx.board.make_room(pool_)) return false;
+  const TxCursor bytes = c.tx_.copy_next(pool_, packet.last(len));
+  const bool fin = (flags & kTcpFin) != 0;
+  tx.board.append(pool_, c.snd_max_, len, fin, bytes, now_us_);
+  if (!c.outstanding()) c.progress_ = now_ms_;
+  if (!c.ts_on_ && !c.rtt_timing_) {
+    c.rtt_timing_ = true;
+    c.rtt_seq_ = c.snd_max_;
+    c.rtt_start_ = now_ms_;
   }
-  const std::span<std::uint8_t> payload = packet.subspan(headers, len);
-  if (first) {
-    c.tx_.copy_first(pool_, payload);
-  } else {
-    c.tx_.copy_next(pool_, payload);
-  }
-  build_segment(packet.first(headers + len), c.tuple_, fields, len, config_.offloads.tx_checksum);
-  sink_.commit(headers + len);
-  ++stats_.segments_out;
+  if (tx.phase == Phase::kRecovery) tx.reduction.out += len;
+  if (fin) c.fin_sent_ = true;
+  c.snd_max_ += len + (fin ? 1 : 0);
+  send_built(c, fields, packet, len);
+  return true;
+}
 
+bool Core::send_again(Connection& c, Sending& tx, SegmentPos pos) noexcept {
+  const SentSegment segment = tx.board.at(pool_, pos);
+  const std::uint32_t len = segment.len;
+  std::uint8_t flags = kTcpAck;
+  if (len > 0 && segment.seq + len == c.tx_end()) flags |= kTcpPsh;
+  if (segment.fin) flags |= kTcpFin;
+  const HeaderFields fields = header(c, segment.seq, flags, c.mss_ - std::min(len, std::uint32_t{c.mss_}));
+  const std::span<std::uint8_t> packet = reserve(c, fields, len);
+  if (packet.empty()) return false;
+  TxQueue::copy_again(pool_, {segment.block, segment.offset}, packet.last(len));
+  tx.board.sent_again(pool_, pos, now_us_);
+  if (tx.phase == Phase::kRecovery) tx.reduction.out += segment.seq_len();
+  c.rtt_timing_ = false;
+  ++stats_.retransmits;
+  send_built(c, fields, packet, len);
+  return true;
+}
+
+std::span<std::uint8_t> Core::reserve(const Connection& c, const HeaderFields& fields, std::uint32_t len) noexcept {
+  const std::size_t bytes = ip_header_len(c.tuple_) + sizeof(net::TcpHeader) + options_len(fields.options) + len;
+  const std::span<std::uint8_t> packet = sink_.reserve(bytes);
+  if (packet.size() >= bytes) return packet.first(bytes);
+  ++stats_.no_buffer;
+  sink_full_ = true;
+  return {};
+}
+
+void Core::send_built(Connection& c, const HeaderFields& fields, std::span<std::uint8_t> packet,
+                      std::uint32_t len) noexcept {
+  build_segment(packet, c.tuple_, fields, len, config_.offloads.tx_checksum);
+  sink_.commit(packet.size());
+  ++stats_.segments_out;
   if (c.probing_) {  // the window lets something through
     c.probing_ = c.rtx_on_ = false;
     c.backoff_ = 0;
   }
-  const bool again = seq_lt(seq, c.snd_max_);
-  const Seq end = seq + len + ((flags & kTcpFin) != 0 ? 1 : 0);
-  if (again) ++stats_.retransmits;
-  if ((flags & kTcpFin) != 0) c.fin_sent_ = true;
-  if (!c.outstanding()) c.progress_ = now_ms_;
-  if (!again && !c.ts_on_ && !c.rtt_timing_) {
-    c.rtt_timing_ = true;
-    c.rtt_seq_ = seq;
-    c.rtt_start_ = now_ms_;
-  }
-  c.snd_max_ = seq_max(c.snd_max_, end);
-  if (!first) c.snd_nxt_ = end;
   if (len > 0 && c.ack_pending_ > 0) c.quick_acks_ = 0;  // a dialogue: answers carry the acknowledgments
   c.last_tx_ = now_ms_;
   acknowledgment_sent(c);
   if (!c.rtx_on_) start_rtx(c);  // RFC 6298 section 5.1
-  return true;
+}
+
+// What the SACK blocks take of a segment (RFC 2018 section 4: in every one that acknowledges, while there is a gap).
+std::uint32_t Core::sack_len(const Connection& c) const noexcept {
+  if (!c.sack_on_ || !(c.rx_.has_gap() || c.dsack_on_)) [[likely]]
+    return 0;
+  const std::size_t blocks = c.rx_.range_count() + (c.dsack_on_ ? 1 : 0);
+  return static_cast<std::uint32_t>(sack_option_len(std::min(blocks, kMaxSackBlocks - (c.ts_on_ ? 1 : 0))));
 }
 
 // Everything but mss and scale, which only SYNs carry.
-HeaderFields Core::header(Connection& c, Seq seq, std::uint8_t flags) noexcept {
+HeaderFields Core::header(Connection& c, Seq seq, std::uint8_t flags, std::size_t room) noexcept {
   HeaderFields fields;
   fields.seq = seq;
   fields.flags = flags;
@@ -109,6 +147,12 @@ HeaderFields Core::header(Connection& c, Seq seq, std::uint8_t flags) noexcept {
     fields.options.has_timestamp = true;
     fields.options.ts_value = now_ms_ + c.ts_offset_;
     fields.options.ts_echo = (flags & kTcpAck) != 0 ? c.ts_recent_ : 0;
+  }
+  if (const std::size_t wish = std::min<std::size_t>(sack_len(c), room); wish >= sack_option_len(1)) [[unlikely]] {
+    const std::size_t blocks = (wish - 4) / 8;
+    fields.options.sack_count =
+        static_cast<std::uint8_t>(c.rx_.sack_blocks(pool_, c.dsack_on_, std::span(fields.options.sack).first(blocks)));
+    c.dsack_on_ = false;
   }
   return fields;
 }
@@ -121,19 +165,15 @@ void Core::acknowledgment_sent(Connection& c) noexcept {
 }
 
 bool Core::send_ack(Connection& c) noexcept {
-  const HeaderFields fields =
-      header(c, c.snd_max_, kTcpAck);  // beyond what is being sent again: that would be out of window
-  const std::size_t len = ip_header_len(c.tuple_) + sizeof(net::TcpHeader) + options_len(fields.options);
-  const std::span<std::uint8_t> packet = sink_.reserve(len);
-  if (packet.size() < len) {
-    ++stats_.no_buffer;
-    sink_full_ = true;
+  const HeaderFields fields = header(c, c.snd_max_, kTcpAck, c.mss_);
+  const std::span<std::uint8_t> packet = reserve(c, fields, 0);
+  if (packet.empty()) {
     c.ack_now_ = true;
     push(ListId::kOutput, c);
     return false;
   }
-  build_segment(packet.first(len), c.tuple_, fields, 0, config_.offloads.tx_checksum);
-  sink_.commit(len);
+  build_segment(packet, c.tuple_, fields, 0, config_.offloads.tx_checksum);
+  sink_.commit(packet.size());
   ++stats_.segments_out;
   acknowledgment_sent(c);
   return true;
@@ -153,13 +193,14 @@ void Core::send_challenge(Connection& c) noexcept {
 // SYN or SYN-ACK, the first or again. A sink without room is like a network that lost it.
 void Core::send_syn(Connection& c) noexcept {
   const bool passive = c.state_ == State::kSynReceived;
-  HeaderFields fields = header(c, c.iss_, passive ? kTcpSyn | kTcpAck : kTcpSyn);
+  HeaderFields fields = header(c, c.iss_, passive ? kTcpSyn | kTcpAck : kTcpSyn, 0);
   fields.options.mss = own_mss(c.tuple_);
+  fields.options.sack_permitted = c.sack_on_;
   fields.options.has_window_scale = c.rcv_shift_ > 0 || !passive;
   fields.options.window_scale = c.rcv_shift_;
   send_bare(c.tuple_, fields);
   if (c.snd_max_ == c.iss_) {
-    c.snd_nxt_ = c.snd_max_ = c.iss_ + 1;
+    c.snd_max_ = c.iss_ + 1;
     c.rtt_timing_ = true;
     c.rtt_seq_ = c.iss_;
     c.rtt_start_ = now_ms_;
@@ -171,20 +212,11 @@ void Core::send_syn(Connection& c) noexcept {
   c.ack_now_ = false;
 }
 
-// The segment that the peer misses. The cursor, which stands at new data, does not move.
-void Core::retransmit_first(Connection& c) noexcept {
-  const std::uint32_t len = std::min({c.tx_.bytes(), std::uint32_t{c.mss_}, c.snd_max_ - c.snd_una_});
-  std::uint8_t flags = kTcpAck;
-  if (c.fin_sent_ && len == c.tx_.bytes()) flags |= kTcpFin;
-  c.rtt_timing_ = false;
-  (void)send_segment(c, c.snd_una_, len, flags, true);
-}
-
 // An old sequence number and no data, which RFC 9293 section 3.10.7.4 obliges the peer to acknowledge. Section 3.8.6.1
 // has the sender of a closed window send an octet of new data; like Linux we do without, so that snd_max_ never passes
 // the window.
 void Core::send_probe(Connection& c) noexcept {
-  const HeaderFields fields = header(c, c.snd_una_ - 1, kTcpAck);
+  const HeaderFields fields = header(c, c.snd_una_ - 1, kTcpAck, c.mss_);
   send_bare(c.tuple_, fields);
   acknowledgment_sent(c);
 }
@@ -192,7 +224,7 @@ void Core::send_probe(Connection& c) noexcept {
 void Core::reset(Connection& c) noexcept {
   if (c.snd_max_ == c.iss_ || c.state_ == State::kSynSent) return;  // the peer knows of nothing
   ++stats_.resets_out;
-  send_bare(c.tuple_, header(c, c.snd_max_, kTcpRst | kTcpAck));
+  send_bare(c.tuple_, header(c, c.snd_max_, kTcpRst | kTcpAck, 0));
 }
 
 // RFC 9293 section 3.10.7.1.

@@ -19,7 +19,11 @@ void Core::process_data(Connection& c, Segment& s) noexcept {
   if (distance != 0) {
     ++stats_.out_of_order;
     bool stored = false;
-    if (len > 0 && !c.released_) (void)c.rx_.store(pool_, c.rcv_nxt_, distance, s.payload, stored);
+    if (c.dsack_on_) send_ack(c);
+    if (len > 0 && !c.released_) {
+      (void)c.rx_.store(pool_, c.rcv_nxt_, distance, s.payload, stored);
+      if (c.rx_.duplicate() != SackBlock{}) note_duplicate(c, c.rx_.duplicate());
+    }
     if (len > 0 && !stored) ++stats_.out_of_order_dropped;
     send_ack(c);  // at once, so that the peer counts duplicates (RFC 5681 section 4.2)
     return;
@@ -59,6 +63,14 @@ void Core::process_fin(Connection& c) noexcept {
     default:
       break;
   }
+}
+
+// RFC 2883 section 4: each is told in the acknowledgment that it causes.
+void Core::note_duplicate(Connection& c, SackBlock twice) noexcept {
+  if (!c.sack_on_) return;
+  if (c.dsack_on_) send_ack(c);
+  c.rx_.set_duplicate(twice);
+  c.dsack_on_ = true;
 }
 
 // RFC 5681 section 4.2 and RFC 9293 section 3.8.6.3: every second segment, and at once while the peer is in slow start.

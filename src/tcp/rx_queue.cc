@@ -24,6 +24,10 @@ BlockId RxQueue::block_at(BlockPool& pool, std::uint32_t position) noexcept {
   std::uint32_t index = write_ == kNoBlock ? 0 : (in_order_end - 1) / kBlockSize;
   BlockId block = write_ == kNoBlock ? head_ : write_;
   const std::uint32_t wanted = position / kBlockSize;
+  if (blocks_ != 0 && wanted >= blocks_ - 1u) {  // what comes behind a gap mostly goes to the end
+    index = blocks_ - 1u;
+    block = tail_;
+  }
   while (block == kNoBlock || index < wanted) {
     BlockId next = block == kNoBlock ? kNoBlock : pool.next(block);
     if (next == kNoBlock) {
@@ -60,50 +64,109 @@ std::uint32_t RxQueue::store(BlockPool& pool, Seq next, std::uint32_t distance, 
   const auto len = static_cast<std::uint32_t>(bytes.size());
   stored = true;
   if (distance != 0) {
-    stored = add_range(next + distance, next + distance + len);
+    stored = add_range(pool, next + distance, next + distance + len);
     if (stored) put(pool, head_offset_ + ready_ + distance, bytes);
     return 0;
   }
   put(pool, head_offset_ + ready_, bytes);
-  const Seq end = range_count_ == 0 ? next + len : take_ranges(next + len);
+  const Seq end = range_count_ == 0 ? next + len : take_ranges(pool, next + len);
   const std::uint32_t advance = end - next;
   write_ = block_at(pool, head_offset_ + ready_ + advance - 1);
   ready_ += advance;
   return advance;
 }
 
-bool RxQueue::add_range(Seq start, Seq end) noexcept {
-  std::size_t first = 0;  // the first range that touches or lies beyond [start, end)
-  while (first < range_count_ && seq_lt(ranges_[first].end, start)) ++first;
-  std::size_t last = first;  // one past the last range that touches it
-  while (last < range_count_ && seq_le(ranges_[last].start, end)) {
-    start = seq_min(start, ranges_[last].start);
-    end = seq_max(end, ranges_[last].end);
-    ++last;
-  }
-  if (first == last) {
-    if (range_count_ == kMaxRanges) return false;
-    for (std::size_t i = range_count_; i > first; --i) ranges_[i] = ranges_[i - 1];
-    ++range_count_;
-  } else {
-    const std::size_t merged = last - first - 1;
-    for (std::size_t i = last; i < range_count_; ++i) ranges_[i - merged] = ranges_[i];
-    range_count_ = static_cast<std::uint8_t>(range_count_ - merged);
-  }
-  ranges_[first] = Range{start, end};
+// The first range that ends at `seq` or later.
+std::size_t RxQueue::find_range(BlockPool& pool, Seq seq) noexcept {
+  const Range* all = ranges(pool);
+  return static_cast<std::size_t>(
+      std::lower_bound(all, all + range_count_, seq, [](const Range& r, Seq at) { return seq_lt(r.end, at); }) - all);
+}
+
+bool RxQueue::make_room_for_range(BlockPool& pool) noexcept {
+  if (range_count_ != kInlineRanges || range_block_ != kNoBlock) return range_count_ < kMaxRanges;
+  const BlockId block = pool.take();
+  if (block == kNoBlock) return false;
+  std::ranges::copy(inline_ranges_, reinterpret_cast<Range*>(pool.data(block)));
+  range_block_ = block;
   return true;
 }
 
+bool RxQueue::add_range(BlockPool& pool, Seq start, Seq end) noexcept {
+  const Seq seq = start;
+  duplicate_ = {};
+  const std::size_t first = find_range(pool, start);  // the first range that touches or lies beyond [start, end)
+  std::size_t last = first;                           // one past the last range that touches it
+  for (const Range* all = ranges(pool); last < range_count_ && seq_le(all[last].start, end); ++last) {
+    const Range twice{seq_max(seq, all[last].start), seq_min(end, all[last].end)};
+    if (duplicate_ == SackBlock{} && seq_lt(twice.start, twice.end)) duplicate_ = twice;
+    start = seq_min(start, all[last].start);
+    end = seq_max(end, all[last].end);
+  }
+  if (first == last) {
+    if (!make_room_for_range(pool)) return false;
+    Range* all = ranges(pool);
+    std::copy_backward(all + first, all + range_count_, all + range_count_ + 1);
+    ++range_count_;
+  } else {
+    Range* all = ranges(pool);
+    std::copy(all + last, all + range_count_, all + first + 1);
+    range_count_ = static_cast<std::uint16_t>(range_count_ - (last - first - 1));
+  }
+  ranges(pool)[first] = Range{start, end};
+  note_recent(Range{start, end}, seq);
+  return true;
+}
+
+void RxQueue::note_recent(const Range& range, Seq seq) noexcept {
+  std::array<Seq, kMaxSackBlocks> now;
+  now[0] = seq;
+  std::uint32_t count = 1;
+  for (std::uint32_t i = 0; i < recent_count_ && count < now.size(); ++i) {
+    if (seq_lt(recent_[i], range.start) || seq_ge(recent_[i], range.end)) now[count++] = recent_[i];
+  }
+  recent_ = now;
+  recent_count_ = count;
+}
+
+std::size_t RxQueue::sack_blocks(BlockPool& pool, bool duplicate, std::span<SackBlock> out) noexcept {
+  std::size_t count = 0;
+  if (duplicate) out[count++] = duplicate_;
+  if (range_count_ == 0) return count;
+  for (std::uint32_t i = 0; i < recent_count_ && count < out.size(); ++i) {
+    const std::size_t at = find_range(pool, recent_[i] + 1);
+    if (at == range_count_ || seq_gt(ranges(pool)[at].start, recent_[i])) continue;  // in order by now
+    out[count++] = ranges(pool)[at];
+  }
+  for (std::size_t at = 0; at < range_count_ && count < out.size(); ++at) {
+    const Range& range = ranges(pool)[at];
+    if (std::ranges::find(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(count), range) ==
+        out.begin() + static_cast<std::ptrdiff_t>(count)) {
+      out[count++] = range;
+    }
+  }
+  return count;
+}
+
 // The in-order end has come to `next`: ranges that it touches become part of it.
-Seq RxQueue::take_ranges(Seq next) noexcept {
+Seq RxQueue::take_ranges(BlockPool& pool, Seq next) noexcept {
+  Range* all = ranges(pool);
   std::size_t taken = 0;
-  while (taken < range_count_ && seq_le(ranges_[taken].start, next)) {
-    next = seq_max(next, ranges_[taken].end);
+  while (taken < range_count_ && seq_le(all[taken].start, next)) {
+    next = seq_max(next, all[taken].end);
     ++taken;
   }
-  for (std::size_t i = taken; i < range_count_; ++i) ranges_[i - taken] = ranges_[i];
-  range_count_ = static_cast<std::uint8_t>(range_count_ - taken);
+  std::copy(all + taken, all + range_count_, all);
+  range_count_ = static_cast<std::uint16_t>(range_count_ - taken);
+  if (range_count_ == 0) drop_ranges(pool);
   return next;
+}
+
+void RxQueue::drop_ranges(BlockPool& pool) noexcept {
+  if (range_block_ != kNoBlock) pool.give(range_block_);
+  range_block_ = kNoBlock;
+  range_count_ = 0;
+  recent_count_ = 0;
 }
 
 void RxQueue::give_head(BlockPool& pool) noexcept {
@@ -130,7 +193,7 @@ void RxQueue::consume(BlockPool& pool, std::uint32_t bytes) noexcept {
 }
 
 void RxQueue::clear(BlockPool& pool) noexcept {
-  range_count_ = 0;
+  drop_ranges(pool);
   ready_ = 0;
   head_offset_ = 0;
   while (head_ != kNoBlock) give_head(pool);

@@ -15,6 +15,7 @@ enum OptionKind : std::uint8_t {
   kMss = 2,
   kWindowScale = 3,
   kSackPermitted = 4,
+  kSack = 5,
   kTimestamps = 8,
 };
 
@@ -42,6 +43,13 @@ void parse_option(std::uint8_t kind, std::span<const std::uint8_t> body, Segment
       break;
     case kSackPermitted:
       out.sack_permitted = body.empty();
+      break;
+    case kSack:
+      if (body.size() % 8 != 0 || body.size() > 8 * kMaxSackBlocks) break;
+      out.sack_count = static_cast<std::uint8_t>(body.size() / 8);
+      for (std::size_t i = 0; i < out.sack_count; ++i) {
+        out.sack[i] = {load32(body.data() + 8 * i), load32(body.data() + 8 * i + 4)};
+      }
       break;
     case kTimestamps:
       if (body.size() == 8) {
@@ -184,7 +192,7 @@ bool parse_quoted(std::span<const std::uint8_t> quoted, FourTuple& tuple, Seq& s
 }
 
 std::size_t options_len(const SegmentOptions& options) noexcept {
-  if (options.mss == 0) return options.has_timestamp ? kTimestampOptionLen : 0;
+  if (options.mss == 0) return (options.has_timestamp ? kTimestampOptionLen : 0) + sack_option_len(options.sack_count);
   std::size_t len = 4;
   if (options.has_timestamp) len += options.sack_permitted ? 10 : kTimestampOptionLen;
   if (options.sack_permitted) len += options.has_timestamp ? 2 : 4;
@@ -194,7 +202,7 @@ std::size_t options_len(const SegmentOptions& options) noexcept {
 
 namespace {
 
-// Linux' order, which middleboxes and test suites expect: MSS, SACK-permitted, timestamps, NOP, window scale.
+// Linux' order, which middleboxes and test suites expect: MSS, SACK-permitted, timestamps, NOP, window scale; SACK.
 void write_options(std::uint8_t* at, const SegmentOptions& options) noexcept {
   if (options.mss != 0) {
     store32(at, static_cast<std::uint32_t>(kMss << 24 | 4 << 16 | options.mss));
@@ -215,6 +223,12 @@ void write_options(std::uint8_t* at, const SegmentOptions& options) noexcept {
   }
   if (options.has_window_scale)
     store32(at, static_cast<std::uint32_t>(kNop << 24 | kWindowScale << 16 | 3 << 8 | options.window_scale));
+  if (options.sack_count == 0 || options.mss != 0) return;
+  store32(at, static_cast<std::uint32_t>(kNop << 24 | kNop << 16 | kSack << 8 | (2 + 8 * options.sack_count)));
+  for (std::size_t i = 0; i < options.sack_count; ++i) {
+    store32(at + 4 + 8 * i, options.sack[i].start);
+    store32(at + 8 + 8 * i, options.sack[i].end);
+  }
 }
 
 void write_ip4(std::uint8_t* at, const FourTuple& tuple, std::size_t total) noexcept {

@@ -1,10 +1,10 @@
 // TCP segments as bytes: parse() judges a received IP packet, build_header() writes one to be sent.
 // Threading: pure functions.
 // Units:     all integers in host order.
-// Spec:      RFC 9293 section 3.1 and 3.2 (options), RFC 7323 (window scale, timestamps), RFC 2018 (SACK-permitted:
-//            read, not used).
+// Spec:      RFC 9293 section 3.1 and 3.2 (options), RFC 7323 (window scale, timestamps), RFC 2018 (SACK).
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -35,15 +35,29 @@ inline constexpr std::uint16_t kDefaultMss4 = 536;   // RFC 9293 section 3.7.1, 
 inline constexpr std::uint16_t kDefaultMss6 = 1220;
 inline constexpr std::size_t kTimestampOptionLen = 12;  // NOP NOP timestamps, in every segment once negotiated
 
+// Bytes [start, end) that the receiver has beyond a gap, or twice (RFC 2018, RFC 2883).
+struct SackBlock {
+  Seq start = 0;
+  Seq end = 0;
+  bool operator==(const SackBlock&) const noexcept = default;
+};
+inline constexpr std::size_t kMaxSackBlocks = 4;  // 3 beside timestamps
+
 struct SegmentOptions {
   std::uint16_t mss = 0;  // 0: not given
   std::uint8_t window_scale = 0;
   bool has_window_scale = false;
   bool has_timestamp = false;
-  bool sack_permitted = false;
+  bool sack_permitted = false;  // only with mss: in a SYN
+  std::uint8_t sack_count = 0;  // never with mss
   std::uint32_t ts_value = 0;
   std::uint32_t ts_echo = 0;
+  std::array<SackBlock, kMaxSackBlocks> sack{};
 };
+// NOP NOP SACK: what so many blocks take in the header.
+[[nodiscard]] constexpr std::size_t sack_option_len(std::size_t blocks) noexcept {
+  return blocks == 0 ? 0 : 4 + 8 * blocks;
+}
 
 // One received segment. `payload` points into the packet.
 struct Segment {

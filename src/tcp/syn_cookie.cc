@@ -43,6 +43,7 @@ void Core::send_cookie(Listener& listener, const Segment& s) noexcept {
       fields.options.window_scale = rcv_shift_;
     }
     const std::uint32_t clock = now_ms_ + static_cast<std::uint32_t>(keyed(s.tuple) >> 32);
+    fields.options.sack_permitted = kept.sack_permitted;
     fields.options.has_timestamp = true;
     fields.options.ts_value = net::SynCookies::timestamp_for(clock, kept);
     fields.options.ts_echo = s.options.ts_value;
@@ -102,7 +103,7 @@ bool Core::input_cookie(Listener& listener, Segment& s, std::uint32_t hash) noex
   ++stats_.syn_cookies_received;
   start_sequence(*c, nullptr);
   start_at(*c, s.ack - 1);
-  c->snd_nxt_ = c->snd_max_ = s.ack;
+  c->snd_max_ = s.ack;
   c->irs_ = s.seq - 1;
   c->rcv_nxt_ = c->last_ack_sent_ = s.seq;
   c->rcv_adv_ = s.seq + kMinRxBlocks * kBlockSize;  // as the cookie's segment said
@@ -114,6 +115,7 @@ bool Core::input_cookie(Listener& listener, Segment& s, std::uint32_t hash) noex
     syn.options.has_window_scale = kept.window_scale != net::kNoWindowScale;
     syn.options.window_scale = syn.options.has_window_scale ? kept.window_scale : 0;
     c->ts_on_ = true;
+    c->sack_on_ = kept.sack_permitted;
     if (syn.options.has_window_scale) c->rcv_shift_ = rcv_shift_;
   }
   take_syn_options(*c, syn);

@@ -1,6 +1,5 @@
 #include <algorithm>
 
-#include "congestion.h"
 #include "core.h"
 
 namespace sluice::tcp {
@@ -81,19 +80,15 @@ void Core::on_rtx_timer(Connection& c) noexcept {
   if (c.backoff_ < 0xff) ++c.backoff_;
   if (c.probing_) {
     // RFC 9293 section 3.8.6.2.1 (4): a small window that stays is used after all.
-    const std::uint32_t fits = std::min({c.tx_end() - c.snd_nxt_, c.snd_wnd_, std::uint32_t{c.mss_}});
-    if (fits > 0 && send_segment(c, c.snd_nxt_, fits, kTcpAck | kTcpPsh, false)) return;
+    const std::uint32_t fits = std::min({c.tx_end() - c.snd_max_, c.snd_wnd_, std::uint32_t{c.mss_}});
+    if (fits > 0 && send_next(c, sending(c), fits, kTcpAck | kTcpPsh)) return;
     send_probe(c);
     return start_rtx(c);
   }
   ++stats_.timeouts;
-  take_timeout(c.congestion_, c.snd_max_ - c.snd_una_, c.snd_max_, c.mss_, c.backoff_ == 1);
-  c.snd_nxt_ = c.snd_una_;
-  c.tx_.rewind(pool_);
+  lose_all(c, sending(c));
   start_rtx(c);  // RFC 6298 section 5.5 and 5.6
-  if (!transmit(c)) return push(ListId::kOutput, c);
-  // The window has shrunk below what it was: "retransmit even if the send window is zero" (RFC 9293 section 3.8.6.1).
-  if (c.snd_nxt_ == c.snd_una_) retransmit_first(c);
+  if (!transmit(c)) push(ListId::kOutput, c);
 }
 
 void Core::on_end_timer(Connection& c) noexcept {

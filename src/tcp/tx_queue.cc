@@ -80,7 +80,7 @@ void TxQueue::clear(BlockPool& pool) noexcept {
   release(pool, bytes_);
 }
 
-TxQueue::Cursor TxQueue::copy(BlockPool& pool, Cursor from, std::span<std::uint8_t> to) noexcept {
+TxCursor TxQueue::copy(BlockPool& pool, TxCursor from, std::span<std::uint8_t> to) noexcept {
   std::size_t done = 0;
   while (done < to.size()) {
     if (from.offset == pool.end(from.block)) {
@@ -96,20 +96,24 @@ TxQueue::Cursor TxQueue::copy(BlockPool& pool, Cursor from, std::span<std::uint8
   return from;
 }
 
-void TxQueue::copy_next(BlockPool& pool, std::span<std::uint8_t> to) noexcept {
-  if (to.empty()) return;
-  const Cursor cursor = copy(pool, {cursor_, cursor_offset_}, to);
-  cursor_ = cursor.block;
-  cursor_offset_ = cursor.offset;
+TxCursor TxQueue::copy_next(BlockPool& pool, std::span<std::uint8_t> to) noexcept {
+  if (to.empty()) return {};
+  const TxCursor start = advance(pool, {cursor_, cursor_offset_}, 0, true);
+  const TxCursor next = copy(pool, start, to);
+  cursor_ = next.block;
+  cursor_offset_ = next.offset;
+  return start;
 }
 
-void TxQueue::copy_first(BlockPool& pool, std::span<std::uint8_t> to) noexcept {
-  if (!to.empty()) copy(pool, {head_, pool.begin(head_)}, to);
-}
-
-void TxQueue::rewind(BlockPool& pool) noexcept {
-  cursor_ = head_;
-  cursor_offset_ = head_ == kNoBlock ? std::uint16_t{0} : pool.begin(head_);
+TxCursor TxQueue::advance(BlockPool& pool, TxCursor from, std::uint32_t bytes, bool more) noexcept {
+  if (!more) return {};
+  for (;;) {
+    const auto here = static_cast<std::uint32_t>(pool.end(from.block) - from.offset);
+    if (bytes < here) return {from.block, static_cast<std::uint16_t>(from.offset + bytes)};
+    bytes -= here;
+    from.block = pool.next(from.block);
+    from.offset = pool.begin(from.block);
+  }
 }
 
 }  // namespace sluice::tcp

@@ -13,6 +13,12 @@
 
 namespace sluice::tcp {
 
+// Where a byte lies in the send buffer. Valid until the byte is released.
+struct TxCursor {
+  BlockId block = kNoBlock;
+  std::uint16_t offset = 0;
+};
+
 class TxQueue {
  public:
   // A reservation no shorter than the wish or than this is given while there are blocks; a shorter rest of the last
@@ -29,24 +35,21 @@ class TxQueue {
   void release(BlockPool& pool, std::uint32_t bytes) noexcept;
   void clear(BlockPool& pool) noexcept;
 
-  // Copies from the cursor on and moves it; or from the first byte, without moving it.
-  void copy_next(BlockPool& pool, std::span<std::uint8_t> to) noexcept;
-  void copy_first(BlockPool& pool, std::span<std::uint8_t> to) noexcept;
-  void rewind(BlockPool& pool) noexcept;  // the cursor goes to the first byte
+  // Copies from the cursor on and moves it. Returns where the first byte lies, so that it can be copied again.
+  TxCursor copy_next(BlockPool& pool, std::span<std::uint8_t> to) noexcept;
+  static void copy_again(BlockPool& pool, TxCursor from, std::span<std::uint8_t> to) noexcept { copy(pool, from, to); }
+  // Where the byte `bytes` further on lies; kNoBlock when nothing is there (`more` is false).
+  [[nodiscard]] static TxCursor advance(BlockPool& pool, TxCursor from, std::uint32_t bytes, bool more) noexcept;
 
   [[nodiscard]] std::uint32_t bytes() const noexcept { return bytes_; }
   [[nodiscard]] std::uint32_t blocks() const noexcept { return blocks_; }
 
  private:
-  struct Cursor {
-    BlockId block = kNoBlock;
-    std::uint16_t offset = 0;
-  };
   [[nodiscard]] bool add_block(BlockPool& pool, std::uint32_t max_blocks) noexcept;
   [[nodiscard]] std::uint32_t tail_room(BlockPool& pool) const noexcept {
     return tail_ == kNoBlock ? 0 : kBlockSize - pool.end(tail_);
   }
-  static Cursor copy(BlockPool& pool, Cursor from, std::span<std::uint8_t> to) noexcept;
+  static TxCursor copy(BlockPool& pool, TxCursor from, std::span<std::uint8_t> to) noexcept;
 
   std::uint32_t bytes_ = 0;
   BlockId head_ = kNoBlock;

@@ -37,6 +37,11 @@ const std::map<std::string, std::uint64_t StackStats::*> kCounters = {
     {"retransmits", &StackStats::retransmits},
     {"fast_retransmits", &StackStats::fast_retransmits},
     {"timeouts", &StackStats::timeouts},
+    {"duplicate_acks", &StackStats::duplicate_acks},
+    {"bad_sack", &StackStats::bad_sack},
+    {"duplicate_sacks", &StackStats::duplicate_sacks},
+    {"sack_reneging", &StackStats::sack_reneging},
+    {"out_of_order_dropped", &StackStats::out_of_order_dropped},
     {"resets_in", &StackStats::resets_in},
     {"resets_out", &StackStats::resets_out},
     {"bad_segment", &StackStats::bad_segment},
@@ -190,6 +195,9 @@ void Drill::inject(const std::string& text, bool whole_turn) {
   if (packet.ack) fields.ack = our_base_[peer_port_] + *packet.ack;
   fields.window = static_cast<std::uint16_t>(packet.window.value_or(65535));
   fields.options = packet.options;
+  for (SackBlock& block : fields.options.sack) {
+    block = {our_base_[peer_port_] + block.start, our_base_[peer_port_] + block.end};
+  }
   if (packet.echo_last) fields.options.ts_echo = last_ts_;
   const FourTuple tuple{peer(), us()};
   const std::size_t headers = ip_header_len(tuple) + 20 + options_len(fields.options);
@@ -216,6 +224,9 @@ DrillPacket Drill::take(const Packet& packet) {
   if (s.has(kTcpAck)) out.ack = s.ack - kPeerBase;
   out.window = s.window;
   out.options = s.options;
+  for (std::size_t i = 0; i < s.options.sack_count; ++i) {
+    out.options.sack[i] = {s.options.sack[i].start - kPeerBase, s.options.sack[i].end - kPeerBase};
+  }
   if (s.options.has_timestamp) last_ts_ = s.options.ts_value;
   if (s.tuple.local.port != peer_port_) throw std::runtime_error("to another port: " + packet_text(out));
   for (std::uint32_t i = 0; i < out.len; ++i) {
@@ -247,6 +258,7 @@ void Drill::expect(const std::string& text) {
     const SegmentOptions &g = got.options, &w = want.options;
     same &= g.mss == w.mss && g.has_window_scale == w.has_window_scale && g.window_scale == w.window_scale &&
             g.sack_permitted == w.sack_permitted && g.has_timestamp == w.has_timestamp &&
+            g.sack_count == w.sack_count && (g.sack_count == 0 || g.sack == w.sack) &&
             (want.any_ts_value || g.ts_value == w.ts_value) && (want.echo_last || g.ts_echo == w.ts_echo);
   }
   if (!same) throw std::runtime_error("sent: " + packet_text(got));

@@ -65,6 +65,13 @@ void parse_option(const std::string& text, DrillPacket& out) {
     if (!out.any_ts_value) out.options.ts_value = number(value);
     out.echo_last = echo == "last";
     if (!out.echo_last) out.options.ts_echo = number(echo);
+  } else if (word == "sack") {
+    while (in >> word) {
+      const std::size_t colon = word.find(':');
+      if (colon == std::string::npos || out.options.sack_count == kMaxSackBlocks)
+        throw std::runtime_error("option: " + text);
+      out.options.sack[out.options.sack_count++] = {number(word.substr(0, colon)), number(word.substr(colon + 1))};
+    }
   } else if (word != "nop") {
     throw std::runtime_error("option: " + text);
   }
@@ -121,6 +128,9 @@ std::string packet_text(const DrillPacket& packet) {
   if (o.sack_permitted) list += "sackOK,";
   if (o.has_timestamp) list += fmt::format("TS val {} ecr {},", o.ts_value, o.ts_echo);
   if (o.has_window_scale) list += fmt::format("wscale {},", o.window_scale);
+  if (o.sack_count != 0) list += "sack";
+  for (std::size_t i = 0; i < o.sack_count; ++i) list += fmt::format(" {}:{}", o.sack[i].start, o.sack[i].end);
+  if (o.sack_count != 0) list += ',';
   if (!list.empty()) list.back() = '>';
   return list.empty() ? text : text + " <" + list;
 }

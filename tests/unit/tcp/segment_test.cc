@@ -54,6 +54,11 @@ const OptionsCase kOptionsCases[] = {
     {"timestamps",
      {.has_timestamp = true, .ts_value = 0x0a0b0c0d, .ts_echo = 0x01000000},
      {1, 1, 8, 10, 0x0a, 0x0b, 0x0c, 0x0d, 1, 0, 0, 0}},
+    {"sack_beside_timestamps",
+     {.has_timestamp = true, .sack_count = 1, .ts_value = 1, .ts_echo = 2, .sack = {{{5, 0xfffffff0}}}},
+     {1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 1, 1, 5, 10, 0, 0, 0, 5, 0xff, 0xff, 0xff, 0xf0}},
+    {"sack_alone", {.sack_count = 2, .sack = {{{1, 2}, {3, 4}}}}, {1, 1, 5, 18, 0, 0, 0, 1, 0, 0,
+                                                                   0, 2, 0, 0,  0, 3, 0, 0, 0, 4}},
 };
 
 class BuildOptions : public ::testing::TestWithParam<OptionsCase> {};
@@ -77,6 +82,8 @@ TEST_P(BuildOptions, StandInTheOrderOfLinux) {
     EXPECT_EQ(back.options.sack_permitted, row.options.sack_permitted);
     EXPECT_EQ(back.options.has_window_scale, row.options.has_window_scale);
     EXPECT_EQ(back.options.window_scale, row.options.window_scale);
+    EXPECT_EQ(back.options.sack_count, row.options.sack_count);
+    EXPECT_EQ(back.options.sack, row.options.sack);
     EXPECT_EQ(back.payload.size(), 5u);
     EXPECT_EQ(back.tuple, (FourTuple{tuple.remote, tuple.local}));
   }
@@ -90,6 +97,7 @@ struct ParseOptionsCase {
   std::uint16_t mss;
   int window_scale;  // -1: none
   bool timestamp;
+  unsigned sack_blocks = 0;
 };
 
 const ParseOptionsCase kParseOptionsCases[] = {
@@ -103,7 +111,9 @@ const ParseOptionsCase kParseOptionsCases[] = {
     {"scale_above_14_is_14", {1, 3, 3, 200}, 0, 14, false},
     {"timestamps_in_another_layout", {8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 1, 1}, 0, -1, true},
     {"timestamps_of_wrong_length", {8, 9, 0, 0, 0, 1, 0, 0, 0, 1, 1, 1}, 0, -1, false},
-    {"sack_blocks_are_tolerated", {1, 1, 5, 10, 0, 0, 0, 1, 0, 0, 0, 2}, 0, -1, false},
+    {"sack", {1, 1, 5, 10, 0, 0, 0, 1, 0, 0, 0, 2}, 0, -1, false, 1},
+    {"sack_of_wrong_length_is_ignored", {1, 5, 11, 0, 0, 0, 1, 0, 0, 0, 2, 0}, 0, -1, false},
+    {"sack_without_blocks", {1, 1, 5, 2}, 0, -1, false},
 };
 
 class ParseOptions : public ::testing::TestWithParam<ParseOptionsCase> {};
@@ -120,6 +130,7 @@ TEST_P(ParseOptions, TakesWhatIsWellFormed) {
   EXPECT_EQ(s.options.mss, row.mss);
   EXPECT_EQ(s.options.has_window_scale ? s.options.window_scale : -1, row.window_scale);
   EXPECT_EQ(s.options.has_timestamp, row.timestamp);
+  EXPECT_EQ(s.options.sack_count, row.sack_blocks);
   EXPECT_TRUE(s.payload.empty());
 }
 INSTANTIATE_TEST_SUITE_P(Tcp, ParseOptions, ::testing::ValuesIn(kParseOptionsCases),
