@@ -213,12 +213,12 @@ void Forward::to_backends(const lb::Snapshot& snapshot, Waiting& waiting, Ms now
   std::array<std::uint8_t, kMaxBurst> unknown;
   std::size_t unknowns = 0;
   for (std::size_t i = 0; i < waiting.count; ++i) {
-    const FlowPacket& packet = waiting.packets[i];
-    lb::Flow* flow = flows_.finish(waiting.lookups[i], waiting.flows[i], now);
+    const FlowPacket& packet = waiting.entries[i].packet;
+    lb::Flow* flow = flows_.finish(waiting.entries[i].lookup, waiting.flows[i], now);
     if (flow == nullptr || begins_again(snapshot, *flow, packet) || awaits_backend(*flow)) [[unlikely]] {
       if (flow == nullptr && packet.listener->syn_proxy) {
         // TCP's options lie in the second line of a frame: those of a SYN a little further on are asked for.
-        if (i + 3 < waiting.count) __builtin_prefetch(frame_of(waiting.packets[i + 3].mbuf).data() + 64, 1);
+        if (i + 3 < waiting.count) __builtin_prefetch(frame_of(waiting.entries[i + 3].packet.mbuf).data() + 64, 1);
         if (answer_with_cookie(snapshot, packet, now)) continue;
       }
       unknown[unknowns++] = static_cast<std::uint8_t>(i);
@@ -226,8 +226,8 @@ void Forward::to_backends(const lb::Snapshot& snapshot, Waiting& waiting, Ms now
       forward(snapshot, packet, *flow, now);
     }
   }
-  for (std::size_t i = 0; i < unknowns; ++i) flows_.expect_insert(waiting.lookups[unknown[i]]);
-  for (std::size_t i = 0; i < unknowns; ++i) forward_unknown(snapshot, waiting.packets[unknown[i]], now);
+  for (std::size_t i = 0; i < unknowns; ++i) flows_.expect_insert(waiting.entries[unknown[i]].lookup);
+  for (std::size_t i = 0; i < unknowns; ++i) forward_unknown(snapshot, waiting.entries[unknown[i]].packet, now);
   flows_.settle(now);
 }
 
@@ -248,13 +248,13 @@ void Forward::run(const lb::Snapshot& snapshot, Ms now) noexcept {
   if (snapshot.generation != generation_) [[unlikely]]
     adopt(snapshot);
   auto& [backends, clients] = waiting_;
-  for (std::size_t i = 0; i < backends.count; ++i) backends.flows[i] = flows_.guess(backends.lookups[i]);
+  for (std::size_t i = 0; i < backends.count; ++i) backends.flows[i] = flows_.guess(backends.entries[i].lookup);
   if (has_tunnels_) {  // a tunnel's header is written in front of the frame, into a line that nobody has touched yet
     for (std::size_t i = 0; i < backends.count; ++i) {
-      __builtin_prefetch(rte_pktmbuf_mtod(backends.packets[i].mbuf, const std::uint8_t*) - 64, 1);
+      __builtin_prefetch(rte_pktmbuf_mtod(backends.entries[i].packet.mbuf, const std::uint8_t*) - 64, 1);
     }
   }
-  for (std::size_t i = 0; i < clients.count; ++i) clients.flows[i] = flows_.guess_reply(clients.lookups[i]);
+  for (std::size_t i = 0; i < clients.count; ++i) clients.flows[i] = flows_.guess_reply(clients.entries[i].lookup);
   if (backends.count != 0) to_backends(snapshot, backends, now);
   if (clients.count != 0) to_clients(snapshot, clients, now);
   if (dnat_reply_count_ != 0) [[unlikely]]
@@ -486,8 +486,8 @@ void Forward::reply_any(const lb::Snapshot& snapshot, const FlowPacket& packet, 
 
 void Forward::to_clients(const lb::Snapshot& snapshot, Waiting& waiting, Ms now) noexcept {
   for (std::size_t i = 0; i < waiting.count; ++i) {
-    const FlowPacket& packet = waiting.packets[i];
-    lb::Flow* flow = flows_.finish_reply(waiting.lookups[i], waiting.flows[i], now);
+    const FlowPacket& packet = waiting.entries[i].packet;
+    lb::Flow* flow = flows_.finish_reply(waiting.entries[i].lookup, waiting.flows[i], now);
     if (flow != nullptr) [[likely]] {
       if (flow->is(lb::Flow::kSynProxied)) [[unlikely]] {
         reply_proxied(snapshot, packet, *flow, now);

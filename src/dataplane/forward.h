@@ -74,9 +74,8 @@ class Forward {
     // Not a branch: which way the next packet goes cannot be predicted.
     const std::uint64_t mask = ~(std::uint64_t{to_client} - 1);
     Waiting& waiting = waiting_[to_client];
-    waiting.packets[waiting.count] = packet;
-    waiting.lookups[waiting.count] = flows_.begin(parsed.src.words(), (reply & mask) | (request & ~mask), to_client);
-    ++waiting.count;
+    waiting.entries[waiting.count++] = {
+        packet, flows_.begin(parsed.src.words(), (reply & mask) | (request & ~mask), to_client)};
   }
   // A packet from a backend of a `dnat` service, to a client's own address: the same.
   void add_dnat_reply(const FlowPacket& packet) noexcept { dnat_replies_[dnat_reply_count_++] = packet; }
@@ -105,12 +104,15 @@ class Forward {
   bool answer(lb::FlowQueryMailbox& queries, const lb::Snapshot& snapshot, Ms now) noexcept;
 
  private:
-  // The packets of the burst at hand in one direction, as structure of arrays: each stage runs over what it needs.
+  // The packets of the burst at hand in one direction.
+  struct alignas(64) WaitingPacket {
+    FlowPacket packet;
+    lb::FlowTable::Lookup lookup;
+  };
   struct Waiting {
-    std::size_t count = 0;
-    std::array<FlowPacket, kMaxBurst> packets;
-    std::array<lb::FlowTable::Lookup, kMaxBurst> lookups;
+    std::array<WaitingPacket, kMaxBurst> entries;
     std::array<lb::Flow*, kMaxBurst> flows;
+    std::size_t count = 0;
   };
 
   void to_backends(const lb::Snapshot& snapshot, Waiting& waiting, Ms now) noexcept;

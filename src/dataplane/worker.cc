@@ -63,9 +63,15 @@ Drop judge_marks(const rte_mbuf& mbuf) noexcept {
 
 // The packets of one burst, as structure of arrays: each stage runs over what it needs.
 struct Burst {
+  // Neither mbufs nor frames are in the first caches. They are asked for so many packets before their turn that they are
+  // there by then, and not all at once: a core waits for some 16 lines at a time.
+  static constexpr std::size_t kMbufAhead = 12, kFrameAhead = 4;
+
   std::size_t count = 0;
-  std::array<rte_mbuf*, kMaxBurst> mbufs;
+  std::array<rte_mbuf*, kMaxBurst + kMbufAhead> mbufs;  // behind the last: any mbuf, so that nobody looks how far it is
   std::array<net::Parsed, kMaxBurst> parsed;
+
+  [[nodiscard]] std::span<rte_mbuf*> room() noexcept { return std::span(mbufs).first(kMaxBurst); }
 };
 
 }  // namespace
@@ -156,7 +162,7 @@ bool Worker::Impl::poll(Instant now) noexcept {
   telemetry::WorkerCounters& counters = parts_.counters;
   bool worked = false;
   for (const RxQueue& queue : parts_.queues) {
-    burst_.count = queue.device->receive(queue.queue, burst_.mbufs);
+    burst_.count = queue.device->receive(queue.queue, burst_.room());
     if (burst_.count == 0) continue;
     counters.bursts.add();
     worked = true;
@@ -172,7 +178,7 @@ bool Worker::Impl::poll(Instant now) noexcept {
     }
   }
   for (std::size_t taken = kMaxBurst, burst = 0; taken == kMaxBurst && burst < kInboxBursts; ++burst) {
-    taken = burst_.count = parts_.inbox.receive(burst_.mbufs);
+    taken = burst_.count = parts_.inbox.receive(burst_.room());
     if (taken == 0) break;
     counters.taken_over.add(taken);
     worked = true;
@@ -266,31 +272,21 @@ void Worker::Impl::classify_guarded(const lb::Snapshot& snapshot, rte_mbuf* mbuf
   act(snapshot, mbuf, parsed, classifier_.classify(snapshot, frame_of(mbuf), parsed), now);
 }
 
-// Neither mbufs nor frames are in the first caches. They are asked for so many packets before their turn that they are there
-// by then, and not all at once: a core waits for some 16 lines at a time.
 std::uint64_t Worker::Impl::run(const lb::Snapshot& snapshot, const RxQueue* from, Instant now) noexcept {
-  constexpr std::size_t kMbufAhead = 8, kFrameAhead = 4;
   judges_ = from != nullptr && guard_.wanted();
   const std::size_t count = burst_.count;
+  std::fill_n(burst_.mbufs.begin() + static_cast<std::ptrdiff_t>(count), Burst::kMbufAhead, burst_.mbufs[0]);
+  const auto fetch_frame = [&](std::size_t i) { rte_prefetch0(rte_pktmbuf_mtod(burst_.mbufs[i], void*)); };
+  for (std::size_t i = 0; i < Burst::kMbufAhead; ++i) rte_prefetch0(burst_.mbufs[i]);
+  for (std::size_t i = 0; i < Burst::kFrameAhead; ++i) fetch_frame(i);
   std::uint64_t bytes = 0;
-  const auto fetch_mbuf = [&](std::size_t i) {
-    if (i < count) rte_prefetch0(burst_.mbufs[i]);
-  };
-  const auto fetch_frame = [&](std::size_t i) {
-    if (i >= count) return;
-    rte_mbuf* mbuf = burst_.mbufs[i];
-    rte_prefetch0(rte_pktmbuf_mtod(mbuf, void*));
-    if (from != nullptr) mbuf->port = from->interface;
-    bytes += rte_pktmbuf_pkt_len(mbuf);
-  };
-  for (std::size_t i = 0; i < kMbufAhead; ++i) fetch_mbuf(i);
-  for (std::size_t i = 0; i < kFrameAhead; ++i) {
-    fetch_mbuf(i + kMbufAhead);
-    fetch_frame(i);
-  }
   for (std::size_t i = 0; i < count; ++i) {
-    fetch_mbuf(i + kMbufAhead + kFrameAhead);
-    fetch_frame(i + kFrameAhead);
+    rte_prefetch0(burst_.mbufs[i + Burst::kMbufAhead]);
+    fetch_frame(i + Burst::kFrameAhead);
+    rte_mbuf* mbuf = burst_.mbufs[i];
+    if (from != nullptr) [[likely]]
+      mbuf->port = from->interface;
+    bytes += rte_pktmbuf_pkt_len(mbuf);
     classify(snapshot, i, now);
   }
   forward_.run(snapshot, to_ms(now));

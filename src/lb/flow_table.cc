@@ -25,6 +25,7 @@ FlowTable::FlowTable(std::size_t capacity, const Secret& secret, NatPorts& ports
       chunks_(chunks_for(capacity, kChunkFlows)),
       flows_(chunks_.size() * kChunkFlows),
       replies_(capacity),
+      indexes_{std::as_bytes(chunks_.span()), replies_.bytes()},
       idle_ms_(kMaxServices * kIdleClasses),
       destinations_(capacity, secret) {
   std::memset(static_cast<void*>(chunks_.data()), 0, chunks_.size() * sizeof(Chunk));

@@ -167,10 +167,8 @@ class FlowTable {
   [[nodiscard, gnu::always_inline]] Lookup begin(const std::array<std::uint64_t, 2>& address, std::uint64_t tail,
                                                  bool is_reply) const noexcept {
     const Lookup out{{address[0], address[1], tail}, hash({address[0], address[1], tail})};
-    const auto mask = ~(std::uintptr_t{is_reply} - 1);  // not a branch: it could not be predicted
-    const auto reply = reinterpret_cast<std::uintptr_t>(replies_.line(reply_hash(out.hash)));
-    const auto request = reinterpret_cast<std::uintptr_t>(&chunks_[chunk_of(out.hash)]);
-    __builtin_prefetch(reinterpret_cast<const void*>((reply & mask) | (request & ~mask)));
+    const std::span<const std::byte> index = indexes_[is_reply];  // not a branch: it could not be predicted
+    __builtin_prefetch(index.data() + ((out.hash >> 32) * index.size() >> 32));
     return out;
   }
   [[nodiscard, gnu::always_inline]] Flow* guess(const Lookup& lookup) noexcept {
@@ -327,6 +325,7 @@ class FlowTable {
   HugeArray<Chunk> chunks_;
   HugeArray<Flow> flows_;
   ReplyIndex replies_;
+  std::array<std::span<const std::byte>, 2> indexes_;  // chunks_ and replies_: where a hash's line is, of its upper half
   HugeArray<std::uint32_t>
       idle_ms_;  // by service, and state with Flow::kOneWay and kSctp; 0: of a service without a flow
   std::uint32_t least_idle_ms_ = ~std::uint32_t{0};  // no flow is idle before; of all that idle_ms_ has ever held

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "sluice/base/huge_pages.h"
 
@@ -18,6 +19,9 @@ class ReplyIndex {
 
   // Where a search begins.
   [[nodiscard]] const void* line(std::uint32_t hash) const noexcept { return &entries_[home(hash)]; }
+
+  // All of it: a search begins at the same part of it as the hash is of 2^32.
+  [[nodiscard]] std::span<const std::byte> bytes() noexcept { return std::as_bytes(entries_.span()); }
 
   // The first place with this hash, from `at` on, for which is_it(place) says yes; kNone: there is none.
   template <typename IsIt>
