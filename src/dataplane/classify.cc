@@ -94,27 +94,28 @@ std::uint16_t Classifier::owner_of_client(const net::IpAddress& client, std::uin
   return owner_of(tuple_hash(secret, client, port, net::IpAddress(), 0, proto), workers);
 }
 
-bool Classifier::owns(const lb::Snapshot& snapshot, lb::ListenerHit listener, const net::Parsed& packet,
+bool Classifier::owns(const lb::Snapshot& snapshot, lb::ListenerHit listener, const net::FiveTuple& packet,
                       RoleId worker) const noexcept {
   return listener.forwards() && service_of_many(snapshot.listeners[listener.id().index], packet).owner == worker;
 }
 
-Classified Classifier::service_of_many(const lb::Listener& listener, const net::Parsed& packet) const noexcept {
+Classified Classifier::service_of_many(const lb::Listener& listener, const net::FiveTuple& packet) const noexcept {
   if (listener.kind == lb::ServiceKind::kForward && listener.mode == config::ForwardMode::kDnat) {
-    const std::uint16_t owner = owner_of_client(packet.src, packet.src_port, packet.proto);
+    const std::uint16_t owner = owner_of_client(packet.src.address, packet.src.port, packet.proto);
     return {.action = Action::kToBackend, .owner = owner, .listener = &listener};
   }
   if (listener.persists) {  // of a proxy's listener it is never set
-    const std::uint64_t hash = tuple_hash(secret, packet.src, 0, net::IpAddress(), 0, net::IpProto{});
+    const std::uint64_t hash = tuple_hash(secret, packet.src.address, 0, net::IpAddress(), 0, net::IpProto{});
     return {.action = Action::kToBackend, .owner = owner_of(hash, workers), .listener = &listener};
   }
   const lb::RssMap* nic = rss.of_clients;
   if (nic != nullptr && listener.kind == lb::ServiceKind::kForward &&
-      nic->knows(packet.proto, packet.family == net::Family::kIp4)) {
-    const std::uint16_t owner = nic->worker_of({packet.src, packet.src_port}, {packet.dst, packet.dst_port});
+      nic->knows(packet.proto, packet.src.address.is_v4())) {
+    const std::uint16_t owner = nic->worker_of(packet.src, packet.dst);
     return {.action = Action::kToBackend, .owner = owner, .listener = &listener};
   }
-  const std::uint64_t hash = tuple_hash(secret, packet.src, packet.src_port, packet.dst, packet.dst_port, packet.proto);
+  const std::uint64_t hash =
+      tuple_hash(secret, packet.src.address, packet.src.port, packet.dst.address, packet.dst.port, packet.proto);
   if (listener.kind == lb::ServiceKind::kForward) {
     return {.action = Action::kToBackend, .owner = owner_of(hash, workers), .listener = &listener};
   }

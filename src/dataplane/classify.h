@@ -12,6 +12,7 @@
 #include "sluice/lb/port_plan.h"
 #include "sluice/lb/snapshot.h"
 #include "sluice/net/parse.h"
+#include "sluice/net/parse_common.h"
 #include "sluice/telemetry/drop.h"
 
 namespace sluice::dataplane {
@@ -60,14 +61,16 @@ struct Classifier {
     lb::SourceIndex source;   // to a client
     lb::ListenerId listener;  // to a backend
   };
-  [[nodiscard, gnu::always_inline]] Common classify_common(const lb::Snapshot& snapshot, const net::Parsed& packet,
+  template <net::Family kFamily>
+  [[nodiscard, gnu::always_inline]] Common classify_common(const lb::Snapshot& snapshot,
+                                                           const net::CommonHeaders<kFamily>& packet,
                                                            RoleId worker) const noexcept {
     const auto proto = static_cast<std::uint8_t>(packet.proto);
     const lb::PortOwner owner = ports.owner_of(packet.dst_port);
     const bool is_mine = owner.kind == lb::PortOwnerKind::kWorker && owner.index == worker;
     const std::uint64_t mine = 0 - std::uint64_t{is_mine};
     std::uint64_t hit = 0;  // a LocalHit if the port is mine, unless somebody listens there; else a ListenerHit
-    if (packet.family == net::Family::kIp4) [[likely]] {
+    if constexpr (kFamily == net::Family::kIp4) {
       const Be32 address = packet.dst.v4();
       const std::uint64_t alone = lb::WordIndex::word_of(address, 0, 0);
       const std::uint64_t whole = lb::WordIndex::word_of(address, packet.dst_port, proto);
@@ -87,7 +90,10 @@ struct Classifier {
     const lb::LocalHit local{hit};
     const unsigned to_client = local.has_source();
     unsigned to_backend = listener.forwards();
-    if (workers > 1) to_backend &= unsigned{owns(snapshot, listener, packet, worker)};
+    if (workers > 1) {
+      const net::FiveTuple tuple{{packet.src, packet.src_port}, {packet.dst, packet.dst_port}, packet.proto};
+      to_backend &= unsigned{owns(snapshot, listener, tuple, worker)};
+    }
     unsigned ours = to_client | to_backend;
     // Or the compiler makes two branches of it, and which one a packet takes cannot be predicted.
     __asm__("" : "+r"(ours));
@@ -121,11 +127,11 @@ struct Classifier {
     if (listener.kind == lb::ServiceKind::kForward && workers == 1) {  // there is nothing to choose
       return {.action = Action::kToBackend, .owner = 0, .listener = &listener};
     }
-    return service_of_many(listener, packet);
+    return service_of_many(listener, packet.tuple());
   }
-  [[nodiscard]] bool owns(const lb::Snapshot& snapshot, lb::ListenerHit listener, const net::Parsed& packet,
+  [[nodiscard]] bool owns(const lb::Snapshot& snapshot, lb::ListenerHit listener, const net::FiveTuple& packet,
                           RoleId worker) const noexcept;
-  [[nodiscard]] Classified service_of_many(const lb::Listener& listener, const net::Parsed& packet) const noexcept;
+  [[nodiscard]] Classified service_of_many(const lb::Listener& listener, const net::FiveTuple& packet) const noexcept;
   [[nodiscard]] Classified to_port(const lb::LocalAddress& local, const net::Parsed& packet) const noexcept {
     const lb::PortOwner owner = ports.owner_of(packet.dst_port);
     if (local.source != lb::kNoIndex) [[likely]] {

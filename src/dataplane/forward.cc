@@ -40,6 +40,7 @@ bool has_moved(const lb::Snapshot& snapshot, const lb::Flow& flow, const FlowPac
 bool begins_again(const lb::Snapshot& snapshot, const lb::Flow& flow, const FlowPacket& packet) noexcept {
   if (flow.state() == lb::FlowState::kEstablished) [[likely]]
     return false;
+  packet.complete();
   if (packet.listener->quic && has_moved(snapshot, flow, packet)) return true;
   return lb::starts_over(flow.state(), packet.parsed->tcp_flags, flow.is(lb::Flow::kOneWay)) ||
          lb::should_move(snapshot, flow);
@@ -139,8 +140,8 @@ void Forward::edit_to_backend(const lb::Snapshot& snapshot, const FlowPacket& pa
 template <net::Family kFamily>
 [[gnu::always_inline]] inline void Forward::forward_common(const lb::Snapshot& snapshot, const FlowPacket& packet,
                                                            const Egress::Hop& hop, lb::Flow& flow, Ms now) noexcept {
-  const net::CommonPacket<kFamily> parsed(*packet.parsed);
   rte_mbuf* mbuf = packet.mbuf;
+  const net::CommonPacket<kFamily> parsed(rte_pktmbuf_mtod(mbuf, const std::uint8_t*));
   const std::span<std::uint8_t> frame(rte_pktmbuf_mtod(mbuf, std::uint8_t*), parsed.end);
   const config::ForwardMode mode = packet.listener->mode;
   if (config::is_tunnel(mode)) {
@@ -183,16 +184,16 @@ void Forward::forward_common6(const lb::Snapshot& snapshot, const FlowPacket& pa
 
 [[gnu::always_inline]] inline void Forward::forward(const lb::Snapshot& snapshot, const FlowPacket& packet,
                                                     lb::Flow& flow, Ms now) noexcept {
-  const net::Parsed& parsed = *packet.parsed;
   const Egress::Hop* hop = egress_.hop_to_backend(flow.backend.index, flow.reply.backend);
-  if (!parsed.common || hop == nullptr || parsed.ttl <= 1 || (parsed.tcp_flags & net::kTcpSyn) != 0) [[unlikely]]
+  if (packet.common == net::Family::kNone || hop == nullptr) [[unlikely]]
     return forward_any(snapshot, packet, flow, now);
-  if (parsed.family == net::Family::kIp4) return forward_common<net::Family::kIp4>(snapshot, packet, *hop, flow, now);
+  if (packet.common == net::Family::kIp4) return forward_common<net::Family::kIp4>(snapshot, packet, *hop, flow, now);
   forward_common6(snapshot, packet, *hop, flow, now);
 }
 
 // What does not simply leave: its neighbour is not known, or it must be answered, or it is of a rare shape.
 void Forward::forward_any(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept {
+  packet.complete();
   const net::Parsed& parsed = *packet.parsed;
   const config::ForwardMode mode = packet.listener->mode;
   if (mode == config::ForwardMode::kEsp) return encrypt_to(snapshot, packet, flow, now);
@@ -216,6 +217,7 @@ void Forward::to_backends(const lb::Snapshot& snapshot, Waiting& waiting, Ms now
     const FlowPacket& packet = waiting.entries[i].packet;
     lb::Flow* flow = flows_.finish(waiting.entries[i].lookup, waiting.flows[i], now);
     if (flow == nullptr || begins_again(snapshot, *flow, packet) || awaits_backend(*flow)) [[unlikely]] {
+      packet.complete();
       if (flow == nullptr && packet.listener->syn_proxy) {
         // TCP's options lie in the second line of a frame: those of a SYN a little further on are asked for.
         if (i + 3 < waiting.count) __builtin_prefetch(frame_of(waiting.entries[i + 3].packet.mbuf).data() + 64, 1);
@@ -448,11 +450,14 @@ Drop Forward::take_port(const lb::Snapshot& snapshot, const lb::Service& service
 }
 
 template <net::Family kFamily>
-[[gnu::always_inline]] inline void Forward::reply_common(const FlowPacket& packet, const lb::Listener& listener,
-                                                         const Egress::Hop& hop, lb::Flow& flow, Ms now) noexcept {
-  const net::CommonPacket<kFamily> parsed(*packet.parsed);
+[[gnu::always_inline]] inline void Forward::reply_common(const lb::Snapshot& snapshot, const FlowPacket& packet,
+                                                         const lb::Listener& listener, const Egress::Hop& hop,
+                                                         lb::Flow& flow, Ms now) noexcept {
   rte_mbuf* mbuf = packet.mbuf;
+  const net::CommonPacket<kFamily> parsed(rte_pktmbuf_mtod(mbuf, const std::uint8_t*));
   const std::span<std::uint8_t> frame(rte_pktmbuf_mtod(mbuf, std::uint8_t*), parsed.end);
+  if (parsed.l3_len() > hop.mtu) [[unlikely]]
+    return reply_any(snapshot, packet, listener, flow, now);
   note_to_client(mbuf, frame.data(), parsed, flow, now);
   nat_to_client(frame, parsed, listener, flow);
   egress_.send_by(hop, mbuf, frame.data());
@@ -460,20 +465,20 @@ template <net::Family kFamily>
 
 [[gnu::always_inline]] inline void Forward::reply(const lb::Snapshot& snapshot, const FlowPacket& packet,
                                                   lb::Flow& flow, Ms now) noexcept {
-  const net::Parsed& parsed = *packet.parsed;
   const lb::Listener* listener = listener_of(snapshot, flow);
   if (listener == nullptr) [[unlikely]]
     return egress_.drop(packet.mbuf, Drop::kNatNoReplyFlow);
   const Egress::Hop* hop = egress_.hop_to(flow.key.client);
-  if (!parsed.common || hop == nullptr || parsed.ttl <= 1 || (parsed.tcp_flags & net::kTcpSyn) != 0 ||
-      parsed.l3_len() > hop->mtu || config::translates(listener->mode)) [[unlikely]]
+  if (packet.common == net::Family::kNone || hop == nullptr || config::translates(listener->mode)) [[unlikely]]
     return reply_any(snapshot, packet, *listener, flow, now);
-  if (parsed.family == net::Family::kIp4) return reply_common<net::Family::kIp4>(packet, *listener, *hop, flow, now);
-  reply_common<net::Family::kIp6>(packet, *listener, *hop, flow, now);
+  if (packet.common == net::Family::kIp4)
+    return reply_common<net::Family::kIp4>(snapshot, packet, *listener, *hop, flow, now);
+  reply_common<net::Family::kIp6>(snapshot, packet, *listener, *hop, flow, now);
 }
 
 void Forward::reply_any(const lb::Snapshot& snapshot, const FlowPacket& packet, const lb::Listener& listener,
                         lb::Flow& flow, Ms now) noexcept {
+  packet.complete();
   if ((packet.parsed->tcp_flags & net::kTcpSyn) != 0) clamp_mss(snapshot, packet, flow, 0);
   if (config::translates(listener.mode)) return translate_to_client(packet, listener, flow, now);
   const net::IpAddress client = flow.key.client;
@@ -490,11 +495,13 @@ void Forward::to_clients(const lb::Snapshot& snapshot, Waiting& waiting, Ms now)
     lb::Flow* flow = flows_.finish_reply(waiting.entries[i].lookup, waiting.flows[i], now);
     if (flow != nullptr) [[likely]] {
       if (flow->is(lb::Flow::kSynProxied)) [[unlikely]] {
+        packet.complete();
         reply_proxied(snapshot, packet, *flow, now);
       } else {
         reply(snapshot, packet, *flow, now);
       }
     } else {
+      packet.complete();
       // What the backend still holds is over for us (a restart, an idle flow): a reset lets it know.
       if (net::has_handshake(packet.parsed->proto)) answers_.reset(packet.mbuf, *packet.parsed);
       egress_.drop(packet.mbuf, Drop::kNatNoReplyFlow);

@@ -24,6 +24,7 @@
 #include "sluice/lb/round_robin.h"
 #include "sluice/lb/snapshot.h"
 #include "sluice/net/parse.h"
+#include "sluice/net/parse_common.h"
 #include "sluice/net/rewrite.h"
 #include "sluice/net/sctp.h"
 #include "sluice/telemetry/counters.h"
@@ -40,10 +41,17 @@ inline constexpr std::uint8_t kTcpControl = net::kTcpSyn | net::kTcpAck | net::k
 // A packet of a client for a service, or of a backend for a NAT port.
 struct FlowPacket {
   rte_mbuf* mbuf;
-  const net::Parsed* parsed;
+  net::Parsed* parsed;           // of a common packet: made by complete(), where somebody needs it
   const lb::Listener* listener;  // of the client's packet; of an error: that the quoted packet left from
   lb::SourceIndex source;        // of the backend's packet or error: which of our source addresses it was sent to
+  net::Family common = net::Family::kNone;  // a common packet amid its connection, of this family
+
+  // As long as the frame is as it came.
+  void complete() const noexcept {
+    if (common != net::Family::kNone) net::expand(common, rte_pktmbuf_mtod(mbuf, const std::uint8_t*), *parsed);
+  }
 };
+static_assert(sizeof(FlowPacket) == 32);
 
 struct SynProxyParts {
   SipKey secret{};
@@ -67,15 +75,16 @@ class Forward {
   }
   // A packet of a flow of this worker: it is put aside, and its flow's lookup begun. At most kMaxBurst until run().
   // `listener` is destination_of() a client's packet.
-  [[gnu::always_inline]] void add(const FlowPacket& packet, lb::ListenerId listener, bool to_client) noexcept {
-    const net::Parsed& parsed = *packet.parsed;
-    const std::uint64_t reply = lb::ReplyKey::tail(parsed.src_port, packet.source, parsed.dst_port, parsed.proto);
-    const std::uint64_t request = lb::FlowKey::tail(parsed.src_port, listener, parsed.proto);
-    // Not a branch: which way the next packet goes cannot be predicted.
-    const std::uint64_t mask = ~(std::uint64_t{to_client} - 1);
-    Waiting& waiting = waiting_[to_client];
-    waiting.entries[waiting.count++] = {
-        packet, flows_.begin(parsed.src.words(), (reply & mask) | (request & ~mask), to_client)};
+  void add(FlowPacket packet, lb::ListenerId listener, bool to_client) noexcept {
+    if (packet.parsed->common && (packet.parsed->tcp_flags & net::kTcpSyn) == 0) packet.common = packet.parsed->family;
+    put_aside(packet, packet.parsed->tuple(), listener, to_client);
+  }
+  // The same of a common one, `headers` of its frame.
+  template <net::Family kFamily>
+  [[gnu::always_inline]] void add_common(const FlowPacket& packet, const net::CommonHeaders<kFamily>& headers,
+                                         lb::ListenerId listener, bool to_client) noexcept {
+    put_aside(packet, {{headers.src, headers.src_port}, {headers.dst, headers.dst_port}, headers.proto}, listener,
+              to_client);
   }
   // A packet from a backend of a `dnat` service, to a client's own address: the same.
   void add_dnat_reply(const FlowPacket& packet) noexcept { dnat_replies_[dnat_reply_count_++] = packet; }
@@ -115,6 +124,16 @@ class Forward {
     std::size_t count = 0;
   };
 
+  [[gnu::always_inline]] void put_aside(const FlowPacket& packet, const net::FiveTuple& tuple, lb::ListenerId listener,
+                                        bool to_client) noexcept {
+    const std::uint64_t reply = lb::ReplyKey::tail(tuple.src.port, packet.source, tuple.dst.port, tuple.proto);
+    const std::uint64_t request = lb::FlowKey::tail(tuple.src.port, listener, tuple.proto);
+    // Not a branch: which way the next packet goes cannot be predicted.
+    const std::uint64_t mask = ~(std::uint64_t{to_client} - 1);
+    Waiting& waiting = waiting_[to_client];
+    waiting.entries[waiting.count++] = {
+        packet, flows_.begin(tuple.src.address.words(), (reply & mask) | (request & ~mask), to_client)};
+  }
   void to_backends(const lb::Snapshot& snapshot, Waiting& waiting, Ms now) noexcept;
   void to_clients(const lb::Snapshot& snapshot, Waiting& waiting, Ms now) noexcept;
   void dnat_to_clients(const lb::Snapshot& snapshot, Ms now) noexcept;
@@ -183,8 +202,8 @@ class Forward {
   void dnat_reply_without_flow(const FlowPacket& packet, const lb::Listener& listener, Ms now) noexcept;
   void reply(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   template <net::Family kFamily>
-  void reply_common(const FlowPacket& packet, const lb::Listener& listener, const Egress::Hop& hop, lb::Flow& flow,
-                    Ms now) noexcept;
+  void reply_common(const lb::Snapshot& snapshot, const FlowPacket& packet, const lb::Listener& listener,
+                    const Egress::Hop& hop, lb::Flow& flow, Ms now) noexcept;
   void reply_any(const lb::Snapshot& snapshot, const FlowPacket& packet, const lb::Listener& listener, lb::Flow& flow,
                  Ms now) noexcept;
   // To the other family.

@@ -126,9 +126,16 @@ class alignas(kOwnLines) Worker::Impl {
   // Everything that is in burst_; `from` is where it was received, nullptr if another role gave it. Gives the bytes of all frames.
   std::uint64_t run(const lb::Snapshot& snapshot, const RxQueue* from, Instant now) noexcept;
   void classify(const lb::Snapshot& snapshot, std::size_t index, Instant now) noexcept;
-  [[nodiscard]] bool is_common(const rte_mbuf* mbuf, net::Parsed& parsed) const noexcept;
-  [[nodiscard]] bool is_common_of_vlan(rte_mbuf* mbuf, net::Parsed& parsed) const noexcept;
-  void classify_guarded(const lb::Snapshot& snapshot, rte_mbuf* mbuf, net::Parsed& parsed, Instant now) noexcept;
+  template <net::Family kFamily>
+  void classify_common(const lb::Snapshot& snapshot, rte_mbuf* mbuf, net::Parsed& parsed,
+                       const net::CommonHeaders<kFamily>& headers, Instant now) noexcept;
+  void classify_any(const lb::Snapshot& snapshot, rte_mbuf* mbuf, net::Parsed& parsed, Instant now) noexcept;
+  [[nodiscard]] bool admit(const lb::Snapshot& snapshot, rte_mbuf* mbuf, const net::Parsed& parsed,
+                           const Classified& what, Instant now) noexcept;
+  [[nodiscard]] bool take_common(const lb::Snapshot& snapshot, rte_mbuf* mbuf, net::Parsed& parsed,
+                                 Instant now) noexcept;
+  [[nodiscard]] bool take_common_of_vlan(const lb::Snapshot& snapshot, rte_mbuf* mbuf, net::Parsed& parsed,
+                                         Instant now) noexcept;
   [[nodiscard]] bool accept(rte_mbuf* mbuf, net::Parsed& parsed) noexcept;
   void act(const lb::Snapshot& snapshot, rte_mbuf* mbuf, net::Parsed& parsed, const Classified& what,
            Instant now) noexcept;
@@ -200,20 +207,7 @@ bool Worker::Impl::poll(Instant now) noexcept {
   return worked;
 }
 
-// The way of nearly every packet: one segment, of a common shape, from one host to our MAC address.
-[[gnu::always_inline]] inline bool Worker::Impl::is_common(const rte_mbuf* mbuf, net::Parsed& parsed) const noexcept {
-  if (mbuf->nb_segs != 1 || (mbuf->ol_flags & kDeviceMarks) != 0) return false;
-  const auto* frame = rte_pktmbuf_mtod(mbuf, const std::uint8_t*);
-  if (!net::parse_common(frame, mbuf->data_len, parsed)) return false;
-  return (net::common::load<std::uint64_t>(frame) & kMacsMask) == our_macs_[interface_of(mbuf)];
-}
-
-// The same of a frame of a VLAN, once its tags are off. All frames of VLANs get here, and are entered.
-[[gnu::noinline]] bool Worker::Impl::is_common_of_vlan(rte_mbuf* mbuf, net::Parsed& parsed) const noexcept {
-  return parts_.topology.has_vlans() && enter_vlan(mbuf, parts_.topology) && is_common(mbuf, parsed);
-}
-
-// Any other packet. False: it is malformed or nothing for us on the link, and was dropped.
+// A packet that is not common. False: it is malformed or nothing for us on the link, and was dropped.
 bool Worker::Impl::accept(rte_mbuf* mbuf, net::Parsed& parsed) noexcept {
   const auto dropped = [&](Drop reason) {
     egress_.drop(mbuf, reason);
@@ -234,42 +228,76 @@ bool Worker::Impl::accept(rte_mbuf* mbuf, net::Parsed& parsed) noexcept {
   return true;
 }
 
-// The same with a guard at the door. It is asked where a packet comes in, and not again by who it is handed to.
-void Worker::Impl::classify_guarded(const lb::Snapshot& snapshot, rte_mbuf* mbuf, net::Parsed& parsed,
-                                    Instant now) noexcept {
-  if (!is_common(mbuf, parsed) && !is_common_of_vlan(mbuf, parsed) && !accept(mbuf, parsed)) return;
-  const Classified what = classifier_.classify(snapshot, frame_of(mbuf), parsed);
+// The guard at the door. It is asked where a packet comes in, and not again by who it is handed to. False: it was dropped.
+bool Worker::Impl::admit(const lb::Snapshot& snapshot, rte_mbuf* mbuf, const net::Parsed& parsed,
+                         const Classified& what, Instant now) noexcept {
   const bool of_service =
       what.listener != nullptr && (what.action == Action::kToBackend || what.action == Action::kToProxy);
-  if (of_service || what.action == Action::kEcho || what.action == Action::kPortClosed) {
-    const bool checksum_known = (mbuf->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD;
-    const lb::ServiceIndex service = of_service ? what.listener->service : lb::ServiceIndex{lb::kNoIndex};
-    const Ms now_ms = to_ms(now);
-    Drop reason = guard_.judge(snapshot, frame_of(mbuf), parsed, service, checksum_known, now_ms);
-    if (reason == Drop::kNone && what.action == Action::kToProxy && (parsed.tcp_flags & kTcpControl) == net::kTcpSyn) {
-      reason = guard_.judge_flow(snapshot, parsed.src, service, now_ms);
-    }
-    if (reason != Drop::kNone) return egress_.drop(mbuf, reason);
+  if (!of_service && what.action != Action::kEcho && what.action != Action::kPortClosed) return true;
+  const bool checksum_known = (mbuf->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD;
+  const lb::ServiceIndex service = of_service ? what.listener->service : lb::ServiceIndex{lb::kNoIndex};
+  const Ms now_ms = to_ms(now);
+  Drop reason = guard_.judge(snapshot, frame_of(mbuf), parsed, service, checksum_known, now_ms);
+  if (reason == Drop::kNone && what.action == Action::kToProxy && (parsed.tcp_flags & kTcpControl) == net::kTcpSyn) {
+    reason = guard_.judge_flow(snapshot, parsed.src, service, now_ms);
   }
+  if (reason == Drop::kNone) return true;
+  egress_.drop(mbuf, reason);
+  return false;
+}
+
+// The way of nearly every packet: of a flow of this worker, put aside to be looked up together with others.
+template <net::Family kFamily>
+[[gnu::always_inline]] inline void Worker::Impl::classify_common(const lb::Snapshot& snapshot, rte_mbuf* mbuf,
+                                                                 net::Parsed& parsed,
+                                                                 const net::CommonHeaders<kFamily>& headers,
+                                                                 Instant now) noexcept {
+  const Classifier::Common what = classifier_.classify_common(snapshot, headers, parts_.id);
+  const lb::Listener* listener = snapshot.listeners.data() + what.listener.index;
+  const bool opens = (headers.tcp_flags & net::kTcpSyn) != 0;
+  if (what.ours && !opens && !judges_) [[likely]]
+    return forward_.add_common({mbuf, &parsed, listener, what.source, kFamily}, headers, what.listener, what.to_client);
+  net::expand(kFamily, frame_of(mbuf).data(), parsed);
+  if (!what.ours) return classify_any(snapshot, mbuf, parsed, now);
+  const Classified known{.action = what.to_client ? Action::kToClient : Action::kToBackend, .listener = listener};
+  if (judges_ && !admit(snapshot, mbuf, parsed, known, now)) return;
+  forward_.add({mbuf, &parsed, listener, what.source}, what.listener, what.to_client);
+}
+
+// One segment, of a common shape, from one host to our MAC address. False: it is something else.
+[[gnu::always_inline]] inline bool Worker::Impl::take_common(const lb::Snapshot& snapshot, rte_mbuf* mbuf,
+                                                             net::Parsed& parsed, Instant now) noexcept {
+  if (mbuf->nb_segs != 1 || (mbuf->ol_flags & kDeviceMarks) != 0) return false;
+  const auto* frame = rte_pktmbuf_mtod(mbuf, const std::uint8_t*);
+  const auto take = [&](const auto& headers) __attribute__((always_inline)) {
+    if ((net::common::load<std::uint64_t>(frame) & kMacsMask) != our_macs_[interface_of(mbuf)]) return false;
+    classify_common(snapshot, mbuf, parsed, headers, now);
+    return true;
+  };
+  return net::parse_common(frame, mbuf->data_len, take);
+}
+
+// The same of a frame of a VLAN, once its tags are off. All frames of VLANs get here, and are entered.
+[[gnu::noinline]] bool Worker::Impl::take_common_of_vlan(const lb::Snapshot& snapshot, rte_mbuf* mbuf,
+                                                         net::Parsed& parsed, Instant now) noexcept {
+  return parts_.topology.has_vlans() && enter_vlan(mbuf, parts_.topology) && take_common(snapshot, mbuf, parsed, now);
+}
+
+void Worker::Impl::classify_any(const lb::Snapshot& snapshot, rte_mbuf* mbuf, net::Parsed& parsed,
+                                Instant now) noexcept {
+  const Classified what = classifier_.classify(snapshot, frame_of(mbuf), parsed);
+  if (judges_ && !admit(snapshot, mbuf, parsed, what, now)) return;
   act(snapshot, mbuf, parsed, what, now);
 }
 
-// Headers, and what is to be done. A packet of a flow of this worker is put aside: those are looked up together.
 [[gnu::always_inline]] inline void Worker::Impl::classify(const lb::Snapshot& snapshot, std::size_t index,
                                                           Instant now) noexcept {
   rte_mbuf* mbuf = burst_.mbufs[index];
   net::Parsed& parsed = burst_.parsed[index];
-  if (judges_) [[unlikely]]
-    return classify_guarded(snapshot, mbuf, parsed, now);
-  if (is_common(mbuf, parsed) || is_common_of_vlan(mbuf, parsed)) [[likely]] {
-    const Classifier::Common what = classifier_.classify_common(snapshot, parsed, parts_.id);
-    if (what.ours) [[likely]]
-      return forward_.add({mbuf, &parsed, snapshot.listeners.data() + what.listener.index, what.source}, what.listener,
-                          what.to_client);
-  } else if (!accept(mbuf, parsed)) {
-    return;
+  if (!take_common(snapshot, mbuf, parsed, now) && !take_common_of_vlan(snapshot, mbuf, parsed, now) &&
+      accept(mbuf, parsed)) {
+    classify_any(snapshot, mbuf, parsed, now);
   }
-  act(snapshot, mbuf, parsed, classifier_.classify(snapshot, frame_of(mbuf), parsed), now);
 }
 
 std::uint64_t Worker::Impl::run(const lb::Snapshot& snapshot, const RxQueue* from, Instant now) noexcept {

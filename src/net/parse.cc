@@ -255,7 +255,11 @@ ParseError parse_frame(Bytes frame, Parsed& out) noexcept {
 }  // namespace
 
 void parse(Bytes frame, Parsed& out) noexcept {
-  if (parse_common(frame.data(), frame.size(), out)) [[likely]]
+  const auto take = [&]<Family kFamily>(const CommonHeaders<kFamily>& /*headers*/) {
+    expand(kFamily, frame.data(), out);
+    return true;
+  };
+  if (parse_common(frame.data(), frame.size(), take)) [[likely]]
     return;
   out = Parsed{};
   out.error = parse_frame(frame, out);

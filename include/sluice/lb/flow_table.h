@@ -325,7 +325,8 @@ class FlowTable {
   HugeArray<Chunk> chunks_;
   HugeArray<Flow> flows_;
   ReplyIndex replies_;
-  std::array<std::span<const std::byte>, 2> indexes_;  // chunks_ and replies_: where a hash's line is, of its upper half
+  std::array<std::span<const std::byte>, 2>
+      indexes_;  // chunks_ and replies_: where a hash's line is, of its upper half
   HugeArray<std::uint32_t>
       idle_ms_;  // by service, and state with Flow::kOneWay and kSctp; 0: of a service without a flow
   std::uint32_t least_idle_ms_ = ~std::uint32_t{0};  // no flow is idle before; of all that idle_ms_ has ever held

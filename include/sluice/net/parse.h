@@ -54,6 +54,12 @@ enum class FragmentKind : std::uint8_t {
 inline constexpr std::size_t kMaxExtensions = 8;
 inline constexpr std::size_t kMaxExtensionBytes = 256;
 
+struct FiveTuple {
+  Endpoint src;
+  Endpoint dst;
+  IpProto proto{};
+};
+
 struct alignas(64) Parsed {  // one cache line: a burst of 32 is 2 KiB
   IpAddress src;             // of IP; for ARP unset
   IpAddress dst;
@@ -73,12 +79,13 @@ struct alignas(64) Parsed {  // one cache line: a burst of 32 is 2 KiB
   std::uint8_t tcp_flags = 0;  // TCP; SCTP: what its chunks mean (sctp.h)
   std::uint8_t icmp_type = 0;  // ICMP, ICMPv6
   std::uint8_t icmp_code = 0;
-  bool more_fragments = false;  // valid unless kWhole, as the two below
-  bool common = false;          // parse_common() took it, so l3_offset, l4_offset and fragment follow from `family`
+  bool more_fragments = false;        // valid unless kWhole, as the two below
+  bool common = false;                // parse_common() took it
   std::uint16_t fragment_offset = 0;  // bytes
   std::uint16_t fragment_at = 0;      // where the fragment's data begin: behind the IPv4 header or the fragment header
 
   [[nodiscard]] bool ok() const noexcept { return error == ParseError::kNone; }
+  [[nodiscard]] FiveTuple tuple() const noexcept { return {{src, src_port}, {dst, dst_port}, proto}; }
   [[nodiscard]] std::size_t l3_len() const noexcept { return end - l3_offset; }
   [[nodiscard]] std::size_t l4_len() const noexcept { return end - l4_offset; }  // header and payload
   [[nodiscard]] std::size_t fragment_len() const noexcept { return end - fragment_at; }
@@ -86,25 +93,38 @@ struct alignas(64) Parsed {  // one cache line: a burst of 32 is 2 KiB
 };
 static_assert(sizeof(Parsed) == 64);
 
-// A Parsed that is `common`, copied to a local of the function that edits the packet: as long as no reference to it gets
-// out of that function, nothing that is written to the frame can change it for the compiler, so it stays in registers, and
-// what follows from the family is a constant.
+// A packet that parse_common() (parse_common.h) took, as a local of the function that edits it: as long as no reference to it
+// gets out of that function, nothing that is written to the frame can change it for the compiler, so it stays in registers,
+// what follows from the family is a constant, and what is not asked for is not read.
 template <Family kFamily>
 struct CommonPacket : Parsed {
-  [[gnu::always_inline]] explicit CommonPacket(const Parsed& packet) noexcept {
-    src = packet.src;
-    dst = packet.dst;
-    src_port = packet.src_port;
-    dst_port = packet.dst_port;
-    l3_offset = sizeof(EthernetHeader);
-    l4_offset = sizeof(EthernetHeader) + (kFamily == Family::kIp4 ? sizeof(Ip4Header) : sizeof(Ip6Header));
-    payload_offset = packet.payload_offset;
-    end = packet.end;
+  [[gnu::always_inline]] explicit CommonPacket(const std::uint8_t* frame) noexcept {
+    constexpr std::size_t kL3 = sizeof(EthernetHeader);
+    constexpr std::size_t kL4 = kL3 + (kFamily == Family::kIp4 ? sizeof(Ip4Header) : sizeof(Ip6Header));
+    if constexpr (kFamily == Family::kIp4) {
+      const auto& ip = *reinterpret_cast<const Ip4Header*>(frame + kL3);
+      src = IpAddress::v4(ip.src);
+      dst = IpAddress::v4(ip.dst);
+      end = static_cast<std::uint16_t>(kL3 + ip.total_len.host());
+      proto = static_cast<IpProto>(ip.proto);
+    } else {
+      const auto& ip = *reinterpret_cast<const Ip6Header*>(frame + kL3);
+      src = IpAddress::v6(ip.src.data());
+      dst = IpAddress::v6(ip.dst.data());
+      end = static_cast<std::uint16_t>(kL4 + ip.payload_len.host());
+      proto = static_cast<IpProto>(ip.next_header);
+    }
+    const auto& tcp = *reinterpret_cast<const TcpHeader*>(frame + kL4);
+    src_port = tcp.src_port.host();
+    dst_port = tcp.dst_port.host();
+    l3_offset = kL3;
+    l4_offset = kL4;
     family = kFamily;
-    proto = packet.proto;
-    ttl = packet.ttl;
-    tcp_flags = packet.tcp_flags;
-    common = true;
+    payload_offset = kL4 + sizeof(UdpHeader);
+    if (proto == IpProto::kTcp) [[likely]] {
+      payload_offset = static_cast<std::uint16_t>(kL4 + (tcp.data_offset >> 4) * 4);
+      tcp_flags = tcp.flags;
+    }
   }
 };
 
