@@ -293,6 +293,10 @@ void Proxy::Impl::publish_counters() noexcept {
   copy(out.tcp_resets_out, stats.resets_out);
   copy(out.tcp_half_open_evicted, stats.half_open_evicted);
   copy(out.tcp_listen_overflow, stats.listen_overflow);
+  copy(out.tcp_challenge_acks, stats.challenge_acks);
+  copy(out.tcp_challenge_acks_limited, stats.challenge_acks_limited);
+  copy(out.tcp_out_of_order_dropped, stats.out_of_order_dropped);
+  copy(out.tcp_time_wait_evicted, stats.time_wait_evicted);
   copy(out.tcp_source_refused, stats.source_refused);
   copy(out.tcp_syn_cookies_sent, stats.syn_cookies_sent);
   copy(out.tcp_syn_cookies_received, stats.syn_cookies_received);

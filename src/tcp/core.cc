@@ -20,6 +20,7 @@ Core::Core(const StackConfig& config, PacketSink& sink, Instant now)
       time_wait_(config.max_time_wait, hash_),
       time_wait_timer_(&Core::fire_time_wait, this),
       sources_(config.max_connections, hash_),
+      listener_table_(kMaxListeners),
       cookies_(config.secret),
       max_half_open_(std::max(std::min(config.max_connections, pool_.size()) / kHalfOpenShare, 1u)),
       max_rx_blocks_(static_cast<std::uint32_t>(std::max(config.rx_buffer / kBlockSize, std::size_t{kMinRxBlocks}))),
@@ -158,6 +159,8 @@ void Core::enter_time_wait(Connection& c) noexcept {
   record.ts_recent = c.ts_recent_;
   record.ts_on = c.ts_on_;
   record.window = static_cast<std::uint16_t>(c.rcv_window() >> c.rcv_shift_);
+  record.answered = half_second(now_ms_ - kChallengeInterval);
+  if (time_wait_.is_full()) ++stats_.time_wait_evicted;
   time_wait_.add(record, now_ms_);
   arm_time_wait();
   finish(c, StreamError::kNone);
@@ -178,28 +181,28 @@ Result<void> Core::listen(const net::Endpoint& local, const ListenOptions& optio
     if (l.acceptor == nullptr) slot = &l;
   }
   if (slot == nullptr) {
-    constexpr std::size_t kMaxListeners = 0xffff;
     if (listeners_.size() == kMaxListeners) return fail("listen on " + local.text() + ": too many listeners");
     slot = &listeners_.emplace_back();
   }
   const auto generation = static_cast<std::uint16_t>(slot->generation + 1);
   *slot = Listener{.local = local, .acceptor = &acceptor, .options = options, .generation = generation};
   slot->options.half_open = std::min(options.half_open, options.backlog / 2);
+  listener_table_.insert(listener_hash(local), static_cast<std::uint32_t>(slot - listeners_.data()) + 1);
   return {};
 }
 
 // Connections that were not accepted yet are reset when their next segment or timer comes, or at the next dispatch().
 void Core::unlisten(const net::Endpoint& local) noexcept {
-  for (Listener& l : listeners_) {
-    if (l.acceptor != nullptr && l.local == local) l.acceptor = nullptr;
-  }
+  Listener* l = find_listener(local);
+  if (l == nullptr) return;
+  l->acceptor = nullptr;
+  listener_table_.erase(listener_hash(local), static_cast<std::uint32_t>(l - listeners_.data()) + 1);
 }
 
 Listener* Core::find_listener(const net::Endpoint& local) noexcept {
-  for (Listener& l : listeners_) {
-    if (l.acceptor != nullptr && l.local == local) return &l;
-  }
-  return nullptr;
+  const std::uint32_t index =
+      listener_table_.find(listener_hash(local), [&](std::uint32_t at) { return listeners_[at - 1].local == local; });
+  return index == 0 ? nullptr : &listeners_[index - 1];
 }
 
 Listener* Core::listener_of(const Connection& c) noexcept {

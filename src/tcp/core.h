@@ -46,15 +46,22 @@ inline constexpr std::uint8_t kDuplicateAcks = 3;  // RFC 5681 section 3.2
 inline constexpr std::uint8_t kSynRetries = 6;
 inline constexpr std::uint8_t kSynAckRetries = 5;
 inline constexpr std::uint8_t kKeepaliveProbes = 5;
-inline constexpr Ticks kKeepaliveInterval = 15'000;   // between probes that stay unanswered
-inline constexpr Ticks kLingerInAll = 10;             // times StackConfig::linger, however much progress there is
-inline constexpr Ticks kChallengeInterval = 500;      // RFC 5961 section 7: at most one a connection in this time
+inline constexpr Ticks kKeepaliveInterval = 15'000;  // between probes that stay unanswered
+inline constexpr Ticks kLingerInAll = 10;            // times StackConfig::linger, however much progress there is
+inline constexpr Ticks kChallengeInterval = 500;     // RFC 5961 section 7: at most one a connection in this time
+inline constexpr std::uint32_t kChallenges = 1000;   // the same section: on average a second, all connections together
+inline constexpr std::size_t kMaxListeners = 0xffff;
 inline constexpr std::size_t kInputBurst = 32;        // packets whose cache misses overlap
 inline constexpr std::uint32_t kInitialRxBlocks = 8;  // of a new connection's window while memory is plentiful
 inline constexpr std::uint32_t kMinRxBlocks = 1;
 inline constexpr std::uint32_t kOwnShare = 16;           // one connection in so many is left to those that we open
 inline constexpr std::uint32_t kCautiousHalfOpen = 128;  // more half-open connections than that get the smallest window
 inline constexpr std::uint32_t kHalfOpenShare = 4;  // one in so many connections, and blocks, may be a half-open one's
+
+// To tell apart within TIME_WAIT's minute.
+[[nodiscard]] constexpr std::uint8_t half_second(Ticks at) noexcept {
+  return static_cast<std::uint8_t>(at / kChallengeInterval);
+}
 
 class ConnList {
  public:
@@ -130,6 +137,9 @@ class Core {
   void enter_half_open(Connection& c) noexcept;  // SYN-RECEIVED begins
   void leave_half_open(Connection& c) noexcept;  // and ends, whatever comes next
   [[nodiscard]] Listener* find_listener(const net::Endpoint& local) noexcept;
+  [[nodiscard]] std::uint32_t listener_hash(const net::Endpoint& local) const noexcept {
+    return hash_({.local = local, .remote = {}});
+  }
   [[nodiscard]] Listener* listener_of(const Connection& c) noexcept;  // nullptr: closed meanwhile
 
   // input.cc
@@ -227,7 +237,10 @@ class Core {
   void send_built(Connection& c, const HeaderFields& fields, std::span<std::uint8_t> packet,
                   std::uint32_t len) noexcept;
   bool send_ack(Connection& c) noexcept;
-  void send_challenge(Connection& c) noexcept;  // RFC 5961, rate limited
+  void send_challenge(Connection& c) noexcept;  // RFC 5961: to what may be forged; limited for all connections together
+  void send_reminder(Connection& c) noexcept;  // of where we stand, to what is out of place; limited for the connection
+  [[nodiscard]] bool answered_lately(Connection& c) noexcept;
+  [[nodiscard]] bool may_challenge() noexcept;
   void send_syn(Connection& c) noexcept;
   void send_probe(Connection& c) noexcept;  // makes the peer say where it stands: keepalive and closed windows
   void send_rst_for(const Segment& s) noexcept;
@@ -298,6 +311,9 @@ class Core {
   SourceCounts sources_;
   ConnList lists_[kListCount];
   std::vector<Listener> listeners_;
+  TupleTable listener_table_;  // those that are open, by endpoint: index in listeners_ and one
+  std::uint32_t challenge_second_ = ~0u;
+  std::uint32_t challenges_left_ = 0;
   net::SynCookies cookies_;
   std::uint32_t max_half_open_;  // of all listeners
   std::uint32_t max_rx_blocks_;

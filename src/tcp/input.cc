@@ -85,9 +85,18 @@ bool Core::input_time_wait(TimeWaitRecord& record, const Segment& s, std::uint32
     }
   }
   if (s.has(kTcpFin) && s.seq + s.len() == record.rcv_nxt) time_wait_.restart(record, now_ms_);
-  // Anything else is old or forged: the acknowledgment tells an honest peer where we stand. A bare ACK that says
-  // nothing new gets none, or two ends in TIME_WAIT would answer each other for ever.
-  if (s.len() > 0 || s.ack != record.snd_nxt || s.seq != record.rcv_nxt) send_time_wait_ack(record, s);
+  // Anything else is old or forged: the acknowledgment tells an honest peer where we stand. A bare ACK gets none when it
+  // says nothing new, and one in half a second when it does: two ends in TIME_WAIT that do not agree would answer each
+  // other for ever.
+  if (s.len() == 0) {
+    if (s.ack == record.snd_nxt && s.seq == record.rcv_nxt) return false;
+    if (record.answered == half_second(now_ms_)) {
+      ++stats_.challenge_acks_limited;
+      return false;
+    }
+    record.answered = half_second(now_ms_);
+  }
+  send_time_wait_ack(record, s);
   return false;
 }
 
@@ -135,7 +144,7 @@ bool Core::is_paws_ok(Connection& c, const Segment& s) noexcept {
     c.ack_now_ = true;
     push(ListId::kOutput, c);
   } else {
-    send_challenge(c);
+    send_reminder(c);
   }
   return false;
 }
@@ -154,8 +163,7 @@ bool Core::trim_to_window(Connection& c, Segment& s) noexcept {
   if (before || beyond) {
     ++stats_.out_of_window;
     if (len == 0) {
-      send_challenge(
-          c);  // keepalive and window probes; rate limited, or two confused ends would answer each other for ever
+      send_reminder(c);  // keepalive and window probes
     } else {
       if (before && !s.payload.empty()) note_duplicate(c, {s.seq, s.seq + static_cast<Seq>(s.payload.size())});
       c.ack_now_ = true;

@@ -179,8 +179,38 @@ bool Core::send_ack(Connection& c) noexcept {
   return true;
 }
 
+// RFC 5961 section 7, for one connection: without a limit two confused ends would answer each other for ever.
+bool Core::answered_lately(Connection& c) noexcept {
+  if (now_ms_ - c.last_challenge_ >= kChallengeInterval) return false;
+  ++stats_.challenge_acks_limited;
+  return true;
+}
+
+// The same section, for all of them: forged segments to many connections do not make us a source of packets. The number
+// changes from second to second, so that nobody can tell from what is left of it whether a guess has hit another's
+// connection.
+bool Core::may_challenge() noexcept {
+  const auto second = static_cast<std::uint32_t>(now_.time_since_epoch() / std::chrono::seconds(1));
+  if (second != challenge_second_) {
+    challenge_second_ = second;
+    const std::uint64_t secret =
+        siphash24(config_.secret, {reinterpret_cast<const std::uint8_t*>(&second), sizeof(second)});
+    challenges_left_ = kChallenges / 2 + static_cast<std::uint32_t>(secret % kChallenges);
+  }
+  if (challenges_left_ == 0) {
+    ++stats_.challenge_acks_limited;
+    return false;
+  }
+  --challenges_left_;
+  return true;
+}
+
 void Core::send_challenge(Connection& c) noexcept {
-  if (now_ms_ - c.last_challenge_ < kChallengeInterval) return;
+  if (!answered_lately(c) && may_challenge()) send_reminder(c);
+}
+
+void Core::send_reminder(Connection& c) noexcept {
+  if (answered_lately(c)) return;
   c.last_challenge_ = now_ms_;
   ++stats_.challenge_acks;
   if (c.syn_acked()) {

@@ -24,6 +24,7 @@ struct alignas(64) TimeWaitRecord {  // one cache line
   std::uint32_t previous, next;  // all records in order of expiry
   std::uint16_t window;          // as it stood in the last header
   bool ts_on;
+  std::uint8_t answered;  // the half second in which a bare segment was answered last, modulo 256
 };
 static_assert(sizeof(TimeWaitRecord) == 64);
 
@@ -42,6 +43,7 @@ class TimeWaitTable {
   void expire(Ticks now) noexcept;
 
   [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
+  [[nodiscard]] bool is_full() const noexcept { return size_ == capacity_; }
   [[nodiscard]] const TimeWaitRecord* oldest() const noexcept {
     return records_[0].next == 0 ? nullptr : &records_[records_[0].next];
   }

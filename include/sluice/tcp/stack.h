@@ -97,8 +97,10 @@ struct StackStats {  // counters since start, and gauges
   std::uint64_t accepted = 0, connected = 0, refused = 0, resets_in = 0, resets_out = 0, challenge_acks = 0;
   // Segments, or parts of one, that were not taken; no_buffer: a packet that the sink had no room for.
   std::uint64_t bad_checksum = 0, bad_segment = 0, no_connection = 0, no_buffer = 0, no_memory = 0, listen_overflow = 0;
-  std::uint64_t half_open_evicted = 0;  // SYN-RECEIVED, given up for a client that came back with a cookie
-  std::uint64_t source_refused = 0;     // handshakes beyond ListenOptions::source_connections
+  std::uint64_t half_open_evicted = 0;       // SYN-RECEIVED, given up for a client that came back with a cookie
+  std::uint64_t challenge_acks_limited = 0;  // not sent: the connection or the whole stack has just sent some
+  std::uint64_t time_wait_evicted = 0;       // the oldest, for want of records
+  std::uint64_t source_refused = 0;          // handshakes beyond ListenOptions::source_connections
   std::uint64_t syn_cookies_sent = 0, syn_cookies_received = 0, syn_cookies_failed = 0;
   std::uint64_t out_of_window = 0, old_timestamp = 0, bad_ack = 0, out_of_order_dropped = 0;
   std::uint32_t connections = 0, half_open = 0, time_wait = 0;  // gauges

@@ -34,6 +34,9 @@ const std::map<std::string, StreamError> kErrorNames = {
 };
 const std::map<std::string, std::uint64_t StackStats::*> kCounters = {
     {"challenge_acks", &StackStats::challenge_acks},
+    {"challenge_acks_limited", &StackStats::challenge_acks_limited},
+    {"time_wait_evicted", &StackStats::time_wait_evicted},
+    {"out_of_order_dropped", &StackStats::out_of_order_dropped},
     {"retransmits", &StackStats::retransmits},
     {"fast_retransmits", &StackStats::fast_retransmits},
     {"timeouts", &StackStats::timeouts},
