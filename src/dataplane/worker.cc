@@ -134,6 +134,11 @@ class alignas(kOwnLines) Worker::Impl {
                            const Classified& what, Instant now) noexcept;
   [[nodiscard]] bool take_common(const lb::Snapshot& snapshot, rte_mbuf* mbuf, net::Parsed& parsed,
                                  Instant now) noexcept;
+  template <net::Family kFamily>
+  [[nodiscard]] bool take_common_of(const lb::Snapshot& snapshot, rte_mbuf* mbuf, net::Parsed& parsed,
+                                    Instant now) noexcept;
+  [[nodiscard, gnu::noinline]] bool take_common6(const lb::Snapshot& snapshot, rte_mbuf* mbuf, net::Parsed& parsed,
+                                                 Instant now) noexcept;
   [[nodiscard]] bool take_common_of_vlan(const lb::Snapshot& snapshot, rte_mbuf* mbuf, net::Parsed& parsed,
                                          Instant now) noexcept;
   [[nodiscard]] bool accept(rte_mbuf* mbuf, net::Parsed& parsed) noexcept;
@@ -254,27 +259,44 @@ template <net::Family kFamily>
                                                                  Instant now) noexcept {
   const Classifier::Common what = classifier_.classify_common(snapshot, headers, parts_.id);
   const lb::Listener* listener = snapshot.listeners.data() + what.listener.index;
+  if (!what.ours) [[unlikely]] {
+    net::expand(kFamily, frame_of(mbuf).data(), parsed);
+    return classify_any(snapshot, mbuf, parsed, now);
+  }
   const bool opens = (headers.tcp_flags & net::kTcpSyn) != 0;
-  if (what.ours && !opens && !judges_) [[likely]]
-    return forward_.add_common({mbuf, &parsed, listener, what.source, kFamily}, headers, what.listener, what.to_client);
-  net::expand(kFamily, frame_of(mbuf).data(), parsed);
-  if (!what.ours) return classify_any(snapshot, mbuf, parsed, now);
-  const Classified known{.action = what.to_client ? Action::kToClient : Action::kToBackend, .listener = listener};
-  if (judges_ && !admit(snapshot, mbuf, parsed, known, now)) return;
-  forward_.add({mbuf, &parsed, listener, what.source}, what.listener, what.to_client);
+  if (opens || judges_) [[unlikely]] {
+    net::expand(kFamily, frame_of(mbuf).data(), parsed);
+    const Classified known{.action = what.to_client ? Action::kToClient : Action::kToBackend, .listener = listener};
+    if (judges_ && !admit(snapshot, mbuf, parsed, known, now)) return;
+  }
+  const net::Family common = opens ? net::Family::kNone : kFamily;
+  forward_.add_common({mbuf, &parsed, listener, what.source, common}, headers, what.listener, what.to_client);
 }
 
 // One segment, of a common shape, from one host to our MAC address. False: it is something else.
+template <net::Family kFamily>
+[[gnu::always_inline]] inline bool Worker::Impl::take_common_of(const lb::Snapshot& snapshot, rte_mbuf* mbuf,
+                                                                net::Parsed& parsed, Instant now) noexcept {
+  const auto* frame = rte_pktmbuf_mtod(mbuf, const std::uint8_t*);
+  net::CommonHeaders<kFamily> headers;
+  if (mbuf->nb_segs != 1 || (mbuf->ol_flags & kDeviceMarks) != 0 ||
+      !net::parse_common(frame, mbuf->data_len, headers) ||
+      (net::common::load<std::uint64_t>(frame) & kMacsMask) != our_macs_[interface_of(mbuf)]) {
+    return false;
+  }
+  classify_common(snapshot, mbuf, parsed, headers, now);
+  return true;
+}
+
+// A function of its own: in one with the other family's, the compiler has too few registers.
+bool Worker::Impl::take_common6(const lb::Snapshot& snapshot, rte_mbuf* mbuf, net::Parsed& parsed,
+                                Instant now) noexcept {
+  return take_common_of<net::Family::kIp6>(snapshot, mbuf, parsed, now);
+}
+
 [[gnu::always_inline]] inline bool Worker::Impl::take_common(const lb::Snapshot& snapshot, rte_mbuf* mbuf,
                                                              net::Parsed& parsed, Instant now) noexcept {
-  if (mbuf->nb_segs != 1 || (mbuf->ol_flags & kDeviceMarks) != 0) return false;
-  const auto* frame = rte_pktmbuf_mtod(mbuf, const std::uint8_t*);
-  const auto take = [&](const auto& headers) __attribute__((always_inline)) {
-    if ((net::common::load<std::uint64_t>(frame) & kMacsMask) != our_macs_[interface_of(mbuf)]) return false;
-    classify_common(snapshot, mbuf, parsed, headers, now);
-    return true;
-  };
-  return net::parse_common(frame, mbuf->data_len, take);
+  return take_common_of<net::Family::kIp4>(snapshot, mbuf, parsed, now) || take_common6(snapshot, mbuf, parsed, now);
 }
 
 // The same of a frame of a VLAN, once its tags are off. All frames of VLANs get here, and are entered.

@@ -255,12 +255,10 @@ ParseError parse_frame(Bytes frame, Parsed& out) noexcept {
 }  // namespace
 
 void parse(Bytes frame, Parsed& out) noexcept {
-  const auto take = [&]<Family kFamily>(const CommonHeaders<kFamily>& /*headers*/) {
-    expand(kFamily, frame.data(), out);
-    return true;
-  };
-  if (parse_common(frame.data(), frame.size(), take)) [[likely]]
-    return;
+  CommonHeaders<Family::kIp4> ip4;
+  if (parse_common(frame.data(), frame.size(), ip4)) return expand(Family::kIp4, frame.data(), out);
+  CommonHeaders<Family::kIp6> ip6;
+  if (parse_common(frame.data(), frame.size(), ip6)) return expand(Family::kIp6, frame.data(), out);
   out = Parsed{};
   out.error = parse_frame(frame, out);
 }

@@ -187,22 +187,19 @@ inline void expand_ip4(const std::uint8_t* frame, Parsed& out) noexcept {
 
 }  // namespace common
 
-// `frame` begins with an Ethernet header and has `size` bytes. A packet of this family that is common: `use` is called with
-// its CommonHeaders, and gives the result. False: it is not common.
-template <typename Use>
+// `frame` begins with an Ethernet header and has `size` bytes. False: it is no common packet of this family.
+template <Family kFamily>
 [[nodiscard, gnu::always_inline]] inline bool parse_common(const std::uint8_t* frame, std::size_t size,
-                                                           Use&& use) noexcept {
+                                                           CommonHeaders<kFamily>& out) noexcept {
+  constexpr bool kV4 = kFamily == Family::kIp4;
+  constexpr auto kType = static_cast<std::uint16_t>(kV4 ? EtherType::kIp4 : EtherType::kIp6);
   if (size < kLeastCommonFrame || size > 65535) return false;
-  const auto type = common::load<std::uint16_t>(frame + offsetof(EthernetHeader, type));
-  if (type == std::byteswap(static_cast<std::uint16_t>(EtherType::kIp4))) [[likely]] {
-    CommonHeaders<Family::kIp4> headers;
-    return common::parse_ip4(frame, size, headers) && use(headers);
+  if (common::load<std::uint16_t>(frame + offsetof(EthernetHeader, type)) != std::byteswap(kType)) return false;
+  if constexpr (kV4) {
+    return common::parse_ip4(frame, size, out);
+  } else {
+    return common::parse_ip6(frame, size, out);
   }
-  if (type == std::byteswap(static_cast<std::uint16_t>(EtherType::kIp6))) {
-    CommonHeaders<Family::kIp6> headers;
-    return common::parse_ip6(frame, size, headers) && use(headers);
-  }
-  return false;
 }
 
 // The Parsed of a common packet of this family.
