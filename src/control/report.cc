@@ -150,6 +150,7 @@ json proxy_row(const ProxyView& proxy, std::size_t index) {
                 {"half_open_evicted", c.tcp_half_open_evicted.read()},
                 {"time_wait", c.tcp_time_wait.read()},
                 {"buffer_bytes", c.tcp_buffer_bytes.read()},
+                {"promised_bytes", c.tcp_promised_bytes.read()},
                 {"listen_overflow", c.tcp_listen_overflow.read()},
                 {"challenge_acks", c.tcp_challenge_acks.read()},
                 {"challenge_acks_limited", c.tcp_challenge_acks_limited.read()},

@@ -317,6 +317,7 @@ void Proxy::Impl::publish_counters() noexcept {
   out.tcp_connections.set(stats.connections);
   out.tcp_half_open.set(stats.half_open);
   out.tcp_time_wait.set(stats.time_wait);
+  out.tcp_promised_bytes.set(static_cast<std::int64_t>(stats.promised_bytes));
   out.tcp_buffer_bytes.set(static_cast<std::int64_t>(stats.buffer_bytes));
 }
 

@@ -50,6 +50,7 @@ void Core::set_now(Instant now) noexcept {
 const StackStats& Core::stats() const noexcept {
   stats_.time_wait = time_wait_.size();
   stats_.buffer_bytes = std::size_t{pool_.used()} * kBlockSize;
+  stats_.promised_bytes = std::size_t{pool_.promised()} * kBlockSize;
   return stats_;
 }
 

@@ -220,6 +220,10 @@ class Core {
   void process_fin(Connection& c) noexcept;
   void acknowledge_data(Connection& c) noexcept;
   void adapt_window_quota(Connection& c) noexcept;
+  // Memory is short: what has been used up of a window is not opened again, until the window is the least there is.
+  [[nodiscard]] bool is_pressed(const Connection& c) const noexcept {
+    return pool_.available() < reserve() && c.rx_.quota() > kMinRxBlocks;
+  }
   void consumed(Connection& c) noexcept;
   void note_duplicate(Connection& c, SackBlock twice) noexcept;
   [[nodiscard]] std::uint16_t window_field(Connection& c, bool syn) noexcept;
@@ -278,6 +282,9 @@ class Core {
   static void fire(void* owner) noexcept;
   static void fire_time_wait(void* owner) noexcept;
   void arm_time_wait() noexcept;
+
+  // Blocks below which windows and send buffers no longer grow.
+  [[nodiscard]] std::uint32_t reserve() const noexcept { return pool_.size() / 8; }
 
   // connection.cc
   [[nodiscard]] std::uint32_t max_tx_blocks(const Connection& c) noexcept;

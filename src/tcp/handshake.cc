@@ -29,15 +29,17 @@ void Core::start_at(Connection& c, Seq iss) noexcept {
   c.last_challenge_ = now_ms_ - kChallengeInterval;
 }
 
-// A new window is a promise of memory: the fuller the pool, the smaller it is, and at seven eighths
-// there is none but for connections that we open.
+// A new window is a promise of memory: the fuller the pool, the smaller it is. At seven eighths, or when half of the
+// reserve is gone, there is none but for connections that we open: those that are there come first.
 bool Core::grant_window(Connection& c, bool cautious) noexcept {
   const std::uint32_t promised = pool_.promised();
   std::uint32_t blocks = kInitialRxBlocks;
   if (promised > pool_.size() / 8) blocks /= 2;
   if (promised > pool_.size() / 4) blocks /= 2;
-  if (cautious || promised > pool_.size() / 2) blocks = kMinRxBlocks;
-  if (c.passive_ && promised + blocks > pool_.size() / 8 * 7) return false;
+  if (cautious || promised > pool_.size() / 2 || pool_.available() < reserve()) blocks = kMinRxBlocks;
+  if (c.passive_ && (promised + blocks > pool_.size() / 8 * 7 || pool_.available() < reserve() / 2 + blocks)) {
+    return false;
+  }
   return c.rx_.grow_quota(pool_, std::min(blocks, max_rx_blocks_));
 }
 

@@ -91,13 +91,11 @@ void Core::acknowledge_data(Connection& c) noexcept {
 }
 
 // The window grows while the application keeps up, each time that the peer has used half of it, to a sixteenth of what
-// the pool has left. When less than an eighth of the pool is left, what has been used up is not opened again.
+// the pool has left.
 void Core::adapt_window_quota(Connection& c) noexcept {
   const std::uint32_t available = pool_.available();
-  if (available < pool_.size() / 8) [[unlikely]] {
-    c.rx_.shrink_quota(pool_, std::max(c.rx_.blocks_for(c.rcv_window()), kMinRxBlocks));
+  if (available < reserve()) [[unlikely]]
     return;
-  }
   if (seq_lt(c.rcv_nxt_, c.rx_round_end_)) return;
   const std::uint32_t quota = c.rx_.quota();
   const std::uint32_t grown = std::min({quota * 2, max_rx_blocks_, available / 16});
@@ -109,6 +107,9 @@ void Core::adapt_window_quota(Connection& c) noexcept {
 // section 3.8.6.2.2; a window that is still half open is told with the next acknowledgment.
 void Core::consumed(Connection& c) noexcept {
   if (!c.can_receive()) return;
+  if (is_pressed(c)) [[unlikely]] {
+    c.rx_.shrink_quota(pool_, std::max(c.rx_.blocks_for(c.rcv_window()), kMinRxBlocks));
+  }
   const std::uint32_t quota = c.rx_.quota() * kBlockSize;
   if (c.rcv_window() >= quota / 2) return;
   const std::uint32_t gain = c.rx_.window() - std::min(c.rx_.window(), c.rcv_window());
@@ -126,7 +127,7 @@ std::uint16_t Core::window_field(Connection& c, bool syn) noexcept {
   const std::uint32_t limit = std::min(c.released_ ? kDiscardWindow : c.rx_.window(), 0xffffu << shift);
   const std::uint32_t open = limit >> shift << shift;
   const std::uint32_t threshold = std::min(c.rx_.quota() * (kBlockSize / 2), std::uint32_t{c.mss_});
-  if (open > c.rcv_window() && open - c.rcv_window() >= threshold) {
+  if (open > c.rcv_window() && open - c.rcv_window() >= threshold && (syn || !is_pressed(c))) {
     c.rcv_adv_ = c.rcv_nxt_ + open;
     return static_cast<std::uint16_t>(open >> shift);
   }

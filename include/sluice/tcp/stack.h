@@ -105,6 +105,7 @@ struct StackStats {  // counters since start, and gauges
   std::uint64_t out_of_window = 0, old_timestamp = 0, bad_ack = 0, out_of_order_dropped = 0;
   std::uint32_t connections = 0, half_open = 0, time_wait = 0;  // gauges
   std::size_t buffer_bytes = 0;                                 // gauge: out of StackConfig::buffer_memory
+  std::size_t promised_bytes = 0;                               // gauge: the same, of windows that are not filled yet
 };
 
 // An ICMP or ICMPv6 error, which of them says the version of the packet that it quotes.

@@ -132,7 +132,7 @@ struct alignas(kOwnLines) ProxyCounters {
   Counter tcp_challenge_acks, tcp_challenge_acks_limited, tcp_out_of_order_dropped, tcp_time_wait_evicted;
   Counter tcp_listen_overflow, tcp_source_refused, tcp_syn_cookies_sent, tcp_syn_cookies_received,
       tcp_syn_cookies_failed;
-  Gauge tcp_connections, tcp_half_open, tcp_time_wait, tcp_buffer_bytes;
+  Gauge tcp_connections, tcp_half_open, tcp_time_wait, tcp_buffer_bytes, tcp_promised_bytes;
   LazyArray<EntityCounters> services{kMaxCountedServices};
   LazyArray<EntityCounters> backends{kMaxCountedBackends};
 

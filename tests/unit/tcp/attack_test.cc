@@ -5,19 +5,11 @@
 
 #include <gtest/gtest.h>
 
-#include "segment.h"
-#include "sim.h"
-#include "sluice/tcp/stack.h"
 #include "stream_app.h"
+#include "victim.h"
 
 namespace sluice::tcp::test {
 namespace {
-
-const net::Endpoint kServer{*net::IpAddress::parse("192.0.2.1"), 80};
-const net::Endpoint kServer6{*net::IpAddress::parse("2001:db8::1"), 80};
-const net::Endpoint kClient{*net::IpAddress::parse("198.51.100.7"), 40'000};
-
-constexpr Offloads kChecked{.tx_checksum = false, .rx_checksum_good = true};
 
 StackConfig small() {
   StackConfig config;
@@ -30,82 +22,10 @@ StackConfig small() {
   return config;
 }
 
-// A segment from `from` to the server.
-Packet segment(const net::Endpoint& from, const HeaderFields& fields, std::size_t payload = 0) {
-  const FourTuple tuple{from, from.address.is_v4() ? kServer : kServer6};
-  Packet bytes(ip_header_len(tuple) + 20 + options_len(fields.options) + payload, 0x5a);
-  build_segment(bytes, tuple, fields, payload, false);
-  return bytes;
-}
-
 Packet syn_from(const net::Endpoint& from, Seq seq) {
   HeaderFields fields{.seq = seq, .window = 65535, .flags = kTcpSyn, .options = {.mss = 1460}};
   return segment(from, fields);
 }
-
-net::Endpoint source(std::uint32_t number) {
-  return {net::IpAddress::v4(Be32(0xcb007100u + (number >> 14) % 256)),  // 203.0.113.0/24
-          static_cast<std::uint16_t>(10'000 + number % 16'384)};
-}
-
-// A server alone; the tests write what arrives and read what it sends.
-class Victim final : public Acceptor, public StreamHandler {
- public:
-  explicit Victim(const ListenOptions& options, const StackConfig& config = small()) : stack(config, sink_, now) {
-    EXPECT_TRUE(stack.listen(kServer, options, *this));
-    EXPECT_TRUE(stack.listen(kServer6, options, *this));
-  }
-  void on_accept(Conn& conn) noexcept override {
-    conns.push_back(&conn);
-    conn.set_handler(this);
-  }
-  void on_stream(StreamEvents events) noexcept override { closed += has(events, StreamEvents::kClosed) ? 1 : 0; }
-
-  // A turn with this packet; what the stack then sends.
-  std::vector<Packet> turn(const Packet& packet) {
-    stack.input(packet, kChecked, now);
-    return turn();
-  }
-  std::vector<Packet> turn() {
-    stack.dispatch();
-    stack.advance(now);
-    stack.flush(now);
-    return std::exchange(sink_.packets, {});
-  }
-  static Segment parsed(const Packet& packet) {
-    Segment s;
-    EXPECT_EQ(parse_segment(packet, kChecked, s), ParseResult::kOk);
-    return s;
-  }
-  // Shakes hands; false: it was reset. Leaves seq and ack for what the client sends next.
-  bool connect(const net::Endpoint& from, const SegmentOptions& options = {.mss = 1460}) {
-    seq = 1000;
-    timestamps = options.has_timestamp;
-    HeaderFields syn{.seq = seq, .window = 65535, .flags = kTcpSyn, .options = options};
-    const std::vector<Packet> answer = turn(segment(from, syn));
-    if (answer.size() != 1) return false;
-    ack = parsed(answer[0]).seq + 1;
-    ++seq;
-    const std::vector<Packet> reply = turn(segment(from, fields(kTcpAck)));
-    return reply.empty() || !parsed(reply[0]).has(kTcpRst);
-  }
-  [[nodiscard]] HeaderFields fields(std::uint8_t flags) const {
-    HeaderFields out{.seq = seq, .ack = ack, .window = 65535, .flags = flags, .options = {}};
-    out.options.has_timestamp = timestamps;
-    return out;
-  }
-
- private:
-  QueueSink sink_;
-
- public:
-  Instant now{ms(1000)};
-  TcpStack stack;
-  std::vector<Conn*> conns;
-  std::uint32_t closed = 0;
-  Seq seq = 0, ack = 0;
-  bool timestamps = false;
-};
 
 // Sends as fast as the network takes it, from one end to the other.
 class Stream final : public Acceptor {
@@ -181,7 +101,7 @@ class ConnectionFlood : public ::testing::TestWithParam<SourceCase> {};
 
 // 300 handshakes completed from three addresses: no more come in than their sources may have, until some have gone.
 TEST_P(ConnectionFlood, IsBoundedBySource) {
-  Victim victim(GetParam().options);
+  Victim victim(GetParam().options, small());
   const auto flood = [&](std::uint16_t port) {
     for (std::uint16_t i = 0; i < 300; ++i) {
       const net::IpAddress address = *net::IpAddress::parse(GetParam().from[i % 3]);
@@ -203,7 +123,7 @@ INSTANTIATE_TEST_SUITE_P(Tcp, ConnectionFlood, ::testing::ValuesIn(kSourceCases)
 
 // Listeners of one service count together, those of another do not.
 TEST(Attack, SourcesAreCountedByService) {
-  Victim victim({.source_connections = 2, .service = 1});
+  Victim victim({.source_connections = 2, .service = 1}, small());
   const net::Endpoint also{*net::IpAddress::parse("192.0.2.1"), 443}, other{*net::IpAddress::parse("192.0.2.1"), 8080};
   ASSERT_TRUE(victim.stack.listen(also, {.source_connections = 2, .service = 1}, victim));
   ASSERT_TRUE(victim.stack.listen(other, {.source_connections = 2, .service = 2}, victim));
@@ -238,7 +158,7 @@ class BlindInjection : public ::testing::TestWithParam<BlindCase> {};
 // RFC 5961: who knows addresses and ports but not the numbers sends 20,000 segments in 20 s. The connection stays, nothing
 // is delivered, and answers are two a second at most.
 TEST_P(BlindInjection, ChangesNothing) {
-  Victim victim({});
+  Victim victim({}, small());
   ASSERT_TRUE(victim.connect(kClient));
   Random random(3);
   std::size_t answers = 0;
@@ -338,7 +258,7 @@ TEST(Attack, AckStorm) {
 
 // The same of a connection in TIME-WAIT: a thousand acknowledgments in a second that do not agree with it.
 TEST(Attack, AckStormInTimeWait) {
-  Victim victim({});
+  Victim victim({}, small());
   ASSERT_TRUE(victim.connect(kClient));
   victim.conns[0]->shutdown_write();
   (void)victim.turn();
@@ -359,7 +279,7 @@ TEST(Attack, AckStormInTimeWait) {
 // SegmentSmack: a window full of single bytes, each beyond a gap of one. What is kept is bounded in ranges, which have one
 // block beyond the window; the bytes lie inside the window, which was promised.
 TEST(Attack, OutOfOrderFlood) {
-  Victim victim({});
+  Victim victim({}, small());
   ASSERT_TRUE(victim.connect(kClient));
   const std::size_t window = 32 << 10;
   HeaderFields fields = victim.fields(kTcpAck);
@@ -423,7 +343,7 @@ TEST(Attack, SlowReaders) {
 
 // An MSS of 1 would have us send 40 bytes of headers for each byte; at least 88 bytes go into a segment.
 TEST(Attack, TinySegmentSize) {
-  Victim victim({});
+  Victim victim({}, small());
   for (const bool timestamps : {false, true}) {
     const std::uint16_t port = timestamps ? 40'001 : 40'000;
     SegmentOptions options{.mss = 1};
@@ -443,7 +363,7 @@ TEST(Attack, TinySegmentSize) {
 
 // What is closed by us stays for a minute: 5,000 connections in a moment, and room for 64. The oldest records go.
 TEST(Attack, TimeWaitExhaustion) {
-  Victim victim({});
+  Victim victim({}, small());
   ASSERT_TRUE(victim.connect(kClient));
   for (std::uint32_t i = 0; i < 5'000; ++i) {
     ASSERT_TRUE(victim.connect(source(i)));
@@ -465,7 +385,7 @@ TEST(Attack, TimeWaitExhaustion) {
 
 // Optimistic acknowledgments: of what was not sent yet. They open no window and release nothing.
 TEST(Attack, OptimisticAcks) {
-  Victim victim({});
+  Victim victim({}, small());
   ASSERT_TRUE(victim.connect(kClient));
   const std::vector<std::uint8_t> all(1 << 20);
   (void)victim.conns[0]->write(all);
@@ -486,7 +406,7 @@ TEST(Attack, OptimisticAcks) {
 // Bytes in a SYN are not taken before the handshake is complete, nor acknowledged: the client sends them again.
 TEST(Attack, DataInSyns) {
   for (const std::uint32_t half_open : {0u, 100u}) {
-    Victim victim({.half_open = half_open});
+    Victim victim({.half_open = half_open}, small());
     for (std::uint32_t i = 0; i < 1000; ++i) {
       HeaderFields syn{.seq = 5, .window = 65535, .flags = kTcpSyn, .options = {.mss = 1460}};
       const std::vector<Packet> answer = victim.turn(segment(source(i), syn, 1000));
@@ -502,7 +422,7 @@ TEST(Attack, DataInSyns) {
 // is gained.
 TEST(Attack, AckSplitting) {
   const auto segments_after = [](std::uint32_t parts) {
-    Victim victim({});
+    Victim victim({}, small());
     EXPECT_TRUE(victim.connect(kClient));
     const std::vector<std::uint8_t> all(1 << 20);
     (void)victim.conns[0]->write(all);
