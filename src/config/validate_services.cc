@@ -196,6 +196,9 @@ void check_choice(const Service& service, Reader& reader) {
     reader.error_at(base + ".persist",
                     "is not for mode dnat; 'balance: source_hash' keeps a client on its backend there");
   }
+  if (forward.mss != 0 && reader.sound(base_of(service) + ".listen") &&
+      std::ranges::none_of(service.listen, [](const Listen& at) { return at.proto == net::IpProto::kTcp; }))
+    reader.error_at(base + ".mss", "no 'listen' of this service is tcp");
   if (!forward.one_packet) return;
   if (sees_replies(forward.mode)) {
     return reader.error_at(base + ".one_packet",

@@ -112,6 +112,7 @@ std::uint16_t Forward::mss_of(const lb::Flow& flow, std::size_t overhead) const 
 
 void Forward::clamp_mss(const lb::Snapshot& snapshot, const FlowPacket& packet, const lb::Flow& flow,
                         std::size_t overhead) noexcept {
+  if (packet.parsed->proto != net::IpProto::kTcp) return;  // an INIT of SCTP is a SYN to flows
   const config::Service* service = snapshot.services[flow.service].config;
   if (service == nullptr || !service->forward || service->forward->mss == 0) return;
   const std::uint16_t wanted = service->forward->mss;

@@ -101,6 +101,7 @@ std::size_t write_tcp_options(std::uint8_t* out, const TcpOptions& options) noex
 
 void clamp_mss(std::span<std::uint8_t> frame, std::size_t l4_offset, std::uint16_t most) noexcept {
   auto& tcp = header_at<TcpHeader>(frame, l4_offset);
+  if (tcp.header_len() < sizeof(TcpHeader) || l4_offset + tcp.header_len() > frame.size()) return;
   std::uint8_t* at = frame.data() + l4_offset + sizeof(TcpHeader);
   std::size_t left = tcp.header_len() - sizeof(TcpHeader);
   while (left >= 2 && at[0] != static_cast<std::uint8_t>(TcpOption::kEnd)) {

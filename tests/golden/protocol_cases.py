@@ -74,6 +74,25 @@ def a_wrong_sctp_checksum_stays_wrong():
     return c
 
 
+@case
+def mss_is_for_tcp_alone():
+    """A service of both: what stands in an INIT where a SYN has its MSS is a number of SCTP's."""
+    config = SIGNALLING.replace("mode: nat,", "mode: nat, mss: 1200,")
+    for address in (SERVICE, f"[{SERVICE6}]"):
+        config = config.replace(f'"{address}:36412/sctp"', f'["{address}:36412/sctp", "{address}:36412/tcp"]')
+    c = Case(config)
+    looks = dict(a_rwnd=0x0204FFFF, n_out_streams=0x0101, n_in_streams=0x0101, init_tsn=0x0204FFFE)
+    for number, (service, backend, own, client) in enumerate([(SERVICE, BACKENDS[0], OWN, CLIENT),
+                                                              (SERVICE6, BACKEND6, OWN6, CLIENT6)], start=1):
+        init = c.receive(from_client(SCTP(sport=40000, dport=36412, tag=0) / SCTPChunkInit(init_tag=0x1111, **looks),
+                                     dst=service))
+        c.expect(forwarded(init, number, backend=backend, own=own))
+        answer = c.receive(from_backend(SCTP(sport=8080, dport=NAT(number), tag=0x1111) /
+                                        SCTPChunkInitAck(init_tag=0x2222, **looks), backend=backend, own=own))
+        c.expect(returned(answer, 40000, client=client, service=service, service_port=36412))
+    return c
+
+
 def abort_of(packet, tag, reflected):
     """RFC 9260 section 8.4; from the packet's destination to its source."""
     sctp = packet[SCTP]

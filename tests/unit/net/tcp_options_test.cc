@@ -158,6 +158,19 @@ TEST(TcpOptions, ClampingAnyOptionsChangesNothingElse) {
   }
 }
 
+// Nobody sends such a header as TCP; other protocols have something else in its place.
+TEST(ClampMss, KeepsWithinTheFrame) {
+  for (const unsigned words : {0u, 1u, 4u, 6u, 15u}) {
+    Bytes frame = ip4("192.0.2.7", "203.0.113.10").tcp(40000, 80, kTcpSyn, 1, 0, from_hex("020405b4")).frame();
+    frame[34 + 12] = static_cast<std::uint8_t>(words << 4);
+    if (words == 6) frame.resize(34 + sizeof(TcpHeader) + 3);
+    frame.shrink_to_fit();
+    const Bytes before = frame;
+    clamp_mss(frame, 34, 536);
+    EXPECT_EQ(frame, before) << words;
+  }
+}
+
 TEST(TcpSegment, IsWhatAnotherWouldHaveBuilt) {
   const char* const kLinux = "020405b4 0402080a 00000102 00000304 01030307";
   const TcpOptions linux{.mss = 1460,
