@@ -55,11 +55,16 @@ Classified FragmentPath::receive(const lb::Snapshot& snapshot, rte_mbuf* mbuf, n
     packet.action = found.action;
     packet.drop = found.drop;
     packet.owner = found.owner;
+    if (found.listener != nullptr) packet.service = found.listener->service;
     packet.note = {.src_port = parsed.src_port, .dst_port = parsed.dst_port, .proto = parsed.proto};
   }
   if (!packet.known) {
     table_.wait(packet, mbuf, parsed);
     return kTaken;
+  }
+  if (!first && packet.action != Action::kToProxy) {
+    const Drop reason = parts_.guard.judge_rates_of(packet.service, parsed.l3_len(), to_ms(now));
+    if (reason != Drop::kNone) return {.action = Action::kDrop, .drop = reason};
   }
   what = pass(snapshot, packet, mbuf, parsed, now);
   if (first) release(packet, now);
@@ -70,7 +75,7 @@ Classified FragmentPath::receive(const lb::Snapshot& snapshot, rte_mbuf* mbuf, n
 Classified FragmentPath::pass(const lb::Snapshot& snapshot, Fragments::Packet& packet, rte_mbuf* mbuf,
                               net::Parsed& parsed, Instant now) noexcept {
   if (packet.action == Action::kToProxy) {
-    collect(packet, mbuf, parsed);
+    collect(packet, mbuf, parsed, now);
     return kTaken;
   }
   if (!is_of_a_flow(packet.action)) {
@@ -89,7 +94,11 @@ Classified FragmentPath::pass(const lb::Snapshot& snapshot, Fragments::Packet& p
 void FragmentPath::release(Fragments::Packet& packet, Instant now) noexcept {
   if (packet.action == Action::kToProxy) return;  // they wait for the rest
   while (rte_mbuf* mbuf = table_.take(packet)) {
-    if (is_of_a_flow(packet.action)) {
+    const std::size_t bytes = rte_pktmbuf_pkt_len(mbuf) - Egress::kLinkRoom;
+    const Drop reason = parts_.guard.judge_rates_of(packet.service, bytes, to_ms(now));
+    if (reason != Drop::kNone) {
+      parts_.egress.drop(mbuf, reason);
+    } else if (is_of_a_flow(packet.action)) {
       give_noted(packet, mbuf);
     } else {
       answer(packet, mbuf, net::parse(frame_of(mbuf)), now);
@@ -109,11 +118,14 @@ void FragmentPath::answer(Fragments::Packet& packet, rte_mbuf* mbuf, const net::
   }
 }
 
-void FragmentPath::collect(Fragments::Packet& packet, rte_mbuf* mbuf, const net::Parsed& parsed) noexcept {
+void FragmentPath::collect(Fragments::Packet& packet, rte_mbuf* mbuf, const net::Parsed& parsed, Instant now) noexcept {
   table_.wait(packet, mbuf, parsed);
   if (!packet.complete() || packet.waiting() == 0) return;
   rte_mbuf* whole = table_.reassemble(packet);
-  if (whole != nullptr) give(static_cast<RoleId>(parts_.workers + packet.owner), whole);
+  if (whole == nullptr) return;
+  const Drop reason = parts_.guard.judge_rates_of(packet.service, rte_pktmbuf_pkt_len(whole), to_ms(now));
+  if (reason != Drop::kNone) return parts_.egress.drop(whole, reason);
+  give(static_cast<RoleId>(parts_.workers + packet.owner), whole);
 }
 
 void FragmentPath::give_noted(const Fragments::Packet& packet, rte_mbuf* mbuf) noexcept {

@@ -9,6 +9,7 @@
 #include "answers.h"
 #include "classify.h"
 #include "fragments.h"
+#include "guard.h"
 #include "sluice/dataplane/handoff.h"
 #include "sluice/telemetry/counters.h"
 
@@ -24,6 +25,7 @@ class FragmentPath {
     const Classifier& classifier;
     Egress& egress;
     Answers& answers;
+    Guard& guard;
     Handoff& handoff;
     telemetry::WorkerCounters& counters;
   };
@@ -43,7 +45,7 @@ class FragmentPath {
                   Instant now) noexcept;
   void release(Fragments::Packet& packet, Instant now) noexcept;
   void answer(Fragments::Packet& packet, rte_mbuf* mbuf, const net::Parsed& parsed, Instant now) noexcept;
-  void collect(Fragments::Packet& packet, rte_mbuf* mbuf, const net::Parsed& parsed) noexcept;
+  void collect(Fragments::Packet& packet, rte_mbuf* mbuf, const net::Parsed& parsed, Instant now) noexcept;
   void give_noted(const Fragments::Packet& packet, rte_mbuf* mbuf) noexcept;
   void give(RoleId to, rte_mbuf* mbuf) noexcept;
 

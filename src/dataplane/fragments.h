@@ -45,6 +45,7 @@ class Fragments {
     Action action = Action::kDrop;
     telemetry::Drop drop = telemetry::Drop::kNone;
     std::uint16_t owner = 0;
+    lb::ServiceIndex service = lb::kNoIndex;  // that a client sends it to
     FragmentNote note;
 
     [[nodiscard]] std::size_t waiting() const noexcept { return waiting_; }

@@ -84,11 +84,9 @@ Guard::Guard(const config::Config& config, const Acls& acls, const SipKey& secre
 
 Drop Guard::judge(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame, const net::Parsed& packet,
                   lb::ServiceIndex service, bool checksum_known, Ms now) noexcept {
-  const lb::Access* access = snapshot.access.get();
-  const bool exempt = access != nullptr && access->all.allow.contains(packet.src);
+  const bool exempt = is_exempt(snapshot, packet.src);
   if (!exempt) {
-    if (bogons_ && bogon_prefixes_.contains(packet.src)) return Drop::kBogon;
-    if (access != nullptr && access->all.deny.contains(packet.src)) return Drop::kDenied;
+    if (const Drop reason = judge_source(snapshot, packet.src); reason != Drop::kNone) return reason;
   }
   if (acl_ != nullptr && !acl_->allows(packet)) return Drop::kAclDenied;
   if (service != lb::kNoIndex) {
@@ -100,17 +98,36 @@ Drop Guard::judge(const lb::Snapshot& snapshot, std::span<const std::uint8_t> fr
       return Drop::kAclDenied;
     }
   }
-  if (verify_checksums_ && !checksum_known && !net::l4_checksum_ok(frame, packet)) return Drop::kBadChecksum;
-  return judge_rates(packet, exempt, service, clock(now));
+  const bool whole = packet.fragment == net::FragmentKind::kWhole;
+  if (verify_checksums_ && whole && !checksum_known && !net::l4_checksum_ok(frame, packet)) return Drop::kBadChecksum;
+  const std::uint64_t now_ms = clock(now);
+  if (!exempt) {
+    if (const Drop reason = judge_source_rates(packet, now_ms); reason != Drop::kNone) return reason;
+  }
+  return judge_service_rates(service, packet.l3_len(), now_ms);
 }
 
-Drop Guard::judge_rates(const net::Parsed& packet, bool exempt, lb::ServiceIndex service,
-                        std::uint64_t now_ms) noexcept {
-  const std::size_t bytes = packet.l3_len();
-  if (source_rates_.limits_packets() && !exempt) {
-    const Drop reason = of_source(source_rates_.take_packet(source_buckets(packet.src, now_ms), bytes, now_ms));
-    if (reason != Drop::kNone) return reason;
-  }
+Drop Guard::judge_later(const lb::Snapshot& snapshot, const net::Parsed& fragment, Ms now) noexcept {
+  if (is_exempt(snapshot, fragment.src)) return Drop::kNone;
+  const Drop reason = judge_source(snapshot, fragment.src);
+  return reason != Drop::kNone ? reason : judge_source_rates(fragment, clock(now));
+}
+
+Drop Guard::judge_rates_of(lb::ServiceIndex service, std::size_t bytes, Ms now) noexcept {
+  return service < service_rates_.size() ? judge_service_rates(service, bytes, clock(now)) : Drop::kNone;
+}
+
+Drop Guard::judge_source(const lb::Snapshot& snapshot, const net::IpAddress& source) noexcept {
+  if (bogons_ && bogon_prefixes_.contains(source)) return Drop::kBogon;
+  return snapshot.access != nullptr && snapshot.access->all.deny.contains(source) ? Drop::kDenied : Drop::kNone;
+}
+
+Drop Guard::judge_source_rates(const net::Parsed& packet, std::uint64_t now_ms) noexcept {
+  if (!source_rates_.limits_packets()) return Drop::kNone;
+  return of_source(source_rates_.take_packet(source_buckets(packet.src, now_ms), packet.l3_len(), now_ms));
+}
+
+Drop Guard::judge_service_rates(lb::ServiceIndex service, std::size_t bytes, std::uint64_t now_ms) noexcept {
   if (service >= service_rates_.size()) return Drop::kNone;
   ServiceRates& own = service_rates_[service];
   if (!own.rates.limits_packets()) return Drop::kNone;
@@ -121,8 +138,8 @@ Drop Guard::judge_flow(const lb::Snapshot& snapshot, const net::IpAddress& sourc
                        Ms now) noexcept {
   if (!limits_flows_) return Drop::kNone;
   const std::uint64_t now_ms = clock(now);
-  const bool exempt = snapshot.access != nullptr && snapshot.access->all.allow.contains(source);
-  if (source_rates_.limits_flows() && !exempt && !source_rates_.take_flow(source_buckets(source, now_ms), now_ms))
+  if (source_rates_.limits_flows() && !is_exempt(snapshot, source) &&
+      !source_rates_.take_flow(source_buckets(source, now_ms), now_ms))
     return Drop::kSourceFlows;
   if (service >= service_rates_.size()) return Drop::kNone;
   ServiceRates& own = service_rates_[service];

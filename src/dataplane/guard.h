@@ -1,4 +1,6 @@
 // What a packet from outside must pass before anything is done for it: lists of sources, ACL rules, bogons, checksums, rates.
+// A packet in fragments is judged by its first one, which has the ports; what refuses that one stops the others too. Those are
+// asked for lists and rates.
 // Asked for packets to services and to our own addresses; not for what backends answer, nor for ARP and ND.
 // Order: allow lists (exempt a source from what follows, but for ACL rules and the service's own), bogons, deny lists, ACL
 //        rules, the same of the service, the checksum, the source's rates, the service's.
@@ -38,6 +40,11 @@ class Guard {
   [[nodiscard]] telemetry::Drop judge(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame,
                                       const net::Parsed& packet, lb::ServiceIndex service, bool checksum_known,
                                       Ms now) noexcept;
+  // A later fragment to a service or an address of ours, whose first one tells the rest: lists of sources, bogons, the
+  // source's rates.
+  [[nodiscard]] telemetry::Drop judge_later(const lb::Snapshot& snapshot, const net::Parsed& fragment, Ms now) noexcept;
+  // What is known to be for the service by now: its rates. kNoIndex: for none.
+  [[nodiscard]] telemetry::Drop judge_rates_of(lb::ServiceIndex service, std::size_t bytes, Ms now) noexcept;
   // The same for a flow that is about to begin.
   [[nodiscard]] telemetry::Drop judge_flow(const lb::Snapshot& snapshot, const net::IpAddress& source,
                                            lb::ServiceIndex service, Ms now) noexcept;
@@ -47,8 +54,13 @@ class Guard {
     Rates rates;
     Rates::Buckets buckets{};
   };
-  [[nodiscard]] telemetry::Drop judge_rates(const net::Parsed& packet, bool exempt, lb::ServiceIndex service,
-                                            std::uint64_t now_ms) noexcept;
+  [[nodiscard]] static bool is_exempt(const lb::Snapshot& snapshot, const net::IpAddress& source) noexcept {
+    return snapshot.access != nullptr && snapshot.access->all.allow.contains(source);
+  }
+  [[nodiscard]] telemetry::Drop judge_source(const lb::Snapshot& snapshot, const net::IpAddress& source) noexcept;
+  [[nodiscard]] telemetry::Drop judge_source_rates(const net::Parsed& packet, std::uint64_t now_ms) noexcept;
+  [[nodiscard]] telemetry::Drop judge_service_rates(lb::ServiceIndex service, std::size_t bytes,
+                                                    std::uint64_t now_ms) noexcept;
   [[nodiscard]] Rates::Buckets& source_buckets(const net::IpAddress& source, std::uint64_t now_ms) noexcept {
     return sources_.buckets_of(masked(source, prefix4_, prefix6_), now_ms);
   }

@@ -102,6 +102,7 @@ class alignas(kOwnLines) Worker::Impl {
                     .classifier = classifier_,
                     .egress = egress_,
                     .answers = answers_,
+                    .guard = guard_,
                     .handoff = parts_.handoff,
                     .counters = parts_.counters}) {
     for (std::size_t i = 0; i < parts_.topology.interfaces().size(); ++i) {
@@ -132,6 +133,8 @@ class alignas(kOwnLines) Worker::Impl {
   void classify_any(const lb::Snapshot& snapshot, rte_mbuf* mbuf, net::Parsed& parsed, Instant now) noexcept;
   [[nodiscard]] bool admit(const lb::Snapshot& snapshot, rte_mbuf* mbuf, const net::Parsed& parsed,
                            const Classified& what, Instant now) noexcept;
+  [[nodiscard]] bool admit_fragment(const lb::Snapshot& snapshot, rte_mbuf* mbuf, const net::Parsed& parsed,
+                                    Instant now) noexcept;
   [[nodiscard]] bool take_common(const lb::Snapshot& snapshot, rte_mbuf* mbuf, net::Parsed& parsed,
                                  Instant now) noexcept;
   template <net::Family kFamily>
@@ -236,6 +239,8 @@ bool Worker::Impl::accept(rte_mbuf* mbuf, net::Parsed& parsed) noexcept {
 // The guard at the door. It is asked where a packet comes in, and not again by who it is handed to. False: it was dropped.
 bool Worker::Impl::admit(const lb::Snapshot& snapshot, rte_mbuf* mbuf, const net::Parsed& parsed,
                          const Classified& what, Instant now) noexcept {
+  if (what.action == Action::kFragment) [[unlikely]]
+    return admit_fragment(snapshot, mbuf, parsed, now);
   const bool of_service =
       what.listener != nullptr && (what.action == Action::kToBackend || what.action == Action::kToProxy);
   if (!of_service && what.action != Action::kEcho && what.action != Action::kPortClosed) return true;
@@ -246,6 +251,21 @@ bool Worker::Impl::admit(const lb::Snapshot& snapshot, rte_mbuf* mbuf, const net
   if (reason == Drop::kNone && what.action == Action::kToProxy && (parsed.tcp_flags & kTcpControl) == net::kTcpSyn) {
     reason = guard_.judge_flow(snapshot, parsed.src, service, now_ms);
   }
+  if (reason == Drop::kNone) return true;
+  egress_.drop(mbuf, reason);
+  return false;
+}
+
+// The first one has all that a whole packet has. A later one that comes to an address of ours from which we speak to backends
+// may be an answer of theirs, which is not judged: there its first one alone decides.
+[[gnu::noinline]] bool Worker::Impl::admit_fragment(const lb::Snapshot& snapshot, rte_mbuf* mbuf,
+                                                    const net::Parsed& parsed, Instant now) noexcept {
+  if (parsed.fragment == net::FragmentKind::kFirst) {
+    return admit(snapshot, mbuf, parsed, classifier_.classify_fragment(snapshot, frame_of(mbuf), parsed), now);
+  }
+  const lb::LocalAddress* local = snapshot.find_local(parsed.dst);
+  const bool from_outside = local != nullptr ? local->source == lb::kNoIndex : snapshot.is_ours(parsed.dst);
+  const Drop reason = from_outside ? guard_.judge_later(snapshot, parsed, to_ms(now)) : Drop::kNone;
   if (reason == Drop::kNone) return true;
   egress_.drop(mbuf, reason);
   return false;

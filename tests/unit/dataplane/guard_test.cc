@@ -174,6 +174,101 @@ TEST(Guard, LimitsOfAService) {
   EXPECT_GE(lab.drops(Drop::kServicePackets), 1u);
 }
 
+test::PacketBuilder first(const char* source, std::uint32_t id, const char* to = kService) {
+  return ip4(source, to).udp(5353, 53, Bytes(64, 'x')).fragment(0, true, id);
+}
+test::PacketBuilder later(const char* source, std::uint32_t id, const char* to = kService) {
+  return ip4(source, to).payload(net::IpProto::kUdp, Bytes(64, 'y')).fragment(72, false, id);
+}
+
+// A first fragment has ports and all: what stops a whole packet stops it, and the others with it.
+TEST(Guard, FragmentsAreJudgedByTheirFirst) {
+  const ListFile deny("192.0.2.0/24\n");
+  struct Row {
+    const char* name;
+    std::string defence, of_service;
+    Drop want;
+  };
+  const Row rows[] = {
+      {"deny", fmt::format("{{ deny: {} }}", deny.path()), "", Drop::kDenied},
+      {"deny_of_the_service", "", fmt::format("deny: {}", deny.path()), Drop::kDenied},
+      {"bogon", "{ bogons: true }", "", Drop::kBogon},
+      {"acl_of_a_port", "{ acl: [ { action: deny, protocol: udp, dst_ports: 53 } ] }", "", Drop::kAclDenied},
+      {"acl_of_the_service", "", "acl: [ { action: allow, protocol: udp, dst_ports: 54 }, { action: deny } ]",
+       Drop::kAclDenied},
+  };
+  for (const Row& row : rows) {
+    Lab lab(with(row.defence, row.of_service));
+    EXPECT_FALSE(passes(lab, first("192.0.2.7", 1))) << row.name;
+    EXPECT_EQ(lab.drops(row.want), 1u) << row.name;
+    EXPECT_FALSE(passes(lab, later("192.0.2.7", 1))) << row.name;
+    lab.pass(std::chrono::seconds(5));
+    lab.run();
+    EXPECT_EQ(lab.drops(row.want) + lab.drops(Drop::kFragmentTimeout), 2u) << row.name;
+  }
+}
+
+TEST(Guard, LaterFragmentsNeedNoRuleOfTheirOwn) {
+  Lab lab(with("{ acl: [ { action: allow, protocol: udp, dst_ports: 53 }, { action: deny } ], checksums: verify }"));
+  EXPECT_TRUE(passes(lab, first("192.0.2.7", 1)));
+  EXPECT_TRUE(passes(lab, later("192.0.2.7", 1)));
+  EXPECT_EQ(lab.drops(), 0u);
+}
+
+TEST(Guard, FragmentsToOurselvesAreJudged) {
+  Lab lab(with("{ bogons: true }"));
+  EXPECT_FALSE(passes(lab, ip4("192.0.2.7", kOwn).icmp(8, 0, 7, Bytes(64)).fragment(0, true, 1)));  // an echo
+  EXPECT_FALSE(passes(lab, first("192.0.2.7", 2, kOwn)));                                           // a closed port
+  EXPECT_EQ(lab.drops(Drop::kBogon), 2u);
+}
+
+TEST(Guard, FragmentsCountForTheirSource) {
+  Lab lab(with("{ source_limits: { packets: 5 } }"));
+  int passed = 0;
+  for (std::uint32_t id = 1; id <= 10; ++id) {
+    passed += passes(lab, first("192.0.2.7", id));
+    passed += passes(lab, later("192.0.2.7", id));
+  }
+  EXPECT_EQ(passed, 5);
+  EXPECT_EQ(lab.drops(Drop::kSourcePackets), 15u);
+  EXPECT_TRUE(passes(lab, first("192.0.2.8", 1)));
+}
+
+TEST(Guard, FragmentsBeginFlows) {
+  Lab lab(with("{ source_limits: { flows: 1 } }"));
+  EXPECT_TRUE(passes(lab, first("192.0.2.7", 1)));
+  EXPECT_FALSE(passes(lab, ip4("192.0.2.7", kService).udp(5354, 53, Bytes(64)).fragment(0, true, 2)));
+  EXPECT_EQ(lab.drops(Drop::kSourceFlows), 1u);
+}
+
+// Whether they come behind their first one or before it.
+TEST(Guard, FragmentsCountForTheirService) {
+  for (const bool early : {false, true}) {
+    Lab lab(with("", "limits: { packets: 5 }"));
+    std::size_t passed = 0;
+    for (std::uint32_t id = 1; id <= 5; ++id) {
+      lab.put(from_client(early ? later("192.0.2.7", id) : first("192.0.2.7", id)));
+      lab.put(from_client(early ? first("192.0.2.7", id) : later("192.0.2.7", id)));
+      lab.run();
+      passed += lab.sent().size();
+    }
+    EXPECT_EQ(passed, 5u) << early;
+    EXPECT_GE(lab.drops(Drop::kServicePackets), 3u) << early;
+  }
+}
+
+// To the address from which we speak to backends: an answer, perhaps.
+TEST(Guard, FragmentsOfBackendsAreNotAsked) {
+  const ListFile deny("198.51.100.0/24\n");
+  Lab lab(with(fmt::format("{{ deny: {}, bogons: true }}", deny.path())));
+  const std::vector<Bytes> out = lab.exchange(from_client(ip4("8.8.8.8", kService).udp(5353, 53, {1})));
+  ASSERT_EQ(out.size(), 1u);
+  const auto answer = ip4(kBackend, kOwn).udp(8080, src_port_of(out[0]), Bytes(64)).fragment(0, true, 7);
+  EXPECT_EQ(lab.exchange(from_backend(answer)).size(), 1u);
+  EXPECT_EQ(lab.exchange(from_backend(later(kBackend, 7, kOwn))).size(), 1u);
+  EXPECT_EQ(lab.drops(), 0u);
+}
+
 // A rate is shared: a worker has its part, whatever the others use.
 TEST(Guard, WorkersShareARate) {
   Lab lab(with("{ source_limits: { packets: 10 } }", "", "workers: [0, 0], flows: 1024"));
