@@ -66,15 +66,13 @@ void Publisher::remember(std::shared_ptr<const lb::Snapshot> snapshot) {
 }
 
 bool Publisher::tick(Instant now) {
+  if (failed_at_ && now - *failed_at_ < kRetry) return false;
   const std::optional<Instant> step = slot_.owner()->next_step;  // of a slow start
-  if (step && now >= *step) {
-    publish(now);
-    return true;
-  }
+  if (step && now >= *step) return publish(now);
   if (health_.changes() == published_changes_) return false;
   if (!changed_since_) changed_since_ = now;
   if (now - *changed_since_ < kGather) return false;
-  publish(now);
+  if (!publish(now)) return false;
   changed_since_.reset();
   return true;
 }
@@ -90,17 +88,20 @@ Result<Publisher::Reloaded> Publisher::reload(std::shared_ptr<const config::Conf
   return Reloaded{.prefixes = prefixes, .peers = esp.peers.size(), .new_associations = count_new(before->esp, esp)};
 }
 
-void Publisher::publish(Instant now) {
-  if (auto done = publish(config_, now, nullptr); !done)
-    log::error("the snapshot stays as it is: {}", done.error().message);
+bool Publisher::publish(Instant now) {
+  const Result<void> done = publish(config_, now, nullptr);
+  if (!done && !failed_at_) log::error("the snapshot stays as it is: {}", done.error().message);
+  failed_at_ = done ? std::nullopt : std::optional(now);
+  return done.has_value();
 }
 
 // `access`: nullptr for that of the snapshot before.
 Result<void> Publisher::publish(const std::shared_ptr<const config::Config>& config, Instant now,
                                 std::shared_ptr<const lb::Access> access) {
-  published_changes_ = health_.changes();  // before the reports are read: a later change is seen next time
+  const std::uint64_t changes = health_.changes();  // before the reports are read: a later change is seen next time
   auto next = lb::build_snapshot(config, health_, slot_.owner().get(), now, std::move(access));
   if (!next) return std::unexpected(next.error());
+  published_changes_ = changes;
   log_changes(*slot_.owner(), **next, health_);
   remember(*next);
   const std::shared_ptr<const lb::Snapshot> before = slot_.publish(std::move(*next));

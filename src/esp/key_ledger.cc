@@ -122,6 +122,14 @@ Result<std::shared_ptr<KeyUse>> KeyLedger::use_of(std::span<const std::uint8_t> 
   return entry.use;
 }
 
+Result<bool> KeyLedger::has_sealed(std::span<const std::uint8_t> material) const {
+  const Result<Fingerprint> name = fingerprint(material);
+  if (!name) return std::unexpected(name.error());
+  const auto at = entries_.find(*name);
+  if (at == entries_.end()) return false;
+  return (at->second.use != nullptr ? at->second.use->used() : at->second.used) != 0;
+}
+
 Result<void> KeyLedger::reserve() {
   if (file_.empty()) return {};
   const auto is_short = [](const Entry& entry) {

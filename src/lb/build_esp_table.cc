@@ -57,6 +57,24 @@ Result<std::shared_ptr<esp::InboundSa>> make_inbound(const config::EspSa& from) 
   return std::make_shared<esp::InboundSa>(from.spi, from.extended, std::move(*key));
 }
 
+// Before anything is made, so that the ledger hears of no key of a configuration that is refused for its directions.
+Result<void> check_inbound(const config::Config& config, const Known& known, const esp::KeyLedger& keys) {
+  for (std::size_t i = 0; i < config.esp.peers.size(); ++i) {
+    const std::vector<config::EspSa>& in = config.esp.peers[i].in;
+    for (std::size_t j = 0; j < in.size(); ++j) {
+      if (known.inbound(in[j]) != nullptr) continue;
+      const auto sealed = keys.has_sealed(in[j].key);
+      if (!sealed) return std::unexpected(sealed.error());
+      if (!*sealed) continue;
+      return fail(
+          fmt::format("esp.peers[{}].in[{}]: has a key under which sluice has sealed before; IVs would come "
+                      "twice under it",
+                      i, j));
+    }
+  }
+  return {};
+}
+
 Result<EspPeer> make_peer(const config::EspPeer& from, const Known& known, esp::KeyLedger& keys) {
   EspPeer peer;
   peer.out = known.outbound(from.out);
@@ -87,16 +105,21 @@ Result<EspTable> build_esp_table(const config::Config& config, const Snapshot* p
   if (config.esp.peers.empty()) return table;
   if (table.keys == nullptr) table.keys = std::make_shared<esp::KeyLedger>(config.runtime.workers.size());
   const Known known(previous);
+  if (auto good = check_inbound(config, known, *table.keys); !good) return std::unexpected(good.error());
+  bool any_fresh = false;
   for (std::size_t i = 0; i < config.esp.peers.size(); ++i) {
     const config::EspPeer& from = config.esp.peers[i];
     auto peer = make_peer(from, known, *table.keys);
     if (!peer) return fail(fmt::format("esp.peers[{}]: {}", i, peer.error().message));
+    any_fresh |= peer->out != known.outbound(from.out);
     for (std::size_t j = 0; j < peer->in.size(); ++j) {
       table.inbound.push_back({.spi = from.in[j].spi, .sa = peer->in[j].get(), .peer = from.address});
     }
     table.peers.push_back(std::move(*peer));
   }
   std::ranges::sort(table.inbound, {}, &EspInbound::spi);
+  // What goes on has its numbers, and somebody who reserves more in time: where that fails, the table is good all the same.
+  if (!any_fresh) return table;
   if (auto reserved = table.keys->reserve(); !reserved) return std::unexpected(reserved.error());
   return table;
 }

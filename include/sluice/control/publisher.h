@@ -24,6 +24,8 @@ class Publisher {
  public:
   static constexpr Duration kGather = std::chrono::milliseconds(20);
 
+  static constexpr Duration kRetry = std::chrono::seconds(1);
+
   // `wait_for_grace` returns once every poll loop has passed a turn.
   Publisher(std::shared_ptr<const config::Config> config, const lb::HealthBoard& health, lb::SnapshotSlot& slot,
             std::function<void()> wait_for_grace);
@@ -40,11 +42,12 @@ class Publisher {
   [[nodiscard]] Result<Reloaded> reload(std::shared_ptr<const config::Config> config, Instant now);
   // The current snapshot. Any thread.
   [[nodiscard]] std::shared_ptr<const lb::Snapshot> current() const;
-  // Publishes again if health has changed at least kGather ago, or a backend's slow start goes on. True: it did.
+  // Publishes again if health has changed at least kGather ago, or a backend's slow start goes on. True: it did. What could
+  // not be published is tried again kRetry later.
   bool tick(Instant now);
 
  private:
-  void publish(Instant now);
+  bool publish(Instant now);
   [[nodiscard]] Result<void> publish(const std::shared_ptr<const config::Config>& config, Instant now,
                                      std::shared_ptr<const lb::Access> access);
   void remember(std::shared_ptr<const lb::Snapshot> snapshot);
@@ -55,6 +58,7 @@ class Publisher {
   std::function<void()> wait_for_grace_;
   std::uint64_t published_changes_ = 0;   // of the board, as of the current snapshot
   std::optional<Instant> changed_since_;  // a change that is not published yet was first seen then
+  std::optional<Instant> failed_at_;      // the last publish() of tick(); none: it succeeded
   mutable std::mutex mutex_;
   std::shared_ptr<const lb::Snapshot> current_;  // under mutex_: for readers that are not poll loops
 };

@@ -38,6 +38,8 @@ class KeyLedger {
 
   // The same one for the same key, always. No number of it may be taken before the next reserve().
   [[nodiscard]] Result<std::shared_ptr<KeyUse>> use_of(std::span<const std::uint8_t> material);
+  // Whether anything was ever sealed under the key. Who seals with it at the other end would use the same IVs again.
+  [[nodiscard]] Result<bool> has_sealed(std::span<const std::uint8_t> material) const;
   // Reserves more of the keys that have used up half of what they had; to be called often. Writes only then.
   [[nodiscard]] Result<void> reserve();
   // When no worker takes numbers any more: gives back what was reserved and not used.

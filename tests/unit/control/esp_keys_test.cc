@@ -24,6 +24,7 @@ using ::testing::IsEmpty;
 constexpr Instant kStart{Duration(std::chrono::seconds(1))};
 constexpr std::string_view kOld = "0x1111111111111111111111111111111111111111";
 constexpr std::string_view kNew = "0x2222222222222222222222222222222222222222";
+constexpr std::string_view kInbound = "0x4444444444444444444444444444444444444444";
 constexpr std::string_view kSecond = "0x3333333333333333333333333333333333333333";
 
 class EspKeysTest : public testing::Test {
@@ -32,21 +33,24 @@ class EspKeysTest : public testing::Test {
   void TearDown() override { std::filesystem::remove_all(folder_); }
 
   [[nodiscard]] std::shared_ptr<const config::Config> configuration(std::string_view key,
-                                                                    std::string_view second = kSecond) const {
+                                                                    std::string_view second = kSecond,
+                                                                    std::string_view in = kInbound) const {
     const auto loaded = config::load_text(fmt::format(R"(
 interfaces:
   edge: {{ device: "net_null0", addresses: [198.51.100.2/24] }}
 pools:
-  web: {{ backends: [ {{ address: 198.51.100.11 }}, {{ address: 198.51.100.12 }} ] }}
+  web:
+    backends: [ {{ address: 198.51.100.11 }}, {{ address: 198.51.100.12 }} ]
+    health: {{ tcp: {{}}, port: 80 }}
 services:
   web: {{ listen: "203.0.113.10:80", forward: {{ mode: esp, pool: web }} }}
 esp:
   state: {}
   peers:
-    - {{ address: 198.51.100.11, out: {{ spi: 0x1000, key: {} }}, in: {{ spi: 0x2000, key: 0x44{:038d} }} }}
+    - {{ address: 198.51.100.11, out: {{ spi: 0x1000, key: {} }}, in: {{ spi: 0x2000, key: {} }} }}
     - {{ address: 198.51.100.12, out: {{ spi: 0x1100, key: {} }} }}
 )",
-                                                      state(), key, 0, second),
+                                                      state(), key, in, second),
                                           "test.yaml");
     EXPECT_TRUE(loaded) << config::text(loaded.error());
     return std::make_shared<const config::Config>(loaded.value_or(config::Config{}));
@@ -63,6 +67,16 @@ esp:
     ASSERT_TRUE(done) << done.error().message;
     reloaded_ = *done;
   }
+  void stop() {
+    keys_.close();
+    publisher_.reset();
+    keys_ = EspKeys();
+    (void)slot_.publish(nullptr);
+  }
+  void report(std::size_t backend, lb::Health health) {
+    health_.report(slot_.owner()->id_of(static_cast<lb::BackendIndex>(backend)), {health, lb::HealthReason::kNone, 0});
+  }
+  [[nodiscard]] unsigned backends_up() const { return slot_.load()->pools.front().up; }
   [[nodiscard]] std::uint64_t take() const {
     const lb::EspTable& esp = publisher_->current()->esp;
     return esp.peers[0].out->use->take(0, esp.peers[0].out->limit());
@@ -119,11 +133,7 @@ TEST_F(EspKeysTest, ARestartGoesOnBehindWhatWasUsedUnderANewKey) {
   start(configuration(kOld));
   reload(*configuration(kNew));
   for (int i = 0; i < 5; ++i) (void)take();
-  keys_.close();
-  publisher_.reset();
-  keys_ = EspKeys();
-  (void)slot_.publish(nullptr);
-
+  stop();
   start(configuration(kOld));
   EXPECT_EQ(take(), 1u);
   reload(*configuration(kNew));
@@ -143,6 +153,46 @@ TEST_F(EspKeysTest, AStateThatCannotBeWrittenLeavesAllAsItWas) {
   std::filesystem::remove(state() + ".new");
   reload(*configuration(kNew));
   EXPECT_EQ(take(), 1u);
+}
+
+// Half of what was reserved is used, and no more can be: backends come and go all the same.
+TEST_F(EspKeysTest, HealthIsPublishedWhateverCannotBeWritten) {
+  start(configuration(kOld));
+  const lb::EspTable& esp = publisher_->current()->esp;
+  while (esp.peers[0].out->use->reserved() - esp.peers[0].out->use->used() >= esp::KeyLedger::kAhead / 2) (void)take();
+  std::filesystem::create_directory(state() + ".new");  // in the way
+  report(0, lb::Health::kUp);
+  EXPECT_FALSE(publisher_->tick(kStart));
+  EXPECT_TRUE(publisher_->tick(kStart + Publisher::kGather));
+  EXPECT_EQ(backends_up(), 1u);
+}
+
+TEST_F(EspKeysTest, AReloadThatIsRefusedLeavesNewsOfHealthToTheNextTick) {
+  start(configuration(kOld));
+  std::filesystem::create_directory(state() + ".new");  // in the way
+  report(0, lb::Health::kUp);
+  ASSERT_FALSE(publisher_->reload(configuration(kNew), kStart));
+  EXPECT_FALSE(publisher_->tick(kStart));
+  EXPECT_TRUE(publisher_->tick(kStart + Publisher::kGather));
+  EXPECT_EQ(backends_up(), 1u);
+}
+
+// The other end would seal with the numbers that were used here.
+TEST_F(EspKeysTest, AKeyThatHasSealedIsNotTakenForTheOtherDirection) {
+  start(configuration(kOld));
+  EXPECT_EQ(take(), 1u);
+  reload(*configuration(kNew));
+  const auto swapped = configuration(kNew, kSecond, kOld);
+  const auto done = publisher_->reload(swapped, kStart);
+  ASSERT_FALSE(done);
+  EXPECT_THAT(done.error().message, testing::HasSubstr("esp.peers[0].in[0]: has a key under which sluice has sealed"));
+  reload(*configuration(kOld));
+  EXPECT_EQ(take(), 2u);
+  stop();
+
+  ASSERT_TRUE(keys_.open(*swapped));
+  publisher_.emplace(swapped, health_, slot_, [] {});
+  EXPECT_FALSE(publisher_->publish_first(keys_.ledger()));
 }
 
 TEST_F(EspKeysTest, EachKeyIsDueOnce) {
