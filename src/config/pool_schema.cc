@@ -212,6 +212,7 @@ const Section<Pool>& pool_schema() {
           .optional("quic_configs", &Pool::quic_configs, list(number<std::uint8_t>(0, 6), 1, 7))
           .optional("keepalive", &Pool::keepalive, section(keepalive_schema()))
           .optional("timeouts", &Pool::timeouts, section(timeouts_schema()))
+          .optional("tcp", &Pool::tcp, section(tcp_options_schema()))
           .optional("on_all_down", &Pool::on_all_down,
                     one_of<OnAllDown>({{"refuse", OnAllDown::kRefuse}, {"use_all", OnAllDown::kUseAll}}))
           .optional("slow_start", &Pool::slow_start, duration(1s, 1h))

@@ -330,6 +330,7 @@ const Section<ProxyService>& proxy_schema() {
           .required("routes", &ProxyService::routes, list(section(http_route_schema()), 1, kMaxRoutes))
           .optional("limits", &ProxyService::limits, section(limits_schema()))
           .optional("source_limits", &ProxyService::source_limits, section(source_limits_schema()))
+          .optional("tcp", &ProxyService::tcp, section(tcp_options_schema()))
           .not_yet({"http2", "http3", "access_log", "compress", "cache", "proxy_protocol", "trusted"});
   return table;
 }

@@ -19,6 +19,7 @@ namespace sluice::config {
 [[nodiscard]] const Section<Neighbor>& neighbor_schema();
 [[nodiscard]] const Section<StaticRoute>& static_route_schema();
 [[nodiscard]] const Section<Fragments>& fragments_schema();
+[[nodiscard]] const Section<TcpOptions>& tcp_options_schema();
 [[nodiscard]] const Section<Pool>& pool_schema();
 [[nodiscard]] const Section<Service>& service_schema();
 [[nodiscard]] const Section<Esp>& esp_schema();

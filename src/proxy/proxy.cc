@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "conn_options.h"
 #include "core.h"
 #include "health_checker.h"
 #include "service.h"
@@ -215,7 +216,8 @@ Result<void> Proxy::Impl::add_service(const config::Service& service) {
   const tcp::ListenOptions options{.source_connections = share(sources.connections, parts_.count),
                                    .source_prefix4 = sources.prefix4,
                                    .source_prefix6 = sources.prefix6,
-                                   .service = static_cast<std::uint16_t>(services_.size())};
+                                   .service = static_cast<std::uint16_t>(services_.size()),
+                                   .connection = conn_options(service.proxy->tcp)};
   for (const config::Listen& listen : service.listen) {
     if (listen.proto != net::IpProto::kTcp) continue;
     Listener& listener = listeners_.emplace_back(sessions_, made, listen.endpoint);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "conn_options.h"
 #include "core.h"
 #include "events.h"
 #include "sluice/lb/balance.h"
@@ -171,7 +172,8 @@ UpstreamLease UpstreamPools::connect(Pool& pool, lb::BackendId backend, EventPor
   if (!local) return nullptr;
   auto lease = std::make_unique<UpstreamConnection>(core_, pool, backend);
   lease->port_ = &port;
-  lease->conn_ = core_.stack.connect(*local, remote, *lease, core_.now, pool.config->timeouts.connect);
+  lease->conn_ = core_.stack.connect(*local, remote, *lease, core_.now, pool.config->timeouts.connect,
+                                     conn_options(pool.config->tcp));
   if (lease->conn_ == nullptr) {
     outcome = ConnectOutcome::kNoMemory;
     return nullptr;

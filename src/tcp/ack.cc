@@ -35,31 +35,30 @@ bool Core::process_ack(Connection& c, const Segment& s) noexcept {
 // What has been delivered, what is lost, and what that does to the window.
 void Core::take_ack(Connection& c, const Segment& s, bool duplicate) noexcept {
   Sending& tx = sending(c);
-  const std::uint32_t flight = c.flight();
-  const bool advances = seq_gt(s.ack, c.snd_una_);
-  const std::uint32_t acked = advances ? s.ack - c.snd_una_ : 0;
-  const std::uint32_t newly_sacked = c.sack_on_ && s.options.sack_count != 0 ? take_sacks(c, tx, s) : 0;
-  std::uint32_t delivered = newly_sacked;
-  if (advances) {
-    delivered += take_new_ack(c, tx, s);
-  } else if (newly_sacked != 0 || (duplicate && !c.sack_on_)) {
+  AckNews news{.flight = c.flight()};
+  if (c.sack_on_ && s.options.sack_count != 0) take_sacks(c, tx, s, news);
+  if (seq_gt(s.ack, c.snd_una_)) {
+    take_new_ack(c, tx, s, news);
+  } else if (news.delivered != 0 || (duplicate && !c.sack_on_)) {
     ++stats_.duplicate_acks;
-    if (!c.sack_on_) delivered += take_duplicate(c, tx);
+    if (!c.sack_on_) news.delivered += take_duplicate(c, tx);
   }
-  const bool found_losses = find_losses(c, tx, advances);
-  adapt_window(c, tx, {.acked = acked, .delivered = delivered, .flight = flight, .found_losses = found_losses});
+  news.found_losses = find_losses(c, tx, news.acked != 0);
+  adapt_window(c, tx, news);
   check_books(c, tx);
   push(ListId::kOutput, c);
 }
 
-// Returns how many bytes of it were not sacked before.
-std::uint32_t Core::take_new_ack(Connection& c, Sending& tx, const Segment& s) noexcept {
+void Core::take_new_ack(Connection& c, Sending& tx, const Segment& s, AckNews& news) noexcept {
   const std::uint32_t acked = s.ack - c.snd_una_;
   stats_.bytes_out += std::min(acked, c.tx_.bytes());
   const bool sampled = sample_rtt(c, s);
   const std::uint32_t sacked = tx.board.sacked_bytes();
   std::uint32_t segments = 0;
-  tx.board.release(pool_, s.ack, [&](const SentSegment&) { ++segments; });
+  tx.board.release(pool_, s.ack, [&](const SentSegment& segment) {
+    ++segments;
+    if (segment.fate != Fate::kSacked) news.arrived(segment);
+  });
   std::uint32_t delivered = acked - (sacked - tx.board.sacked_bytes());
   c.tx_.release(pool_, std::min(acked, c.tx_.bytes()));  // the rest is our FIN
   c.snd_una_ = s.ack;
@@ -81,7 +80,8 @@ std::uint32_t Core::take_new_ack(Connection& c, Sending& tx, const Segment& s) n
     c.want_write_ = false;
     add_event(c, StreamEvents::kWritable);
   }
-  return delivered;
+  news.acked = acked;
+  news.delivered += delivered;
 }
 
 // RFC 7323 section 4.1 with timestamps; else one segment at a time (RFC 6298 section 3).

@@ -1,83 +1,88 @@
-// Congestion control: slow start, congestion avoidance, the window of fast recovery. State in Congestion (sending.h);
-// here is only arithmetic, no segment is sent.
+// Congestion control: how much may be on its way. One interface, two algorithms (Reno and CUBIC) that differ in how far
+// a loss takes the window back and how it grows again; slow start with HyStart++ and rate reduction are common to both.
+// Only arithmetic: no segment is sent here, and what is lost is for recovery.cc to say.
 // Threading: pure functions on one connection's state.
-// Units:     bytes.
-// Spec:      RFC 5681, RFC 6937 (PRR), RFC 6928 (initial window), RFC 3465 (byte counting).
+// Units:     bytes; CUBIC reckons in segments and seconds, like its RFC.
+// Spec:      RFC 5681 (Reno), RFC 9438 (CUBIC), RFC 9406 (HyStart++), RFC 6937 (PRR), RFC 6928 (initial window),
+//            RFC 3465 (byte counting), RFC 7661 section 1 (a window that is not used does not grow).
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 
-#include "sending.h"
+#include "seq.h"
+#include "sluice/tcp/stack.h"
 
 namespace sluice::tcp {
 
 inline constexpr std::uint32_t kNoThreshold = 0x7fffffff;
 inline constexpr std::uint32_t kMaxCongestionWindow = 1u << 30;
 
-// RFC 6928 section 2: ten segments.
-[[nodiscard]] constexpr std::uint32_t initial_window(std::uint32_t mss) noexcept {
-  return std::min(10 * mss, std::max(2 * mss, 14'600u));
-}
+// RFC 9438 section 4.1.1. Segments.
+struct Cubic {
+  float w_max = 0;
+  float cwnd_prior = 0;
+  float w_est = 0;  // what Reno would have (section 4.3)
+  float k = 0;      // seconds until the curve is at w_max again
+  Ticks epoch = 0;  // when it began
+};
 
+// RFC 9406 section 4.2. Microseconds.
+struct HyStart {
+  static constexpr std::uint32_t kNone = 0xffffffff;
+  Seq round_end = 0;
+  std::uint32_t last_round_min = kNone;
+  std::uint32_t round_min = kNone;
+  std::uint32_t css_baseline = kNone;  // kNone: not in conservative slow start
+  std::uint8_t samples = 0;
+  std::uint8_t css_rounds = 0;
+};
+
+struct Congestion {
+  std::uint32_t window = 0;                // cwnd
+  std::uint32_t threshold = kNoThreshold;  // ssthresh; kNoThreshold: the first slow start, and `start` is in use
+  float credit = 0;                        // bytes: what is not yet a whole byte or segment of growth
+  CongestionControl algorithm = CongestionControl::kCubic;
+  bool in_epoch = false;  // CUBIC's curve has begun
+  union {
+    HyStart start{};
+    Cubic cubic;
+  };
+};
+
+// Proportional rate reduction: what RFC 6937 section 3 counts while in recovery.
+struct RateReduction {
+  std::uint32_t delivered = 0;        // prr_delivered
+  std::uint32_t out = 0;              // prr_out
+  std::uint32_t flight_at_entry = 0;  // RecoverFS
+};
+
+// An acknowledgment outside recovery.
+struct AckSample {
+  std::uint32_t acked;   // new bytes
+  std::uint32_t flight;  // was out before it
+  std::uint32_t mss;
+  Seq una;  // after it
+  Seq max;
+  std::uint32_t rtt_us;  // 0: nothing to measure
+  Ticks srtt;
+  Ticks now;
+};
+
+void start_window(Congestion& c, CongestionControl algorithm, std::uint32_t window, Seq round_end) noexcept;
+void grow_window(Congestion& c, const AckSample& ack) noexcept;
+// A loss, or a timeout: the threshold comes down.
+void take_loss(Congestion& c, std::uint32_t flight, std::uint32_t mss) noexcept;
+// RFC 5681 section 3.1: the window is one segment, and the threshold comes down once for all timeouts in a row.
+void take_timeout(Congestion& c, std::uint32_t flight, std::uint32_t mss, bool first) noexcept;
 // RFC 5681 section 4.1: after an idle time the ACK clock is gone.
-constexpr void restart_after_idle(Congestion& c, std::uint32_t mss) noexcept {
-  c.window = std::min(c.window, initial_window(mss));
-}
+void restart_after_idle(Congestion& c, std::uint32_t initial_window) noexcept;
 
-// An acknowledgment of `acked` new bytes outside recovery; `flight` was out before it. A window that was not used does
-// not grow (RFC 7661 section 1).
-constexpr void grow_window(Congestion& c, std::uint32_t acked, std::uint32_t flight, std::uint32_t mss) noexcept {
-  if (c.window < c.threshold) {
-    if (flight * 2 < c.window) return;
-    constexpr std::uint32_t kLimit =
-        8;  // segments; RFC 3465's L, as RFC 9406 section 4.2 has it: peers acknowledge in bursts
-    c.window += std::min(acked, kLimit * mss);
-  } else {
-    if (flight + 3 * mss < c.window) return;
-    c.acked += acked;
-    if (c.acked < c.window) return;
-    c.acked -= c.window;
-    c.window += mss;
-  }
-  c.window = std::min(c.window, kMaxCongestionWindow);
-}
-
-// RFC 5681 section 3.1 equation 4.
-[[nodiscard]] constexpr std::uint32_t loss_threshold(std::uint32_t flight, std::uint32_t mss) noexcept {
-  return std::max(flight / 2, 2 * mss);
-}
-
-constexpr void start_reduction(Congestion& c, RateReduction& r, std::uint32_t flight, std::uint32_t mss) noexcept {
-  c.threshold = loss_threshold(flight, mss);
-  c.acked = 0;
-  r = {.delivered = 0, .out = 0, .flight_at_entry = std::max(flight, mss)};
-}
-
+// take_loss(), and the window comes down by reduce_rate().
+void start_reduction(Congestion& c, RateReduction& r, std::uint32_t flight, std::uint32_t mss) noexcept;
 // RFC 6937 section 3, on each acknowledgment in recovery: the window comes down in proportion to what arrives, and when
-// less than the threshold is on its way, it goes up to it in slow start while no more losses are found. `must_send`: the
-// first retransmission goes whatever the window says.
-constexpr void reduce_rate(Congestion& c, RateReduction& r, std::uint32_t delivered, std::uint32_t pipe, bool repairing,
-                           bool must_send, std::uint32_t mss) noexcept {
-  r.delivered += delivered;
-  std::uint32_t may_send = 0;
-  if (pipe > c.threshold) {
-    const std::uint64_t share = (std::uint64_t{r.delivered} * c.threshold + r.flight_at_entry - 1) / r.flight_at_entry;
-    may_send = share > r.out ? static_cast<std::uint32_t>(share) - r.out : 0;
-  } else {
-    std::uint32_t limit = r.delivered > r.out ? r.delivered - r.out : 0;  // PRR-CRB
-    if (repairing) limit = std::max(limit, delivered) + mss;              // PRR-SSRB
-    may_send = std::min(c.threshold - pipe, limit);
-  }
-  if (must_send) may_send = std::max(may_send, mss);
-  c.window = pipe + may_send;
-}
-
-// RFC 5681 section 3.1: the window is one segment, and the threshold comes down once.
-constexpr void take_timeout(Congestion& c, std::uint32_t flight, std::uint32_t mss, bool first) noexcept {
-  if (first) c.threshold = loss_threshold(flight, mss);
-  c.window = mss;
-  c.acked = 0;
-}
+// less than the threshold is on its way, it goes up to it in slow start while no more losses are found (`repairing`).
+// `must_send`: the first retransmission goes whatever the window says.
+void reduce_rate(Congestion& c, RateReduction& r, std::uint32_t delivered, std::uint32_t pipe, bool repairing,
+                 bool must_send, std::uint32_t mss) noexcept;
 
 }  // namespace sluice::tcp

@@ -25,15 +25,15 @@ bool Connection::rx_ended() const noexcept { return peer_fin_ && seq_gt(rcv_nxt_
 
 bool Connection::can_write() const noexcept { return !fin_queued_ && state_ != State::kDone; }
 
-// How much one connection may keep: four congestion windows, so that a slow peer does not make us hold what it cannot
-// take soon, and no more than a sixteenth of what is left above the reserve, so that many slow readers together leave
-// something to the others. A little in any case, and a block when even the reserve is half gone.
+// How much one connection may keep: four congestion windows or two of the peer's, so that a slow peer does not make us
+// hold what it cannot take soon, and no more than a sixteenth of what is left above the reserve, so that many slow readers
+// together leave something to the others. A little in any case, and a block when even the reserve is half gone.
 std::uint32_t Core::max_tx_blocks(const Connection& c) noexcept {
   constexpr std::uint32_t kAtFirst = 16, kAlways = 4;
   const std::uint32_t available = pool_.available();
   const std::uint32_t always = available > reserve() / 2 ? kAlways : 1;
   const std::uint32_t window = c.syn_acked() ? sending(c).congestion.window : 0;
-  const std::uint32_t useful = std::max(kAtFirst, window / (kBlockSize / 4));
+  const std::uint32_t useful = std::max(kAtFirst, std::min(window / (kBlockSize / 4), c.snd_wnd_ / (kBlockSize / 2)));
   const std::uint32_t share = std::max(always, (available - std::min(available, reserve())) / 16);
   return std::min({useful, share, max_tx_blocks_});
 }

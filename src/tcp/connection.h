@@ -150,16 +150,21 @@ class alignas(64) Connection final : public Conn {
   Ticks rtx_deadline_ = 0;  // while rtx_on_: retransmission, or the next probe of a closed window
   std::uint8_t backoff_ = 0;
   StreamError error_ = StreamError::kNone;
-  std::uint32_t srtt_ = 0;    // in 1/8 ms (RFC 6298 section 2)
-  std::uint32_t rttvar_ = 0;  // in 1/4 ms
+  CongestionControl congestion_control_ = CongestionControl::kCubic;
+  std::uint8_t initial_window_ = 0;  // segments
+  Ticks keepalive_idle_ = 0;         // 0: no keepalive
+  std::uint32_t srtt_ = 0;           // in 1/8 ms (RFC 6298 section 2)
+  std::uint32_t rttvar_ = 0;         // in 1/4 ms
   Ticks rto_ = 0;
   Seq rtt_seq_ = 0;
   Ticks rtt_start_ = 0;
+  std::uint32_t min_rtt_us_ = 0;  // 0: not known; before the connection is established, when the first SYN was sent
   Ticks last_tx_ = 0;
   Ticks progress_ = 0;  // when the peer last acknowledged something new, or outstanding data began
   // --- beginning, end, bookkeeping ---
   Seq iss_ = 0;
   Seq irs_ = 0;
+  std::uint32_t rx_round_start_us_ = 0;  // when the round to rx_round_end_ began
   Seq peer_fin_seq_ = 0;
   Ticks end_deadline_ = 0;  // connect timeout, or the linger bound once released_
   Ticks last_challenge_ = 0;

@@ -232,7 +232,7 @@ void Core::leave_half_open(Connection& c) noexcept {
 // --- connect ---
 
 Conn* Core::connect(const net::Endpoint& local, const net::Endpoint& remote, StreamHandler& handler, Instant now,
-                    Duration timeout) noexcept {
+                    Duration timeout, const ConnOptions& options) noexcept {
   set_now(now);
   const FourTuple tuple{local, remote};
   const std::uint32_t hash = hash_(tuple);
@@ -241,6 +241,7 @@ Conn* Core::connect(const net::Endpoint& local, const net::Endpoint& remote, Str
   TimeWaitRecord* old = time_wait_.find(tuple, hash);
   Connection* c = allocate(tuple, hash);
   if (c == nullptr) return nullptr;
+  set_options(*c, options);
   c->state_ = State::kSynSent;
   c->accepted_ = true;
   c->handler_ = &handler;

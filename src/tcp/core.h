@@ -102,7 +102,7 @@ class Core {
   [[nodiscard]] Result<void> listen(const net::Endpoint& local, const ListenOptions& options, Acceptor& acceptor);
   void unlisten(const net::Endpoint& local) noexcept;
   [[nodiscard]] Conn* connect(const net::Endpoint& local, const net::Endpoint& remote, StreamHandler& handler,
-                              Instant now, Duration timeout) noexcept;
+                              Instant now, Duration timeout, const ConnOptions& options) noexcept;
   [[nodiscard]] bool is_free(const net::Endpoint& local, const net::Endpoint& remote) const noexcept;
   [[nodiscard]] const StackStats& stats() const noexcept;
 
@@ -178,6 +178,7 @@ class Core {
   void start_sequence(Connection& c, const TimeWaitRecord* old) noexcept;  // RFC 6528; beyond what `old` used
   void start_at(Connection& c, Seq iss) noexcept;
   [[nodiscard]] std::uint64_t keyed(const FourTuple& tuple) const noexcept;  // no peer can tell another tuple's
+  static void set_options(Connection& c, const ConnOptions& options) noexcept;
   void establish(Connection& c, const Segment& s) noexcept;
   [[nodiscard]] bool grant_window(Connection& c, bool cautious) noexcept;  // of a new connection; false: no memory
 
@@ -191,22 +192,32 @@ class Core {
   [[nodiscard]] bool evict_half_open(Listener& listener) noexcept;  // the oldest one; false: there is none
 
   // ack.cc
+  // What an acknowledgment told.
+  struct AckNews {
+    std::uint32_t flight = 0;     // snd_max - snd_una before it
+    std::uint32_t acked = 0;      // by so much it moved snd_una
+    std::uint32_t delivered = 0;  // so much has arrived that we did not know of
+    bool found_losses = false;
+    bool timed = false;  // something that was sent once has arrived: the last of it was sent at newest_us
+    std::uint32_t newest_us = 0;
+
+    void arrived(const SentSegment& segment) noexcept {
+      if (segment.sent_again()) return;  // Karn's algorithm
+      if (!timed || seq_lt(newest_us, segment.sent_us)) newest_us = segment.sent_us;
+      timed = true;
+    }
+  };
   [[nodiscard]] bool process_ack(Connection& c, const Segment& s) noexcept;  // false: drop the segment
   void take_ack(Connection& c, const Segment& s, bool duplicate) noexcept;
-  [[nodiscard]] std::uint32_t take_new_ack(Connection& c, Sending& tx, const Segment& s) noexcept;
+  void take_new_ack(Connection& c, Sending& tx, const Segment& s, AckNews& news) noexcept;
   bool sample_rtt(Connection& c, const Segment& s) noexcept;  // true: there was something to measure
   void add_rtt_sample(Connection& c, Ticks rtt) noexcept;
   [[nodiscard]] bool our_fin_acked(Connection& c) noexcept;  // false: the connection has left the network
 
   // recovery.cc
-  struct AckNews {            // what an acknowledgment told
-    std::uint32_t acked;      // by so much it moved snd_una
-    std::uint32_t delivered;  // so much has arrived that we did not know of
-    std::uint32_t flight;     // snd_max - snd_una before it
-    bool found_losses;
-  };
+  [[nodiscard]] static std::uint32_t initial_window(const Connection& c) noexcept;  // bytes
   [[nodiscard]] Sending& sending(const Connection& c) noexcept { return sending_[c.index_]; }
-  [[nodiscard]] std::uint32_t take_sacks(Connection& c, Sending& tx, const Segment& s) noexcept;
+  void take_sacks(Connection& c, Sending& tx, const Segment& s, AckNews& news) noexcept;
   [[nodiscard]] static bool is_duplicate_sack(std::span<const SackBlock> blocks, Seq ack) noexcept;
   [[nodiscard]] std::uint32_t take_duplicate(Connection& c, Sending& tx) noexcept;
   [[nodiscard]] bool find_losses(Connection& c, Sending& tx, bool advances) noexcept;

@@ -1,6 +1,5 @@
 #include <algorithm>
 
-#include "congestion.h"
 #include "core.h"
 
 namespace sluice::tcp {
@@ -47,10 +46,23 @@ Connection* Core::allocate_passive(Listener& listener, const FourTuple& tuple, s
   Connection* c = allocate(tuple, hash);
   if (c == nullptr) return nullptr;
   c->passive_ = true;
+  set_options(*c, listener.options.connection);
   c->listener_ = static_cast<std::uint16_t>(&listener - listeners_.data());
   c->listener_generation_ = listener.generation;
   ++listener.pending;
   return c;
+}
+
+void Core::set_options(Connection& c, const ConnOptions& options) noexcept {
+  c.congestion_control_ = options.congestion;
+  c.initial_window_ = std::max(options.initial_window, std::uint8_t{1});
+  c.keepalive_idle_ = options.keepalive_idle > Duration::zero() ? ticks(options.keepalive_idle) : 0;
+}
+
+// RFC 6928 section 2, which has ten segments: large ones count for more.
+std::uint32_t Core::initial_window(const Connection& c) noexcept {
+  constexpr std::uint32_t kSegment = 1460;
+  return std::min(c.initial_window_ * std::uint32_t{c.mss_}, std::max(2u * c.mss_, c.initial_window_ * kSegment));
 }
 
 // RFC 9293 section 3.10.7.2. `old` is a TIME_WAIT record of the tuple, which this SYN has been found to supersede.
@@ -169,9 +181,11 @@ bool Core::complete_handshake(Connection& c, const Segment& s) noexcept {
 void Core::establish(Connection& c, const Segment& s) noexcept {
   const bool syn_lost = c.backoff_ > 0;
   if (syn_lost && c.srtt_ == 0) c.rto_ = kRtoAfterSynLoss;
+  c.min_rtt_us_ = c.min_rtt_us_ != 0 && !syn_lost ? std::max(now_us_ - c.min_rtt_us_, 1u) : 0;  // Karn's algorithm
+  c.rx_round_start_us_ = now_us_;
   Sending& tx = sending(c) = Sending{};
-  tx.congestion.window = syn_lost ? c.mss_ : initial_window(c.mss_);  // RFC 5681 section 3.1
-  tx.congestion.threshold = kNoThreshold;
+  // RFC 5681 section 3.1: one segment after a lost SYN.
+  start_window(tx.congestion, c.congestion_control_, syn_lost ? c.mss_ : initial_window(c), c.iss_ + 1);
   tx.recover = c.iss_;
   c.state_ = State::kEstablished;
   c.backoff_ = 0;

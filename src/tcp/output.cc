@@ -1,6 +1,5 @@
 #include <algorithm>
 
-#include "congestion.h"
 #include "core.h"
 
 namespace sluice::tcp {
@@ -20,7 +19,7 @@ bool Core::send_data(Connection& c) noexcept {
   if (!c.outstanding() && c.snd_max_ == c.tx_end() && !c.fin_queued_) [[likely]]
     return true;
   Sending& tx = sending(c);
-  if (!c.outstanding() && now_ms_ - c.last_tx_ > c.rto_) restart_after_idle(tx.congestion, c.mss_);
+  if (!c.outstanding() && now_ms_ - c.last_tx_ > c.rto_) restart_after_idle(tx.congestion, initial_window(c));
   if (tx.board.has_lost() && !send_lost(c, tx)) return false;
   while (seq_lt(c.snd_max_, c.tx_end())) {
     const std::uint32_t unsent = c.tx_end() - c.snd_max_;
@@ -234,6 +233,7 @@ void Core::send_syn(Connection& c) noexcept {
     c.rtt_timing_ = true;
     c.rtt_seq_ = c.iss_;
     c.rtt_start_ = now_ms_;
+    c.min_rtt_us_ = now_us_;
     start_rtx(c);
   } else {
     c.rtt_timing_ = false;

@@ -90,8 +90,8 @@ void Core::acknowledge_data(Connection& c) noexcept {
   }
 }
 
-// The window grows while the application keeps up, each time that the peer has used half of it, to a sixteenth of what
-// the pool has left.
+// The window grows while the application keeps up, each time that the peer has used half of it within two round trips: a
+// window may so come to be four times what a peer can use. It grows to a sixteenth of what the pool has left.
 void Core::adapt_window_quota(Connection& c) noexcept {
   const std::uint32_t available = pool_.available();
   if (available < reserve()) [[unlikely]]
@@ -99,8 +99,12 @@ void Core::adapt_window_quota(Connection& c) noexcept {
   if (seq_lt(c.rcv_nxt_, c.rx_round_end_)) return;
   const std::uint32_t quota = c.rx_.quota();
   const std::uint32_t grown = std::min({quota * 2, max_rx_blocks_, available / 16});
-  if (grown > quota && c.rx_.ready() <= quota * (kBlockSize / 2)) (void)c.rx_.grow_quota(pool_, grown);
+  constexpr std::uint32_t kShortest = 200;  // us: what the ends themselves take
+  const std::uint32_t rtt = c.min_rtt_us_ != 0 ? std::max(c.min_rtt_us_, kShortest) : kInitialRto * 1000;
+  const bool is_used = now_us_ - c.rx_round_start_us_ <= 2 * rtt;
+  if (grown > quota && is_used && c.rx_.ready() <= quota * (kBlockSize / 2)) (void)c.rx_.grow_quota(pool_, grown);
   c.rx_round_end_ = c.rcv_nxt_ + c.rx_.quota() * (kBlockSize / 2);
+  c.rx_round_start_us_ = now_us_;
 }
 
 // The application has consumed bytes: tell the peer when the window has become much larger than it knows. RFC 9293

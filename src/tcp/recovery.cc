@@ -6,9 +6,8 @@
 
 namespace sluice::tcp {
 
-// RFC 2018 section 4 and 5. Returns how many bytes the blocks newly cover. What a block does not cover whole stays as it
-// is: a peer takes whole segments. The work for a block is a search and what it newly covers, whatever the peer sends.
-std::uint32_t Core::take_sacks(Connection& c, Sending& tx, const Segment& s) noexcept {
+// RFC 2018 section 4 and 5. What a block does not cover whole stays as it is: a peer takes whole segments. The work for a block is a search and what it newly covers, whatever the peer sends.
+void Core::take_sacks(Connection& c, Sending& tx, const Segment& s, AckNews& news) noexcept {
   const std::uint32_t before = tx.board.sacked_bytes();
   const std::span<const SackBlock> blocks = std::span(s.options.sack).first(s.options.sack_count);
   for (const SackBlock& block : blocks) {
@@ -24,11 +23,14 @@ std::uint32_t Core::take_sacks(Connection& c, Sending& tx, const Segment& s) noe
     SegmentPos pos = tx.board.lower_bound(pool_, block.start);
     for (;;) {
       pos = tx.board.skip_sacked(pool_, pos);
-      if (pos == tx.board.end() || seq_gt(tx.board.at(pool_, pos).end(), block.end)) break;
+      if (pos == tx.board.end()) break;
+      const SentSegment& segment = tx.board.at(pool_, pos);
+      if (seq_gt(segment.end(), block.end)) break;
+      news.arrived(segment);
       tx.board.mark_sacked(pool_, pos++);
     }
   }
-  return tx.board.sacked_bytes() - before;
+  news.delivered += tx.board.sacked_bytes() - before;
 }
 
 // RFC 2883 section 4: the first block lies below the acknowledgment, or inside the second.
@@ -87,7 +89,14 @@ void Core::adapt_window(Connection& c, Sending& tx, const AckNews& news) noexcep
   } else if (tx.phase == Phase::kOpen && tx.board.has_lost()) {
     enter_recovery(c, tx, news);
   } else if (may_grow) {
-    grow_window(cc, news.acked, news.flight, c.mss_);
+    grow_window(cc, {.acked = news.acked,
+                     .flight = news.flight,
+                     .mss = c.mss_,
+                     .una = c.snd_una_,
+                     .max = c.snd_max_,
+                     .rtt_us = news.timed ? std::max(now_us_ - news.newest_us, 1u) : 0,
+                     .srtt = c.srtt_ / 8,
+                     .now = now_ms_});
   }
 }
 

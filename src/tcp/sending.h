@@ -5,12 +5,12 @@
 // Ownership: the stack's array; set anew when a connection is established. The scoreboard's memory goes back when the
 //            connection leaves the network.
 // Units:     bytes.
-// Spec:      RFC 6675, RFC 6582 (NewReno, for peers without SACK), RFC 6937 (PRR). Functions in congestion.h and
-//            recovery.cc.
+// Spec:      RFC 6675, RFC 6582 (NewReno, for peers without SACK). Functions in recovery.cc.
 #pragma once
 
 #include <cstdint>
 
+#include "congestion.h"
 #include "scoreboard.h"
 #include "seq.h"
 
@@ -20,19 +20,6 @@ enum class Phase : std::uint8_t {
   kOpen,      // nothing is known to be lost
   kRecovery,  // fast recovery: what was lost is sent again, and the window comes down
   kLoss,      // after a timeout, until all that was out then is acknowledged
-};
-
-struct Congestion {
-  std::uint32_t window = 0;     // cwnd
-  std::uint32_t threshold = 0;  // ssthresh
-  std::uint32_t acked = 0;      // bytes acknowledged in congestion avoidance since the last increase
-};
-
-// Proportional rate reduction: what RFC 6937 section 3 counts while in recovery.
-struct RateReduction {
-  std::uint32_t delivered = 0;        // prr_delivered
-  std::uint32_t out = 0;              // prr_out
-  std::uint32_t flight_at_entry = 0;  // RecoverFS
 };
 
 struct alignas(64) Sending {

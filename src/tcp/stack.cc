@@ -30,8 +30,8 @@ Result<void> TcpStack::listen(const net::Endpoint& local, const ListenOptions& o
 }
 void TcpStack::unlisten(const net::Endpoint& local) noexcept { impl_->unlisten(local); }
 Conn* TcpStack::connect(const net::Endpoint& local, const net::Endpoint& remote, StreamHandler& handler, Instant now,
-                        Duration timeout) noexcept {
-  return impl_->connect(local, remote, handler, now, timeout);
+                        Duration timeout, const ConnOptions& options) noexcept {
+  return impl_->connect(local, remote, handler, now, timeout, options);
 }
 bool TcpStack::is_free(const net::Endpoint& local, const net::Endpoint& remote) const noexcept {
   return impl_->is_free(local, remote);

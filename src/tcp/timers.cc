@@ -40,8 +40,8 @@ std::optional<Ticks> Core::end_deadline(const Connection& c) const noexcept {
   if (c.state_ == State::kSynReceived) return std::nullopt;  // retransmissions are counted
   if (c.outstanding()) return c.progress_ + ticks(config_.user_timeout);
   if (c.probing_) return c.last_rx_ + ticks(config_.user_timeout);
-  if (config_.keepalive_idle <= Duration::zero()) return std::nullopt;
-  return c.last_rx_ + ticks(config_.keepalive_idle) + c.keepalive_probes_ * kKeepaliveInterval;
+  if (c.keepalive_idle_ == 0) return std::nullopt;
+  return c.last_rx_ + c.keepalive_idle_ + c.keepalive_probes_ * kKeepaliveInterval;
 }
 
 void Core::fire(void* owner) noexcept {

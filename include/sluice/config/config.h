@@ -19,6 +19,7 @@
 #include "sluice/config/esp.h"
 #include "sluice/config/forward_service.h"
 #include "sluice/config/proxy_service.h"
+#include "sluice/config/tcp_options.h"
 #include "sluice/net/address.h"
 
 namespace sluice::config {
@@ -219,6 +220,7 @@ struct Pool {
   std::vector<std::uint8_t> quic_configs{0};
   Keepalive keepalive;
   PoolTimeouts timeouts;
+  TcpOptions tcp;  // of upstream connections (L7)
   bool operator==(const Pool&) const = default;
 };
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "sluice/base/time.h"
+#include "sluice/config/tcp_options.h"
 #include "sluice/config/template.h"
 
 namespace sluice::config {
@@ -120,6 +121,7 @@ struct ProxyService {             // layer 7
   std::vector<HttpRoute> routes;  // 1 or more; no match: 404
   HttpLimits limits;
   SourceConnections source_limits;
+  TcpOptions tcp;  // of the clients' connections
   bool operator==(const ProxyService&) const = default;
 };
 

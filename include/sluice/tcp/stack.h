@@ -6,7 +6,7 @@
 // Use:       each turn of the loop: input() for every packet, then dispatch() (up-calls), advance() (timers), flush()
 //            (transmit).
 // Units:     Instant is nanoseconds since start; sizes are bytes.
-// Spec:      RFC 9293, 6298, 5681, 7323, 6528, 5961, 1337, 6191, 4987, 2018, 2883, 6675, 6937.
+// Spec:      RFC 9293, 6298, 5681, 7323, 6528, 5961, 1337, 6191, 4987, 2018, 2883, 6675, 6937, 9438, 9406.
 #pragma once
 
 #include <cstddef>
@@ -44,16 +44,28 @@ class Conn : public Stream {
   ~Conn() = default;
 };
 
+enum class CongestionControl : std::uint8_t {
+  kCubic,  // RFC 9438
+  kReno,   // RFC 5681
+};
+
+// How a connection behaves: those that a listener accepts, or one that is opened.
+struct ConnOptions {
+  CongestionControl congestion = CongestionControl::kCubic;
+  std::uint8_t initial_window = 10;                   // segments (RFC 6928)
+  Duration keepalive_idle = std::chrono::minutes(2);  // 0: no keepalive
+};
+
 struct StackConfig {
   std::uint32_t max_connections = 100'000;
   std::uint32_t max_time_wait = 200'000;
   std::size_t buffer_memory = std::size_t{256} << 20;  // budget for all send and receive buffers together
-  std::size_t rx_buffer = 512 << 10;                   // per connection, at most
-  std::size_t tx_buffer = 512 << 10;                   // per connection, at most
+  // Per connection, at most; they grow to what the path needs and the budget allows.
+  std::size_t rx_buffer = 32 << 20;
+  std::size_t tx_buffer = 32 << 20;
   std::uint16_t mtu = 1500;
   Duration connect_timeout = std::chrono::seconds(5);
   Duration user_timeout = std::chrono::minutes(2);  // unacknowledged data for so long ends a connection
-  Duration keepalive_idle = std::chrono::minutes(2);
   // close(): a peer that acknowledges nothing new for so long is reset, and any peer after ten times as long.
   Duration linger = std::chrono::seconds(30);
   SipKey secret{};         // initial sequence numbers (RFC 6528)
@@ -78,6 +90,7 @@ struct ListenOptions {
   std::uint32_t source_connections = 0;
   std::uint8_t source_prefix4 = 32, source_prefix6 = 64;
   std::uint16_t service = 0;  // listeners with the same number count a source's connections together
+  ConnOptions connection{};
 };
 
 class Acceptor {
@@ -143,7 +156,7 @@ class TcpStack {
   void unlisten(const net::Endpoint& local) noexcept;
   // Starts a connection; the handler hears kConnected or kClosed. nullptr: no memory, or that four-tuple is in use.
   [[nodiscard]] Conn* connect(const net::Endpoint& local, const net::Endpoint& remote, StreamHandler& handler,
-                              Instant now, Duration timeout) noexcept;
+                              Instant now, Duration timeout, const ConnOptions& options = {}) noexcept;
   // Whether a connect() from here to there could have this local port now (no connection, no TIME_WAIT that forbids
   // it).
   [[nodiscard]] bool is_free(const net::Endpoint& local, const net::Endpoint& remote) const noexcept;

@@ -205,6 +205,7 @@ TEST(Examples, L7LoadBalancerKeeps32Connections) {
   const Pool& app = config.pools.at(0);
   EXPECT_THAT(app.backends, SizeIs(3));
   EXPECT_EQ(app.keepalive.idle, 32u);
+  EXPECT_EQ(app.tcp, TcpOptions{});
   EXPECT_EQ(config.services.at(0).listen.at(0).endpoint.port, 80);
   EXPECT_FALSE(config.services.at(0).proxy->tls.has_value());
   EXPECT_EQ(config.services.at(0).proxy->routes.at(0).path, "/");

@@ -11,6 +11,7 @@
 
 #include <time.h>
 
+#include "rates.h"
 #include "segment.h"
 #include "sluice/base/random.h"
 #include "sluice/tcp/stack.h"
@@ -161,6 +162,7 @@ void run_bulk() {
   StackConfig config;
   config.max_connections = 16;
   config.max_time_wait = 16;
+  config.tx_buffer = 512 << 10;  // what stays in the cache
   config.secret = {1, 2};
   CountSink sink;
   Reader reader(1);
@@ -322,5 +324,7 @@ int main(int argc, char** argv) {
   sluice::tcp::run_bulk();
   sluice::tcp::run_short(100'000);
   sluice::tcp::run_cookies();
+  std::printf("tcp.lfn_1g_100ms.pct_of_link %.1f percent\n", 100 * sluice::tcp::test::long_fat_share());
+  std::printf("tcp.loss_1pct_50ms.vs_cubic_model %.2f ratio\n", sluice::tcp::test::cubic_model_share());
   return 0;
 }

@@ -112,6 +112,7 @@ class Drill final : private Acceptor, private StreamHandler {
                       .buffer_memory = 4 << 20,
                       .rx_buffer = 256 << 10,
                       .tx_buffer = 256 << 10};
+  ConnOptions options_{.congestion = CongestionControl::kReno};  // the simpler sums
   QueueSink sink_;
   std::unique_ptr<TcpStack> stack_;
   Instant now_{ms(10'000)};
@@ -140,13 +141,21 @@ void Drill::configure(const std::string& key, std::istringstream& in) {
     v6_ = family == "v6";
     return;
   }
+  if (key == "congestion") {
+    std::string algorithm;
+    in >> algorithm;
+    options_.congestion = algorithm == "cubic" ? CongestionControl::kCubic : CongestionControl::kReno;
+    return;
+  }
   in >> value;
   const std::map<std::string, Duration*> times = {{"connect_timeout_ms", &config_.connect_timeout},
                                                   {"user_timeout_ms", &config_.user_timeout},
-                                                  {"keepalive_ms", &config_.keepalive_idle},
+                                                  {"keepalive_ms", &options_.keepalive_idle},
                                                   {"linger_ms", &config_.linger}};
   if (const auto time = times.find(key); time != times.end()) {
     *time->second = ms(static_cast<std::int64_t>(value));
+  } else if (key == "initial_window") {
+    options_.initial_window = static_cast<std::uint8_t>(value);
   } else if (key == "rx_buffer") {
     config_.rx_buffer = value;
   } else if (key == "tx_buffer") {
@@ -315,6 +324,7 @@ void Drill::call(const std::string& verb, std::istringstream& in) {
   std::uint32_t number = 0;
   if (verb == "listen") {
     ListenOptions options;
+    options.connection = options_;
     const std::map<std::string, std::uint32_t ListenOptions::*> keys = {
         {"backlog", &ListenOptions::backlog},
         {"half_open", &ListenOptions::half_open},
@@ -326,7 +336,7 @@ void Drill::call(const std::string& verb, std::istringstream& in) {
   } else if (verb == "connect" || verb == "connect_fails") {
     our_port_ = 40000;
     peer_port_ = 80;
-    Conn* conn = stack_->connect(us(), peer(), *this, now_, Duration::zero());
+    Conn* conn = stack_->connect(us(), peer(), *this, now_, Duration::zero(), options_);
     if ((conn == nullptr) != (verb == "connect_fails")) throw std::runtime_error("connect() did otherwise");
     conn_ = conn;
     written_ = read_ = 0;
