@@ -17,7 +17,9 @@ bool Core::process_ack(Connection& c, const Segment& s) noexcept {
   if (seq_ge(s.ack, c.snd_una_)) {  // an old one's window and SACKs may be older than what we know
     const std::uint32_t window = static_cast<std::uint32_t>(s.window) << c.snd_shift_;
     const bool same_window = window == c.snd_wnd_;
-    if (seq_lt(c.snd_wl1_, s.seq) || (c.snd_wl1_ == s.seq && seq_le(c.snd_wl2_, s.ack))) {
+    // A new acknowledgment brings its window also when what it came with was sent again, which RFC 9293 leaves out: the edge
+    // would move on with the acknowledgment.
+    if (advances || seq_lt(c.snd_wl1_, s.seq) || (c.snd_wl1_ == s.seq && seq_le(c.snd_wl2_, s.ack))) {
       c.snd_wnd_ = window;
       c.snd_wl1_ = s.seq;
       c.snd_wl2_ = s.ack;

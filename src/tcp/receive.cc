@@ -67,7 +67,7 @@ void Core::process_fin(Connection& c) noexcept {
 
 // RFC 2883 section 4: each is told in the acknowledgment that it causes.
 void Core::note_duplicate(Connection& c, SackBlock twice) noexcept {
-  if (!c.sack_on_) return;
+  if (!c.sack_on_ || !c.syn_acked()) return;
   if (c.dsack_on_) send_ack(c);
   c.rx_.set_duplicate(twice);
   c.dsack_on_ = true;

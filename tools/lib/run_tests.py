@@ -79,24 +79,38 @@ def unit() -> Score:
     return score
 
 
-def fuzz() -> Score:
-    """The whole packet path under packets that nobody thought of; what it finds is printed, and is an input to run again."""
-    program = ROOT / "build-fuzz/tests/fuzz/fuzz_pipeline"
+def fuzz_one(what: str, name: str, max_len: int, seconds: int, seeds: bool = False) -> Score:
+    """What it finds is printed, and is an input to run again."""
+    program = ROOT / "build-fuzz/tests/fuzz" / name
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         corpus = Path(folder) / "corpus"
+        corpus.mkdir()
         env = {**os.environ, **SANITIZERS}
-        result = run_quietly([program, "--seeds", corpus], env=env)
-        if result.returncode == 0:
-            result = run_quietly([program, f"-max_total_time={FUZZ_SECONDS}", "-max_len=8192", f"-artifact_prefix={folder}/", corpus], env=env)
+        result = run_quietly([program, "--seeds", corpus], env=env) if seeds else None
+        if result is None or result.returncode == 0:
+            result = run_quietly([program, f"-max_total_time={seconds}", f"-max_len={max_len}", f"-artifact_prefix={folder}/", corpus], env=env)
         good = result.returncode == 0
         if not good:
             print(result.stdout[-8000:])
             for finding in Path(folder).glob("*-*"):
                 print(f"{finding.name}: {base64.b64encode(finding.read_bytes()).decode()}")
     runs = re.findall(r"^#(\d+)", result.stdout, re.M)
-    print(f"{'fuzzed packets':<52} {time.monotonic() - start:8.1f} s  {runs[-1] if runs else 0} inputs{'' if good else ', failed'}", flush=True)
-    return Score(1) if good else Score(0, ["fuzz_pipeline"])
+    print(f"{what:<52} {time.monotonic() - start:8.1f} s  {runs[-1] if runs else 0} inputs{'' if good else ', failed'}", flush=True)
+    return Score(1) if good else Score(0, [name])
+
+
+def fuzz() -> Score:
+    """The whole packet path under packets that nobody thought of, and the TCP stack under segments bent from its state."""
+    score = Score()
+    for one in (
+        fuzz_one("fuzzed packets", "fuzz_pipeline", 8192, FUZZ_SECONDS, seeds=True),
+        fuzz_one("fuzzed TCP options", "fuzz_tcp_options", 64, FUZZ_SECONDS // 4),
+        fuzz_one("fuzzed TCP segments", "fuzz_tcp_segments", 3000, FUZZ_SECONDS),
+    ):
+        score.passed += one.passed
+        score.failed += one.failed
+    return score
 
 
 def golden() -> Score:
