@@ -15,7 +15,7 @@ BlockId BlockPool::pop() noexcept {
   } else {
     id = fresh_++;
   }
-  links_[id] = Link{kNoBlock, 0, 0};
+  links_[id] = Link{kNoBlock, 0, 0, kNoBlock};
   return id;
 }
 

@@ -43,6 +43,9 @@ class BlockPool {
 
   [[nodiscard]] std::uint8_t* data(BlockId id) noexcept { return &memory_[std::size_t{id - 1} * kBlockSize]; }
   [[nodiscard]] BlockId& next(BlockId id) noexcept { return links_[id].next; }
+  // Of a receive buffer: its number in the chain, and another block further on or back (rx_queue.h).
+  [[nodiscard]] std::uint16_t& number(BlockId id) noexcept { return links_[id].begin; }
+  [[nodiscard]] BlockId& far(BlockId id) noexcept { return links_[id].far; }
   [[nodiscard]] std::uint16_t& begin(BlockId id) noexcept { return links_[id].begin; }
   [[nodiscard]] std::uint16_t& end(BlockId id) noexcept { return links_[id].end; }
 
@@ -57,8 +60,9 @@ class BlockPool {
     BlockId next;
     std::uint16_t begin;
     std::uint16_t end;
+    BlockId far;
   };
-  static_assert(sizeof(Link) == 8);
+  static_assert(sizeof(Link) == 12);
 
   [[nodiscard]] BlockId pop() noexcept;
 

@@ -18,30 +18,44 @@ void RxQueue::shrink_quota(BlockPool& pool, std::uint32_t blocks) noexcept {
   quota_ = static_cast<std::uint16_t>(target);
 }
 
+void RxQueue::extend(BlockPool& pool) noexcept {
+  const BlockId added = pool.redeem();
+  ++blocks_;
+  if (tail_ == kNoBlock) {
+    head_ = tail_ = added;
+    return;
+  }
+  const std::uint16_t last = pool.number(tail_);
+  const auto chain = static_cast<std::uint16_t>(last - pool.number(head_));
+  // The last multiple of the stride, if it is still there.
+  const BlockId mark = last % kStride == 0 ? tail_ : last % kStride <= chain ? pool.far(tail_) : kNoBlock;
+  const auto number = static_cast<std::uint16_t>(last + 1);
+  pool.number(added) = number;
+  if (number % kStride != 0) {
+    pool.far(added) = mark;
+  } else if (mark != kNoBlock) {
+    pool.far(mark) = added;
+  }
+  pool.next(tail_) = added;
+  tail_ = added;
+}
+
 // The block of a position at or beyond the in-order end; the chain is extended up to it.
 BlockId RxQueue::block_at(BlockPool& pool, std::uint32_t position) noexcept {
   const std::uint32_t in_order_end = head_offset_ + ready_;
+  if (head_ == kNoBlock) extend(pool);
   std::uint32_t index = write_ == kNoBlock ? 0 : (in_order_end - 1) / kBlockSize;
   BlockId block = write_ == kNoBlock ? head_ : write_;
   const std::uint32_t wanted = position / kBlockSize;
-  if (blocks_ != 0 && wanted >= blocks_ - 1u) {  // what comes behind a gap mostly goes to the end
-    index = blocks_ - 1u;
-    block = tail_;
-  }
-  while (block == kNoBlock || index < wanted) {
-    BlockId next = block == kNoBlock ? kNoBlock : pool.next(block);
-    if (next == kNoBlock) {
-      next = pool.redeem();
-      ++blocks_;
-      if (tail_ == kNoBlock) {
-        head_ = next;
-      } else {
-        pool.next(tail_) = next;
-      }
-      tail_ = next;
+  while (index < wanted) {
+    if (wanted - index >= kStride && pool.number(block) % kStride == 0 && pool.far(block) != kNoBlock) {
+      block = pool.far(block);
+      index += kStride;
+      continue;
     }
-    if (block != kNoBlock) ++index;
-    block = next;
+    if (pool.next(block) == kNoBlock) extend(pool);
+    block = pool.next(block);
+    ++index;
   }
   return block;
 }

@@ -76,6 +76,10 @@ class RxQueue {
   void note_recent(const Range& range, Seq seq) noexcept;
   [[nodiscard]] std::size_t find_range(BlockPool& pool, Seq seq) noexcept;
   [[nodiscard]] BlockId block_at(BlockPool& pool, std::uint32_t position) noexcept;
+  // Blocks of a chain are numbered, and each one whose number is a multiple of kStride knows the next such one, the others
+  // the last: so that a byte far beyond a gap is found in a few hundred steps, whatever the window.
+  static constexpr std::uint32_t kStride = 64;
+  void extend(BlockPool& pool) noexcept;
   void put(BlockPool& pool, std::uint32_t position, std::span<const std::uint8_t> bytes) noexcept;
   void give_head(BlockPool& pool) noexcept;
 

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "rates.h"
+#include "rx_queue.h"
 #include "segment.h"
 #include "sluice/base/random.h"
 #include "sluice/tcp/stack.h"
@@ -248,6 +249,28 @@ void run_cookies() {
   std::printf("tcp.syn_cookies.mpps %.2f Mpps\n", 1e3 * kSources / static_cast<double>(best.count()));
 }
 
+// Bytes far beyond a gap, in the largest window that a connection can have, each in another place than the one before.
+void run_far_segments() {
+  constexpr std::uint32_t kBlocks = 8192;
+  BlockPool pool(std::size_t{kBlocks + 8} * kBlockSize);
+  RxQueue queue;
+  if (!queue.grow_quota(pool, kBlocks)) std::abort();
+  Random random(5);
+  std::array<std::uint32_t, RxQueue::kMaxRanges> places;
+  for (std::uint32_t& place : places) place = 1 + random.below(kBlocks * kBlockSize - 2);
+  const std::array<std::uint8_t, 1> byte{};
+  Duration best = Duration::max();
+  for (int repeat = 0; repeat < 20; ++repeat) {
+    const Duration start = cpu_time();
+    for (const std::uint32_t place : places) {
+      bool stored = false;
+      (void)queue.store(pool, 0, place, byte, stored);
+    }
+    best = std::min(best, (cpu_time() - start) / static_cast<std::int64_t>(places.size()));
+  }
+  std::printf("tcp.far_segment.ns %lld ns\n", static_cast<long long>(best.count()));
+}
+
 // A server's whole short connection: SYN, request, response, both FINs. TIME_WAIT is the client's.
 void run_short(std::size_t connections) {
   StackConfig config;
@@ -324,6 +347,7 @@ int main(int argc, char** argv) {
   sluice::tcp::run_bulk();
   sluice::tcp::run_short(100'000);
   sluice::tcp::run_cookies();
+  sluice::tcp::run_far_segments();
   std::printf("tcp.lfn_1g_100ms.pct_of_link %.1f percent\n", 100 * sluice::tcp::test::long_fat_share());
   std::printf("tcp.loss_1pct_50ms.vs_cubic_model %.2f ratio\n", sluice::tcp::test::cubic_model_share());
   return 0;
