@@ -10,6 +10,7 @@
 #include <bitset>
 #include <cstdint>
 #include <span>
+#include <type_traits>
 
 #include "answers.h"
 #include "guard.h"
@@ -173,11 +174,13 @@ class Forward {
   void clamp_mss(const lb::Snapshot& snapshot, const FlowPacket& packet, const lb::Flow& flow,
                  std::size_t overhead) noexcept;
   [[nodiscard]] std::uint16_t mss_of(const lb::Flow& flow, std::size_t overhead) const noexcept;
-  void note_to_backend(rte_mbuf* mbuf, const std::uint8_t* frame, const net::Parsed& parsed, lb::Flow& flow,
+  // `parsed`: a Parsed or CommonPacket.
+  template <class Packet>
+  void note_to_backend(rte_mbuf* mbuf, const std::uint8_t* frame, const Packet& parsed, lb::Flow& flow,
                        Ms now) noexcept;
   void note_to_backend(const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
-  void note_to_client(rte_mbuf* mbuf, const std::uint8_t* frame, const net::Parsed& parsed, lb::Flow& flow,
-                      Ms now) noexcept;
+  template <class Packet>
+  void note_to_client(rte_mbuf* mbuf, const std::uint8_t* frame, const Packet& parsed, lb::Flow& flow, Ms now) noexcept;
   void note_to_client(const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   void edit_to_backend(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   [[nodiscard]] lb::FlowKey key_of(const FlowPacket& packet) const noexcept;
@@ -293,18 +296,26 @@ class Forward {
   std::size_t scan_owed_ = 0;  // places that its pace demands and that were not looked at yet
 };
 
-[[nodiscard, gnu::always_inline]] inline lb::Segment segment_of(const std::uint8_t* frame, const net::Parsed& parsed,
+[[nodiscard]] inline lb::Segment sctp_segment_of(const std::uint8_t* frame, const net::Parsed& parsed) noexcept {
+  const std::span<const std::uint8_t> sctp(frame + parsed.l4_offset, frame + parsed.end);
+  return {.flags = parsed.tcp_flags,
+          .sequence = net::header_at<net::SctpHeader>(sctp, 0).tag.host(),
+          .acknowledgment = (parsed.tcp_flags & net::kTcpSyn) != 0 ? net::sctp_initiate_tag(sctp) : 0};
+}
+
+template <class Packet>
+[[nodiscard, gnu::always_inline]] inline lb::Segment segment_of(const std::uint8_t* frame, const Packet& parsed,
                                                                 const lb::Flow& flow) noexcept {
   if (parsed.fragment == net::FragmentKind::kLater) [[unlikely]] {  // goes on where the one before it ended
+    if (flow.is(lb::Flow::kSctp)) return {};
     return {.sequence = flow.client_next,
-            .data_len = flow.is(lb::Flow::kSctp) ? 0 : static_cast<std::uint32_t>(parsed.fragment_len()),
+            .data_len = static_cast<std::uint32_t>(parsed.fragment_len()),
             .acknowledgment = flow.client_ack};
   }
-  if (parsed.proto != net::IpProto::kTcp) {
-    if (parsed.proto != net::IpProto::kSctp) return {.flags = parsed.tcp_flags};
-    const auto& sctp = *reinterpret_cast<const net::SctpHeader*>(frame + parsed.l4_offset);
-    return {.flags = parsed.tcp_flags, .sequence = sctp.tag.host()};
+  if constexpr (std::is_same_v<Packet, net::Parsed>) {  // no common packet is one
+    if (parsed.proto == net::IpProto::kSctp) return sctp_segment_of(frame, parsed);
   }
+  if (parsed.proto != net::IpProto::kTcp) return {.flags = parsed.tcp_flags};
   const auto& tcp = *reinterpret_cast<const net::TcpHeader*>(frame + parsed.l4_offset);
   return {.flags = parsed.tcp_flags,
           .sequence = tcp.sequence.host(),
@@ -313,17 +324,11 @@ class Forward {
 }
 
 // The flow and the counters of a packet that goes on.
+template <class Packet>
 [[gnu::always_inline]] inline void Forward::note_to_backend(rte_mbuf* mbuf, const std::uint8_t* frame,
-                                                            const net::Parsed& parsed, lb::Flow& flow,
-                                                            Ms now) noexcept {
-  if (lb::FlowTable::stays(flow, parsed.tcp_flags)) [[likely]] {
-    const lb::Segment segment = segment_of(frame, parsed, flow);
-    flow.last_seen = now;
-    flow.client_next = segment.sequence + segment.data_len;
-    flow.client_ack = segment.acknowledgment;
-  } else {
-    flows_.advance(flow, lb::Direction::kToBackend, segment_of(frame, parsed, flow), now);
-  }
+                                                            const Packet& parsed, lb::Flow& flow, Ms now) noexcept {
+  const auto segment = [&]() __attribute__((always_inline)) { return segment_of(frame, parsed, flow); };
+  flows_.touch(flow, lb::Direction::kToBackend, parsed.tcp_flags, segment, now);
   const std::size_t bytes = parsed.l3_len();
   counters_.services[flow.service].in.add(1, bytes);
   counters_.backends[flow.backend.index].out.add(1, bytes);
@@ -333,13 +338,11 @@ inline void Forward::note_to_backend(const FlowPacket& packet, lb::Flow& flow, M
   note_to_backend(packet.mbuf, frame_of(packet.mbuf).data(), *packet.parsed, flow, now);
 }
 
+template <class Packet>
 [[gnu::always_inline]] inline void Forward::note_to_client(rte_mbuf* mbuf, const std::uint8_t* frame,
-                                                           const net::Parsed& parsed, lb::Flow& flow, Ms now) noexcept {
-  if (lb::FlowTable::stays(flow, parsed.tcp_flags)) [[likely]] {
-    flow.last_seen = now;
-  } else {
-    flows_.advance(flow, lb::Direction::kToClient, segment_of(frame, parsed, flow), now);
-  }
+                                                           const Packet& parsed, lb::Flow& flow, Ms now) noexcept {
+  const auto segment = [&]() __attribute__((always_inline)) { return segment_of(frame, parsed, flow); };
+  flows_.touch(flow, lb::Direction::kToClient, parsed.tcp_flags, segment, now);
   const std::size_t bytes = parsed.l3_len();
   counters_.services[flow.service].out.add(1, bytes);
   counters_.backends[flow.backend.index].in.add(1, bytes);

@@ -63,7 +63,7 @@ void Forward::reset_both_ends(const lb::Snapshot& snapshot, const lb::Flow& flow
 bool Forward::abort_both_ends(const lb::Snapshot& snapshot, const lb::Flow& flow) noexcept {
   const std::uint32_t tag = flow.client_next;
   const lb::Listener* listener = tag == 0 ? nullptr : listener_of(snapshot, flow);
-  if (listener == nullptr) return false;  // the client has not answered the backend yet
+  if (listener == nullptr) return false;  // the backend has not answered yet
   send_abort({.src = listener->endpoint(), .dst = flow.key.client_endpoint(), .tag = tag, .reflected = true});
   if (!config::sees_replies(listener->mode)) return true;
   send_abort({.src = source_towards_backend(snapshot, flow, listener->mode), .dst = flow.reply.endpoint(), .tag = tag});

@@ -154,7 +154,8 @@ void Forward::reply_to_opening(const lb::Snapshot& snapshot, const FlowPacket& p
   const net::TcpOptions backend = net::parse_tcp_options(frame_of(packet.mbuf), parsed.l4_offset);
   SynProxy::join(entry, backend, tcp.sequence.host());
   const std::uint32_t to_client = tcp.sequence.host() + entry.shift.sequence;
-  flows_.touch(flow, Direction::kToClient, {.flags = parsed.tcp_flags, .sequence = to_client}, now);
+  flows_.touch(flow, Direction::kToClient,
+               {.flags = parsed.tcp_flags, .sequence = to_client, .acknowledgment = entry.client_sequence + 1}, now);
   flows_.touch(flow, Direction::kToBackend,
                {.flags = net::kTcpAck, .sequence = entry.client_sequence + 1, .acknowledgment = to_client + 1}, now);
   if (rte_mbuf* mbuf = answers_.blank()) acknowledge_to_backend(snapshot, packet, mbuf, flow);

@@ -39,6 +39,7 @@ std::uint32_t FlowLimits::of(FlowState state, bool one_way, bool sctp) const noe
       if (one_way) return closing_ms;
       [[fallthrough]];
     case FlowState::kEstablished:
+    case FlowState::kDoubted:
     case FlowState::kFinBackend:
       return sctp ? sctp_ms : established_ms;
     case FlowState::kClosed:
@@ -73,6 +74,7 @@ FlowState next_state(FlowState state, std::uint8_t tcp_flags, Direction directio
   switch (state) {
     case FlowState::kSynReceived:
     case FlowState::kEstablished:
+    case FlowState::kDoubted:
       return to_backend ? FlowState::kFinClient : FlowState::kFinBackend;
     case FlowState::kFinClient:
       return to_backend ? state : FlowState::kClosed;
@@ -97,6 +99,7 @@ const char* text_of(FlowState state) noexcept {
     case FlowState::kSynReceived:
       return "syn-received";
     case FlowState::kEstablished:
+    case FlowState::kDoubted:
       return "established";
     case FlowState::kFinClient:
       return "fin-client";

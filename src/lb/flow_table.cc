@@ -184,16 +184,56 @@ namespace {
 
 // Whether a reset of this flow may come from its sender. What we do not know yet counts as right.
 bool plausible(const Flow& flow, Direction direction, const Segment& segment) noexcept {
+  if (flow.is(Flow::kSctp)) {
+    // RFC 9260 section 8.5.1: the receiver's own tag, or, with the T bit, that which it sends itself.
+    if ((direction == Direction::kToBackend ? flow.client_next : flow.client_ack) == 0) return true;
+    return segment.sequence == flow.client_next || segment.sequence == flow.client_ack;
+  }
   if (flow.key.proto != net::IpProto::kTcp) return true;
   if (flow.state() == FlowState::kSynSent && direction == Direction::kToClient) {
     return (segment.flags & net::kTcpAck) != 0 &&
            segment.acknowledgment == flow.client_next;  // RFC 9293 section 3.10.7.3
   }
-  if (direction == Direction::kToBackend) return plausible_reset(segment.sequence, flow.client_next);
-  return flow.state() == FlowState::kSynReceived || plausible_reset(segment.sequence, flow.client_ack);
+  if (direction == Direction::kToBackend) return plausible_sequence(segment.sequence, flow.client_next);
+  return flow.state() == FlowState::kSynReceived || plausible_sequence(segment.sequence, flow.client_ack);
 }
 
 }  // namespace
+
+void FlowTable::doubt(Flow& flow, std::uint32_t client_next, std::uint32_t client_ack) noexcept {
+  if (plausible_sequence(client_next, flow.client_next)) {
+    flow.client_next = client_next;
+    flow.client_ack = client_ack;
+  } else if (!flow.is(Flow::kOneWay) && flow.state() == FlowState::kEstablished) {
+    flow.set_state(FlowState::kDoubted);
+  }
+}
+
+// TCP outside kEstablished. The first segments say where the client's numbers begin.
+void FlowTable::follow_client(Flow& flow, const Segment& segment) noexcept {
+  const bool syn = (segment.flags & net::kTcpSyn) != 0;
+  const std::uint32_t next = segment.end() + std::uint32_t{syn} + ((segment.flags & net::kTcpFin) != 0);
+  const bool begins = flow.state() == FlowState::kSynSent && (syn || flow.client_next == 0);
+  if (!begins) return doubt(flow, next, segment.acknowledgment);
+  flow.client_next = next;
+  flow.client_ack = segment.acknowledgment;
+}
+
+// While the association opens, INIT and INIT ACK say the tags. (Where only the client's packets come by, and after an
+// association was begun anew on the same ports, which the backend's tag tells, the client's next packet does.)
+void FlowTable::follow_tags(Flow& flow, Direction direction, const Segment& segment) noexcept {
+  const bool opening = flow.state() == FlowState::kSynSent || flow.state() == FlowState::kSynReceived;
+  const bool syn = (segment.flags & net::kTcpSyn) != 0;
+  if (direction == Direction::kToBackend) {
+    if (syn && opening) flow.client_ack = segment.acknowledgment;
+    if (flow.client_next == 0) flow.client_next = segment.sequence;
+  } else if (syn) {
+    if (opening) flow.client_next = segment.acknowledgment;
+  } else if (segment.sequence != 0 && segment.sequence != flow.client_ack) {
+    flow.client_ack = segment.sequence;
+    flow.client_next = 0;
+  }
+}
 
 void FlowTable::advance(Flow& flow, Direction direction, const Segment& segment, Ms now) noexcept {
   const bool reset = (segment.flags & net::kTcpRst) != 0;
@@ -201,10 +241,14 @@ void FlowTable::advance(Flow& flow, Direction direction, const Segment& segment,
     counters_.resets_implausible.add();
     return;
   }
-  if (direction == Direction::kToBackend && !reset) {
-    const std::uint32_t syn_fin = ((segment.flags & net::kTcpSyn) != 0) + ((segment.flags & net::kTcpFin) != 0);
-    flow.client_next = segment.sequence + segment.data_len + (flow.is(Flow::kSctp) ? 0 : syn_fin);
-    flow.client_ack = segment.acknowledgment;
+  const bool tells = !reset && flow.key.proto == net::IpProto::kTcp;
+  if (flow.is(Flow::kSctp) && !reset) follow_tags(flow, direction, segment);
+  if (tells && direction == Direction::kToBackend) follow_client(flow, segment);
+  if (tells && direction == Direction::kToClient && (segment.flags & net::kTcpAck) != 0) {
+    // What the backend acknowledges is the client's, whatever was forged before.
+    const bool answers = flow.state() == FlowState::kSynSent || flow.state() == FlowState::kSynReceived;
+    if (answers || flow.state() == FlowState::kDoubted) flow.client_next = segment.acknowledgment;
+    if (flow.state() == FlowState::kDoubted) flow.set_state(FlowState::kEstablished);
   }
   const FlowState state = flow.state();
   const FlowState next = next_state(state, segment.flags, direction, flow.is(Flow::kOneWay));

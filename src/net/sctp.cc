@@ -50,6 +50,11 @@ std::optional<std::uint8_t> sctp_flags(std::span<const std::uint8_t> chunks) noe
   return (flags & kTcpRst) != 0 ? kTcpRst : flags;
 }
 
+std::uint32_t sctp_initiate_tag(std::span<const std::uint8_t> sctp) noexcept {
+  constexpr std::size_t kAt = sizeof(SctpHeader) + sizeof(SctpChunk);
+  return sctp.size() < kAt + sizeof(Be32) ? 0 : header_at<Be32>(sctp, kAt).host();
+}
+
 std::uint32_t sctp_checksum(std::span<const std::uint8_t> sctp) noexcept {
   constexpr std::uint8_t kZeros[sizeof(SctpHeader::checksum)] = {};
   std::uint32_t crc = crc32c_add(kCrc32cStart, sctp.first(offsetof(SctpHeader, checksum)));

@@ -3,7 +3,8 @@
 import itertools
 import zlib
 
-from scapy.all import ICMP, IP, SCTP, TCP, UDP, Ether, ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6PacketTooBig, IPv6, SCTPChunkInit
+from scapy.all import (ICMP, IP, SCTP, TCP, UDP, Ether, ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6PacketTooBig, IPv6, SCTPChunkAbort,
+                       SCTPChunkCookieAck, SCTPChunkCookieEcho, SCTPChunkData, SCTPChunkHeartbeatReq, SCTPChunkInit, SCTPChunkInitAck)
 
 from packets import (B1, BACKEND6, BACKENDS, Case, Cases, EDGE, GATEWAY, NAT, ONE_ARM, ONE_ARM_NEIGHBORS, OWN, OWN6,
                      SERVICE, SERVICE6, START, built, error_about, error_passed, forwarded, from_backend, from_client,
@@ -77,6 +78,61 @@ def sides(c: Case):
     numbers = itertools.count(1)
     return ((Side(c, numbers, SERVICE, BACKENDS[0], OWN), "192.0.2.7", "192.0.2.200"),
             (Side(c, numbers, SERVICE6, BACKEND6, OWN6), "2001:db8:99::7", "2001:db8:9a::7"))
+
+
+# ---- forged segments of flows ----
+
+
+@case
+def forged_segments_end_no_connection():
+    """RFC 5961: who does not see a connection does not know its numbers, and cannot teach them to the flow either."""
+    c = Case(config())
+    for side, client, _ in sides(c):
+        def sent(number, flags, seq, ack, data=b"", after=0.001):
+            packet = side.packet(TCP(sport=40000, dport=80, flags=flags, seq=seq, ack=ack) / data, client)
+            c.expect(forwarded(c.receive(packet, after=after), number, backend=side.backend, own=side.own))
+
+        def answered(number, flags, seq, ack):
+            answer = c.receive(from_backend(TCP(sport=8080, dport=NAT(number), flags=flags, seq=seq, ack=ack), backend=side.backend,
+                                            own=side.own))
+            c.expect(returned(answer, 40000, client=client, service=side.service))
+
+        number = next(side.numbers)
+        sent(number, "S", 1000, 0)
+        answered(number, "SA", 5000, 1001)
+        sent(number, "A", 1001, 5001)
+        for flags in ("A", "FA"):
+            sent(number, flags, 0x90000000, 1)
+            sent(number, "R", 0x90000001 if "F" in flags else 0x90000000, 0)
+            sent(number, "S", 77, 0)  # on a flow that has ended it would begin another, with another port
+        sent(number, "PA", 1001, 5001, b"hello", after=11.0)
+        answered(number, "A", 5001, 1006)
+    return c
+
+
+@case
+def forged_chunks_end_no_association():
+    """RFC 9260 section 8.5.1: an ABORT without the right verification tag is none."""
+    c = Case(config(protocols=("sctp",)))
+    for side, client, _ in sides(c):
+        def sent(tag, chunks, after=0.001):
+            packet = side.packet(SCTP(sport=40000, dport=80, tag=tag) / chunks, client)
+            c.expect(forwarded(c.receive(packet, after=after), number, backend=side.backend, own=side.own))
+
+        def answered(tag, chunks):
+            answer = c.receive(from_backend(SCTP(sport=8080, dport=NAT(number), tag=tag) / chunks, backend=side.backend, own=side.own))
+            c.expect(returned(answer, 40000, client=client, service=side.service))
+
+        number = next(side.numbers)
+        sent(0, SCTPChunkInit(init_tag=0x1111))
+        answered(0x1111, SCTPChunkInitAck(init_tag=0x2222))
+        sent(0x2222, SCTPChunkCookieEcho(cookie=b"four"))
+        answered(0x1111, SCTPChunkCookieAck())
+        sent(0x4444, SCTPChunkData(tsn=1, data=b"forg"))
+        sent(0x4444, SCTPChunkAbort())
+        sent(0x2222, SCTPChunkHeartbeatReq(), after=31.0)  # the interval of section 8.3
+        answered(0x1111, SCTPChunkData(tsn=9, data=b"data"))
+    return c
 
 
 # ---- lists and rules ----

@@ -17,6 +17,7 @@ enum class FlowState : std::uint8_t {
   kSynSent,        // SYN of the client seen
   kSynReceived,    // SYN, ACK of the backend seen (or any ACK of it, of a flow that we saw begin amid)
   kEstablished,    // the client has acknowledged it
+  kDoubted,        // the same; a segment came that is far from the client's last ones: see FlowTable::doubt()
   kFinClient,      // the client has sent FIN first
   kFinBackend,     // the backend has sent FIN first
   kClosed,         // FIN both ways
@@ -60,12 +61,15 @@ inline constexpr std::uint32_t kResetMs = 10 * 1000;
 [[nodiscard]] FlowState next_state(FlowState state, std::uint8_t tcp_flags, Direction direction,
                                    bool one_way = false) noexcept;
 
-// Whether the sequence number of a reset is one that its sender may have: near `expected`, which is what the other end waits
-// for as far as we saw. A forger who does not see the flow would have to try thousands (RFC 5961 section 3; the exact window
-// is the ends' to judge).
-[[nodiscard]] constexpr bool plausible_reset(std::uint32_t sequence, std::uint32_t expected) noexcept {
-  constexpr std::uint32_t kBehind = 1u << 16, kAhead = 1u << 22;  // retransmissions; data on the way in a large window
-  return sequence - expected + kBehind <= kBehind + kAhead;
+// How far the next segment of a flow may be from its last: retransmissions; data in a large window whose packets were lost
+// before they came here, or come later.
+inline constexpr std::uint32_t kSequenceBehind = 1u << 16, kSequenceAhead = 1u << 22;
+
+// Whether the sequence number of a segment is one that its sender may have: near `expected`, which is what the other end
+// waits for as far as we saw. A forger who does not see the flow would have to try about a thousand (RFC 5961 section 3; the
+// exact window is the ends' to judge).
+[[nodiscard]] constexpr bool plausible_sequence(std::uint32_t sequence, std::uint32_t expected) noexcept {
+  return sequence - expected + kSequenceBehind <= kSequenceBehind + kSequenceAhead;
 }
 
 // A SYN of the client that begins a new connection on the tuple of one that has ended: remove the flow, then insert.

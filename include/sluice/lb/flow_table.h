@@ -79,9 +79,11 @@ struct alignas(64) Flow {           // one cache line: a hit touches nothing els
   ServiceIndex service = kNoIndex;  // 2 B
   BackendId backend;                // 4 B: which of the snapshot's backends that is (it may be gone since)
   Ms last_seen{};                   // 4 B, written by every packet
-  // TCP: the sequence number that the client will send next, as far as we saw. SCTP: the verification tag of its last packet, 0 in INIT.
+  // TCP: the sequence number that the client will send next, as far as we saw. SCTP: the verification tag of its packets, so
+  // the backend's own. 0: not known yet.
   std::uint32_t client_next = 0;
-  std::uint32_t client_ack = 0;  // TCP: what it has acknowledged last, so what the backend's next one is for it
+  // TCP: what it has acknowledged last, so what the backend's next one is for it. SCTP: the tag of the backend's packets.
+  std::uint32_t client_ack = 0;
 
   static constexpr std::uint8_t kStateBits = 0x0f;
   static constexpr std::uint8_t kOneWay = 0x10;  // only the client's packets come by here (tunnels, dsr)
@@ -135,12 +137,14 @@ struct NewFlow {
   bool one_way = false;  // only the client's packets come by here
 };
 
-// What a flow is told of a packet that passes; of UDP all is 0, of SCTP all but the first two.
+// What a flow is told of a packet that passes; of UDP all is 0.
 struct Segment {
   std::uint8_t flags = 0;      // of SCTP as net/sctp.h has them
   std::uint32_t sequence = 0;  // of SCTP the verification tag
   std::uint32_t data_len = 0;
-  std::uint32_t acknowledgment = 0;
+  std::uint32_t acknowledgment = 0;  // of SCTP the tag that INIT or INIT ACK says its sender wants to be sent; else 0
+
+  [[nodiscard]] std::uint32_t end() const noexcept { return sequence + data_len; }
 };
 
 class FlowTable {
@@ -225,22 +229,23 @@ class FlowTable {
   [[nodiscard]] Destinations& destinations() noexcept { return destinations_; }
   [[nodiscard]] const Destinations& destinations() const noexcept { return destinations_; }
 
-  // A packet of the flow has passed.
-  [[gnu::always_inline]] void touch(Flow& flow, Direction direction, const Segment& segment, Ms now) noexcept {
-    if (!stays(flow, segment.flags)) [[unlikely]]
-      return advance(flow, direction, segment, now);
+  // A packet of the flow has passed. `segment` gives the rest of it, and is not asked for more of a packet than need be read.
+  template <typename GetSegment>
+  [[gnu::always_inline]] void touch(Flow& flow, Direction direction, std::uint8_t flags, const GetSegment& segment,
+                                    Ms now) noexcept {
+    if (!stays(flow, flags)) [[unlikely]]
+      return advance(flow, direction, segment(), now);
     flow.last_seen = now;
-    if (direction == Direction::kToBackend) {
-      flow.client_next = segment.sequence + segment.data_len;
-      flow.client_ack = segment.acknowledgment;
-    }
+    if (direction == Direction::kToClient) return;
+    const Segment said = segment();
+    if (said.end() - flow.client_next > kSequenceAhead) [[unlikely]]
+      return doubt(flow, said.end(), said.acknowledgment);
+    flow.client_next = said.end();
+    flow.client_ack = said.acknowledgment;
   }
-  // The same in two parts, for who would rather not read more of a packet than he must: a packet of the backend with these
-  // flags says nothing that the flow need know but the time.
-  [[nodiscard]] static bool stays(const Flow& flow, std::uint8_t tcp_flags) noexcept {
-    return is_steady(flow.state()) && !changes_state(tcp_flags);
+  void touch(Flow& flow, Direction direction, const Segment& segment, Ms now) noexcept {
+    touch(flow, direction, segment.flags, [&] { return segment; }, now);
   }
-  void advance(Flow& flow, Direction direction, const Segment& segment, Ms now) noexcept;
 
   // Removes what has been idle too long among the next `budget` places; gives the number removed. Once per turn.
   std::size_t expire(Ms now, std::size_t budget) noexcept;
@@ -312,6 +317,21 @@ class FlowTable {
       return false;
     return passed > idle_ms_[flow.service * kIdleClasses + (flow.key.mark % kIdleClasses)];
   }
+  // A segment of the client that is not next to its last one: it repeats some, or many are missing, or somebody forged it to
+  // teach the flow numbers that a reset will have. Near ones are believed. Others are not, but put the flow in doubt, and
+  // what the backend acknowledges next is right: so a forger has to hit the same thousandth of the space as with the reset
+  // itself, and a flow that has lost a large window on the way is not lost track of. Where no backend's packets come by,
+  // the flow stays with what it knew: it may then miss a reset, and ends by its idle limit.
+  void doubt(Flow& flow, std::uint32_t client_next, std::uint32_t client_ack) noexcept;
+  // Whether a packet with these flags moves the flow's numbers and nothing else. Those of associations are looked at: they
+  // have tags.
+  [[nodiscard]] static bool stays(const Flow& flow, std::uint8_t tcp_flags) noexcept {
+    const auto state = static_cast<FlowState>(flow.key.mark & (Flow::kStateBits | Flow::kSctp));
+    return is_steady(state) && !changes_state(tcp_flags);
+  }
+  void advance(Flow& flow, Direction direction, const Segment& segment, Ms now) noexcept;
+  void follow_client(Flow& flow, const Segment& segment) noexcept;
+  void follow_tags(Flow& flow, Direction direction, const Segment& segment) noexcept;
   void settle_all(Ms now) noexcept;
   void change_state(Flow& flow, FlowState next, Ms now) noexcept;
   void end_idle(Flow& flow, Ms now) noexcept;

@@ -47,6 +47,9 @@ inline constexpr std::size_t kMaxSctpChunks = 16;        // looked at; what is b
 // SHUTDOWN COMPLETE beside another (section 6.10).
 [[nodiscard]] std::optional<std::uint8_t> sctp_flags(std::span<const std::uint8_t> chunks) noexcept;
 
+// Of an INIT or INIT ACK, the tag that its sender wants to be sent; `sctp` begins with the common header. 0: it is cut short.
+[[nodiscard]] std::uint32_t sctp_initiate_tag(std::span<const std::uint8_t> sctp) noexcept;
+
 // The checksum of a whole packet, its own field counted as zeros; `sctp` is 12 bytes or more.
 [[nodiscard]] std::uint32_t sctp_checksum(std::span<const std::uint8_t> sctp) noexcept;
 void set_sctp_checksum(std::span<std::uint8_t> sctp) noexcept;

@@ -456,6 +456,130 @@ TEST_F(FlowTableTest, AResetEndsAFlowOnlyWhereItsSequenceNumberIsNearTheFlows) {
   }
 }
 
+// A forger who does not see a flow could teach it, with a segment, the number that his reset will have.
+TEST_F(FlowTableTest, SegmentsFarFromTheClientsLastTeachNothing) {
+  struct Row {
+    const char* name;
+    Segment forged;
+    Segment reset;
+    FlowState want;
+  };
+  constexpr std::uint32_t kNext = 0xffff0000, kFar = 0x90000000, kBackend = 5000;
+  const Row rows[] = {
+      {"ack_then_reset", {net::kTcpAck, kFar, 0, 1}, {net::kTcpRst, kFar, 0, 0}, FlowState::kEstablished},
+      {"data_then_reset", {net::kTcpAck, kFar - 1000, 1000, 1}, {net::kTcpRst, kFar, 0, 0}, FlowState::kEstablished},
+      {"its_own_reset_after_a_forged_ack",
+       {net::kTcpAck, kFar, 0, 1},
+       {net::kTcpRst, kNext, 0, 0},
+       FlowState::kResetByClient},
+      {"just_too_far_ahead",
+       {net::kTcpAck, kNext + kSequenceAhead + 1, 0, 1},
+       {net::kTcpRst, kNext + 2 * kSequenceAhead, 0, 0},
+       FlowState::kEstablished},
+      {"data_behind_a_gap",
+       {net::kTcpAck, kNext + kSequenceAhead - 1000, 1000, 1},
+       {net::kTcpRst, kNext + 2 * kSequenceAhead, 0, 0},
+       FlowState::kResetByClient},
+      {"a_retransmission",
+       {net::kTcpAck, kNext - 5000, 1000, kBackend},
+       {net::kTcpRst, kNext, 0, 0},
+       FlowState::kResetByClient},
+  };
+  for (const Row& row : rows) {
+    FlowTable table = make(10);
+    Flow* flow = open(table, key_of(1, 1, net::IpProto::kTcp), FlowState::kSynSent, Ms{0});
+    table.touch(*flow, Direction::kToBackend, {net::kTcpSyn, kNext - 1, 0, 0}, Ms{0});
+    table.touch(*flow, Direction::kToClient, {net::kTcpSyn | net::kTcpAck, kBackend - 1, 0, kNext}, Ms{0});
+    table.touch(*flow, Direction::kToBackend, {net::kTcpAck, kNext, 0, kBackend}, Ms{0});
+    table.touch(*flow, Direction::kToBackend, row.forged, Ms{1});
+    EXPECT_STREQ(text_of(flow->state()), "established") << row.name;
+    table.touch(*flow, Direction::kToBackend, row.reset, Ms{2});
+    const std::string got = text_of(flow->state());
+    EXPECT_EQ(got, text_of(row.want)) << row.name;
+  }
+}
+
+TEST_F(FlowTableTest, AForgedFinTeachesNothingToo) {
+  FlowTable table = make(10);
+  Flow* flow = open(table, key_of(1, 1, net::IpProto::kTcp), FlowState::kSynSent, Ms{0});
+  table.touch(*flow, Direction::kToBackend, {net::kTcpSyn, 999, 0, 0}, Ms{0});
+  table.touch(*flow, Direction::kToBackend, {net::kTcpAck, 0x90000000, 0, 0}, Ms{0});  // forged
+  table.touch(*flow, Direction::kToClient, {net::kTcpSyn | net::kTcpAck, 4999, 0, 1000}, Ms{0});
+  table.touch(*flow, Direction::kToBackend, {net::kTcpAck, 1000, 0, 5000}, Ms{0});
+  table.touch(*flow, Direction::kToBackend, {net::kTcpFin | net::kTcpAck, 0x90000000, 0, 1}, Ms{1});
+  table.touch(*flow, Direction::kToBackend, {net::kTcpRst, 0x90000001, 0, 0}, Ms{2});
+  EXPECT_EQ(flow->state(), FlowState::kFinClient);
+  table.touch(*flow, Direction::kToBackend, {net::kTcpRst, 1000, 0, 0}, Ms{2});
+  EXPECT_EQ(flow->state(), FlowState::kResetByClient);
+}
+
+// More than a window was lost on the way to us, or somebody has hit the range by luck: the backend knows.
+TEST_F(FlowTableTest, ADoubtedFlowBelievesWhatTheBackendAcknowledges) {
+  constexpr std::uint32_t kLater = 1000 + 3 * kSequenceAhead;
+  FlowTable table = make(10);
+  const FlowKey key = key_of(1, 1, net::IpProto::kTcp);
+  Flow* flow = open(table, key, FlowState::kEstablished, Ms{0});
+  table.touch(*flow, Direction::kToBackend, {net::kTcpAck, 0, 1000, 5000}, Ms{0});
+  table.touch(*flow, Direction::kToBackend, {net::kTcpAck, kLater, 1000, 5000}, Ms{500});
+  EXPECT_EQ(flow->state(), FlowState::kDoubted);
+  EXPECT_FALSE(starts_over(flow->state(), net::kTcpSyn));
+  EXPECT_EQ(table.find(key, Ms{500 + kLimits.established_ms}), flow);
+  table.touch(*flow, Direction::kToClient, {net::kTcpAck, 5000, 0, kLater + 1000}, Ms{501});
+  EXPECT_EQ(flow->state(), FlowState::kEstablished);
+  table.touch(*flow, Direction::kToBackend, {net::kTcpRst, kLater + 1000, 0, 0}, Ms{502});
+  EXPECT_EQ(flow->state(), FlowState::kResetByClient);
+}
+
+// RFC 9260 section 8.5.1: an ABORT has the tag of its receiver, or says with a bit that it has that of its sender.
+TEST_F(FlowTableTest, AnAssociationEndsByItsOwnTagsAlone) {
+  struct Row {
+    const char* name;
+    Direction direction;
+    std::uint32_t tag;
+    FlowState want;
+  };
+  const Row rows[] = {
+      {"of_the_client", Direction::kToBackend, 0x22, FlowState::kResetByClient},
+      {"of_the_client_reflected", Direction::kToBackend, 0x11, FlowState::kResetByClient},
+      {"of_the_client_guessed", Direction::kToBackend, 0xdeadbeef, FlowState::kEstablished},
+      {"of_the_client_near", Direction::kToBackend, 0x23, FlowState::kEstablished},
+      {"of_the_client_none", Direction::kToBackend, 0, FlowState::kEstablished},
+      {"of_the_backend", Direction::kToClient, 0x11, FlowState::kResetByBackend},
+      {"of_the_backend_guessed", Direction::kToClient, 0xdeadbeef, FlowState::kEstablished},
+  };
+  for (const Row& row : rows) {
+    FlowTable table = make(10);
+    Flow* flow = open(table, key_of(1, 1, net::IpProto::kSctp), FlowState::kSynSent, Ms{0});
+    table.touch(*flow, Direction::kToBackend, {net::kTcpSyn, 0, 0, 0x11}, Ms{0});
+    table.touch(*flow, Direction::kToClient, {net::kTcpSyn | net::kTcpAck, 0x11, 0, 0x22}, Ms{0});
+    table.touch(*flow, Direction::kToBackend, {net::kTcpAck, 0x22, 0, 0}, Ms{0});
+    EXPECT_EQ(flow->state(), FlowState::kEstablished);
+    table.touch(*flow, Direction::kToBackend, {net::kTcpAck, 0xdeadbeef, 0, 0}, Ms{1});  // forged, to teach it
+    table.touch(*flow, Direction::kToBackend, {net::kTcpSyn, 0, 0, 0xdeadbeef}, Ms{1});
+    table.touch(*flow, row.direction, {net::kTcpRst, row.tag, 0, 0}, Ms{2});
+    EXPECT_EQ(flow->state(), row.want) << row.name;
+  }
+}
+
+// RFC 9260 section 5.2: a host that came up again begins its association anew on the same ports.
+TEST_F(FlowTableTest, AnAssociationThatIsBegunAnewHasNewTags) {
+  FlowTable table = make(10);
+  Flow* flow = open(table, key_of(1, 1, net::IpProto::kSctp), FlowState::kSynSent, Ms{0});
+  for (const std::uint32_t client : {0x11u, 0x33u}) {
+    table.touch(*flow, Direction::kToBackend, {net::kTcpSyn, 0, 0, client}, Ms{0});
+    table.touch(*flow, Direction::kToClient, {net::kTcpSyn | net::kTcpAck, client, 0, client + 0x11}, Ms{0});
+    table.touch(*flow, Direction::kToBackend, {net::kTcpAck, client + 0x11, 0, 0}, Ms{0});
+    table.touch(*flow, Direction::kToClient, {net::kTcpAck, client, 0, 0}, Ms{0});
+    table.touch(*flow, Direction::kToBackend, {net::kTcpAck, client + 0x11, 0, 0}, Ms{0});
+  }
+  EXPECT_EQ(flow->client_next, 0x44u);
+  EXPECT_EQ(flow->client_ack, 0x33u);
+  table.touch(*flow, Direction::kToBackend, {net::kTcpRst, 0x22, 0, 0}, Ms{1});
+  EXPECT_EQ(flow->state(), FlowState::kEstablished);
+  table.touch(*flow, Direction::kToBackend, {net::kTcpRst, 0x44, 0, 0}, Ms{1});
+  EXPECT_EQ(flow->state(), FlowState::kResetByClient);
+}
+
 // RFC 9293 section 3.10.7.3: in SYN-SENT a reset is taken if it acknowledges the SYN.
 TEST_F(FlowTableTest, ARefusedConnectionIsResetByWhatAcknowledgesItsSyn) {
   FlowTable table = make(10);
