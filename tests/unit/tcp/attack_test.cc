@@ -403,6 +403,23 @@ TEST(Attack, OptimisticAcks) {
   EXPECT_EQ(victim.stack.stats().buffer_bytes, memory);
 }
 
+// A flood of duplicate acknowledgments, each of which may say that a segment has left the network (RFC 5681 section 3.2). What
+// they let out is never acknowledged, so it is bounded by the send buffer: 64 KiB, or four congestion windows.
+TEST(Attack, DuplicateAckFlood) {
+  Victim victim({}, small());
+  ASSERT_TRUE(victim.connect(kClient));
+  const std::vector<std::uint8_t> all(1 << 20);
+  std::size_t bytes = 0;
+  for (int i = 0; i < 10'000; ++i) {
+    (void)victim.conns[0]->write(all);
+    for (const Packet& packet : victim.turn(segment(kClient, victim.fields(kTcpAck)))) {
+      bytes += Victim::parsed(packet).payload.size();
+    }
+  }
+  EXPECT_LE(bytes, (64u << 10) + 1460) << "and the first one again";
+  EXPECT_GE(victim.stack.stats().duplicate_acks, 9'000u);
+}
+
 // Bytes in a SYN are not taken before the handshake is complete, nor acknowledged: the client sends them again.
 TEST(Attack, DataInSyns) {
   for (const std::uint32_t half_open : {0u, 100u}) {
