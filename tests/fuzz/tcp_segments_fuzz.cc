@@ -5,7 +5,7 @@
 #include "segment_program.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  const std::string violation = sluice::tcp::test::run_segment_program({data, size});
+  const std::string violation = sluice::tcp::test::run_segment_program({data, size}).violation;
   if (violation.empty()) return 0;
   std::fprintf(stderr, "violated: %s\n", violation.c_str());
   std::abort();

@@ -107,6 +107,7 @@ class Run final : public Acceptor {
     }
   }
 
+  [[nodiscard]] const StackStats& stats() const { return stack_->stats(); }
   void run() {
     for (std::size_t step = 0; step < kMaxSteps && !program_.ended(); ++step) {
       one_step();
@@ -481,13 +482,16 @@ class Run final : public Acceptor {
 
 }  // namespace
 
-std::string run_segment_program(std::span<const std::uint8_t> program) {
+ProgramResult run_segment_program(std::span<const std::uint8_t> program) {
+  Run run(program);
+  ProgramResult result;
   try {
-    Run(program).run();
+    run.run();
   } catch (const std::exception& wrong) {
-    return wrong.what();
+    result.violation = wrong.what();
   }
-  return {};
+  result.stats = run.stats();
+  return result;
 }
 
 }  // namespace sluice::tcp::test

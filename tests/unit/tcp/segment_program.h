@@ -13,9 +13,14 @@
 #include <span>
 #include <string>
 
+#include "sluice/tcp/stack.h"
+
 namespace sluice::tcp::test {
 
-// What does not hold; empty: everything does.
-[[nodiscard]] std::string run_segment_program(std::span<const std::uint8_t> program);
+struct ProgramResult {
+  std::string violation;  // what does not hold; empty: everything does
+  StackStats stats;       // how far the program came
+};
+[[nodiscard]] ProgramResult run_segment_program(std::span<const std::uint8_t> program);
 
 }  // namespace sluice::tcp::test
