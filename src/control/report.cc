@@ -142,6 +142,13 @@ json proxy_row(const ProxyView& proxy, std::size_t index) {
   row["health"] = {{"checks", c.health_checks.read()}, {"failures", c.health_failures.read()}};
   row["tcp"] = {{"retransmits", c.tcp_retransmits.read()},
                 {"timeouts", c.tcp_timeouts.read()},
+                {"recoveries", c.tcp_recoveries.read()},
+                {"spurious_recoveries", c.tcp_spurious_recoveries.read()},
+                {"spurious_timeouts", c.tcp_spurious_timeouts.read()},
+                {"tail_probes", c.tcp_tail_probes.read()},
+                {"duplicate_sacks", c.tcp_duplicate_sacks.read()},
+                {"bad_sack", c.tcp_bad_sack.read()},
+                {"sack_reneging", c.tcp_sack_reneging.read()},
                 {"bad_checksum", c.tcp_bad_checksum.read()},
                 {"no_memory", c.tcp_no_memory.read()},
                 {"resets_out", c.tcp_resets_out.read()},

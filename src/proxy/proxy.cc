@@ -288,8 +288,15 @@ void Proxy::Impl::publish_counters() noexcept {
   const auto copy = [](telemetry::Counter& counter, std::uint64_t value) { counter.add(value - counter.read()); };
   copy(out.connections_refused, sessions_.refused() + stats.listen_overflow);
   out.frames.set(FramePool::of_this_thread().live());
-  copy(out.tcp_retransmits, stats.retransmits + stats.fast_retransmits);
+  copy(out.tcp_retransmits, stats.retransmits);
   copy(out.tcp_timeouts, stats.timeouts);
+  copy(out.tcp_recoveries, stats.fast_retransmits);
+  copy(out.tcp_spurious_recoveries, stats.spurious_recoveries);
+  copy(out.tcp_spurious_timeouts, stats.spurious_timeouts);
+  copy(out.tcp_tail_probes, stats.tail_probes);
+  copy(out.tcp_duplicate_sacks, stats.duplicate_sacks);
+  copy(out.tcp_bad_sack, stats.bad_sack);
+  copy(out.tcp_sack_reneging, stats.sack_reneging);
   copy(out.tcp_bad_checksum, stats.bad_checksum);
   copy(out.tcp_no_memory, stats.no_memory);
   copy(out.tcp_resets_out, stats.resets_out);

@@ -38,15 +38,19 @@ bool Core::process_ack(Connection& c, const Segment& s) noexcept {
 void Core::take_ack(Connection& c, const Segment& s, bool duplicate) noexcept {
   Sending& tx = sending(c);
   AckNews news{.flight = c.flight()};
+  if (c.ts_on_ && s.options.ts_echo != 0) news.echo_age_us = (now_ms_ + c.ts_offset_ - s.options.ts_echo) * 1000;
+  if (seq_gt(s.ack, c.snd_una_)) take_new_ack(c, tx, s, news);
   if (c.sack_on_ && s.options.sack_count != 0) take_sacks(c, tx, s, news);
-  if (seq_gt(s.ack, c.snd_una_)) {
-    take_new_ack(c, tx, s, news);
-  } else if (news.delivered != 0 || (duplicate && !c.sack_on_)) {
+  if (news.acked == 0 && (news.delivered != 0 || (duplicate && !c.sack_on_))) {
     ++stats_.duplicate_acks;
     if (!c.sack_on_) news.delivered += take_duplicate(c, tx);
   }
+  widen_reordering_window(c, tx, news.dsack);
+  const bool undone = try_undo(c, tx, s, news);
   news.found_losses = find_losses(c, tx, news.acked != 0);
-  adapt_window(c, tx, news);
+  news.probe_repaired = has_probe_repaired(tx, s, news, duplicate);
+  if (!undone || news.found_losses) adapt_window(c, tx, news);
+  schedule_probe(c, tx);
   check_books(c, tx);
   push(ListId::kOutput, c);
 }
@@ -59,7 +63,7 @@ void Core::take_new_ack(Connection& c, Sending& tx, const Segment& s, AckNews& n
   std::uint32_t segments = 0;
   tx.board.release(pool_, s.ack, [&](const SentSegment& segment) {
     ++segments;
-    if (segment.fate != Fate::kSacked) news.arrived(segment);
+    if (segment.fate != Fate::kSacked) arrived(c, tx, segment, news);
   });
   std::uint32_t delivered = acked - (sacked - tx.board.sacked_bytes());
   c.tx_.release(pool_, std::min(acked, c.tx_.bytes()));  // the rest is our FIN

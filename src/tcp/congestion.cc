@@ -147,6 +147,29 @@ void take_timeout(Congestion& c, std::uint32_t flight, std::uint32_t mss, bool f
   c.credit = 0;
 }
 
+WindowBefore window_before(const Congestion& c) noexcept {
+  WindowBefore out{.window = c.window, .threshold = c.threshold};
+  if (c.threshold != kNoThreshold) {
+    out.w_max = c.cubic.w_max;
+    out.cwnd_prior = c.cubic.cwnd_prior;
+  }
+  return out;
+}
+
+void undo_loss(Congestion& c, const WindowBefore& before, std::uint32_t pipe, std::uint32_t burst, Seq max) noexcept {
+  c.window = std::max(c.window, std::min(before.window, pipe + burst));
+  c.in_epoch = false;
+  c.credit = 0;
+  if (before.threshold == kNoThreshold) {
+    c.threshold = kNoThreshold;
+    std::construct_at(&c.start)->round_end = max;
+  } else {
+    c.threshold = std::max({before.threshold, before.window, c.threshold});
+    c.cubic.w_max = before.w_max;
+    c.cubic.cwnd_prior = before.cwnd_prior;
+  }
+}
+
 void restart_after_idle(Congestion& c, std::uint32_t initial_window) noexcept {
   c.window = std::min(c.window, initial_window);
   c.in_epoch = false;

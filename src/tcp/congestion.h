@@ -49,6 +49,14 @@ struct Congestion {
   };
 };
 
+// What the window was before a loss that may turn out to be none.
+struct WindowBefore {
+  std::uint32_t window = 0;
+  std::uint32_t threshold = 0;
+  float w_max = 0;
+  float cwnd_prior = 0;
+};
+
 // Proportional rate reduction: what RFC 6937 section 3 counts while in recovery.
 struct RateReduction {
   std::uint32_t delivered = 0;        // prr_delivered
@@ -74,6 +82,10 @@ void grow_window(Congestion& c, const AckSample& ack) noexcept;
 void take_loss(Congestion& c, std::uint32_t flight, std::uint32_t mss) noexcept;
 // RFC 5681 section 3.1: the window is one segment, and the threshold comes down once for all timeouts in a row.
 void take_timeout(Congestion& c, std::uint32_t flight, std::uint32_t mss, bool first) noexcept;
+[[nodiscard]] WindowBefore window_before(const Congestion& c) noexcept;
+// There was no loss (RFC 4015 section 3, RFC 9438 section 4.9): the threshold is what the window was, and the window is
+// there at once as far as that makes no burst of more than `burst` beyond what is on its way.
+void undo_loss(Congestion& c, const WindowBefore& before, std::uint32_t pipe, std::uint32_t burst, Seq max) noexcept;
 // RFC 5681 section 4.1: after an idle time the ACK clock is gone.
 void restart_after_idle(Congestion& c, std::uint32_t initial_window) noexcept;
 

@@ -36,6 +36,13 @@ enum class State : std::uint8_t {
   kDone,  // nothing is sent or received any more; the block waits for the application to let go
 };
 
+// What may have to be done before the retransmission timer.
+enum class EarlyTimer : std::uint8_t {
+  kNone,
+  kReorder,  // RFC 8985 section 6.2: what is late by then is lost
+  kProbe,    // section 7: nothing is heard of the last segments
+};
+
 // Which of the stack's lists a connection is in.
 enum class ListId : std::uint8_t {
   kReady,   // has events for the application, or is to be accepted
@@ -152,9 +159,11 @@ class alignas(64) Connection final : public Conn {
   StreamError error_ = StreamError::kNone;
   CongestionControl congestion_control_ = CongestionControl::kCubic;
   std::uint8_t initial_window_ = 0;  // segments
-  Ticks keepalive_idle_ = 0;         // 0: no keepalive
-  std::uint32_t srtt_ = 0;           // in 1/8 ms (RFC 6298 section 2)
-  std::uint32_t rttvar_ = 0;         // in 1/4 ms
+  EarlyTimer early_ = EarlyTimer::kNone;
+  Ticks keepalive_idle_ = 0;  // 0: no keepalive
+  Ticks early_deadline_ = 0;  // while early_ is not kNone
+  std::uint32_t srtt_ = 0;    // in 1/8 ms (RFC 6298 section 2)
+  std::uint32_t rttvar_ = 0;  // in 1/4 ms
   Ticks rto_ = 0;
   Seq rtt_seq_ = 0;
   Ticks rtt_start_ = 0;

@@ -4,7 +4,9 @@
 //   handshake.cc   LISTEN, SYN_SENT, SYN_RECEIVED
 //   syn_cookie.cc  the handshake that leaves no trace until it is complete
 //   ack.cc         what an acknowledgment does: windows, RTT, what is released
-//   recovery.cc    SACK, what is lost, the congestion window
+//   recovery.cc    SACK, the congestion window, timeouts
+//   loss_detection.cc  what is lost: RACK, tail loss probes, duplicate acknowledgments
+//   undo.cc        recoveries that were for nothing
 //   receive.cc     data and FIN; the receive window
 //   output.cc      segments are built and sent
 //   timers.cc      retransmission, persist, delayed ACK, keepalive, time limits
@@ -194,18 +196,17 @@ class Core {
   // ack.cc
   // What an acknowledgment told.
   struct AckNews {
-    std::uint32_t flight = 0;     // snd_max - snd_una before it
-    std::uint32_t acked = 0;      // by so much it moved snd_una
-    std::uint32_t delivered = 0;  // so much has arrived that we did not know of
+    std::uint32_t flight = 0;         // snd_max - snd_una before it
+    std::uint32_t acked = 0;          // by so much it moved snd_una
+    std::uint32_t delivered = 0;      // so much has arrived that we did not know of
+    std::uint32_t rtt_us = 0;         // the shortest of what was sent once; 0: there is none
+    std::uint32_t latest_rtt_us = 0;  // of what was sent last
+    std::uint32_t echo_age_us = 0;    // how long ago the timestamp was sent that it echoes; 0: not known
     bool found_losses = false;
-    bool timed = false;  // something that was sent once has arrived: the last of it was sent at newest_us
-    std::uint32_t newest_us = 0;
-
-    void arrived(const SentSegment& segment) noexcept {
-      if (segment.sent_again()) return;  // Karn's algorithm
-      if (!timed || seq_lt(newest_us, segment.sent_us)) newest_us = segment.sent_us;
-      timed = true;
-    }
+    bool dsack = false;
+    bool all_came_twice = false;  // everything that the recovery has sent again
+    bool original = false;        // after a timeout, something arrived that was sent before it and not again
+    bool probe_repaired = false;  // a loss at the tail, by the probe
   };
   [[nodiscard]] bool process_ack(Connection& c, const Segment& s) noexcept;  // false: drop the segment
   void take_ack(Connection& c, const Segment& s, bool duplicate) noexcept;
@@ -220,11 +221,30 @@ class Core {
   void take_sacks(Connection& c, Sending& tx, const Segment& s, AckNews& news) noexcept;
   [[nodiscard]] static bool is_duplicate_sack(std::span<const SackBlock> blocks, Seq ack) noexcept;
   [[nodiscard]] std::uint32_t take_duplicate(Connection& c, Sending& tx) noexcept;
-  [[nodiscard]] bool find_losses(Connection& c, Sending& tx, bool advances) noexcept;
   void adapt_window(Connection& c, Sending& tx, const AckNews& news) noexcept;
   void enter_recovery(Connection& c, Sending& tx, const AckNews& news) noexcept;
   void lose_all(Connection& c, Sending& tx) noexcept;
   void check_books(Connection& c, Sending& tx) noexcept;
+
+  // loss_detection.cc
+  void arrived(Connection& c, Sending& tx, const SentSegment& segment, AckNews& news) noexcept;
+  [[nodiscard]] std::uint32_t reordering_window(const Connection& c, const Sending& tx) const noexcept;  // microseconds
+  static void widen_reordering_window(Connection& c, Sending& tx, bool dsack) noexcept;
+  static void narrow_reordering_window(Sending& tx) noexcept;
+  [[nodiscard]] bool find_losses(Connection& c, Sending& tx, bool advances) noexcept;
+  void find_late(Connection& c, Sending& tx) noexcept;
+  void find_holes(Connection& c, Sending& tx, bool advances) noexcept;
+  void schedule_probe(Connection& c, Sending& tx) noexcept;
+  void send_probe_of_tail(Connection& c, Sending& tx) noexcept;
+  [[nodiscard]] static bool has_probe_repaired(Sending& tx, const Segment& s, const AckNews& news,
+                                               bool duplicate) noexcept;
+  void on_early_timer(Connection& c) noexcept;
+
+  // undo.cc
+  static void arm_undo(Connection& c, Sending& tx) noexcept;
+  static void note_dsack(Connection& c, Sending& tx, const SackBlock& twice, AckNews& news) noexcept;
+  [[nodiscard]] bool try_undo(Connection& c, Sending& tx, const Segment& s, const AckNews& news) noexcept;
+  [[nodiscard]] static bool is_timeout_spurious(Connection& c, Sending& tx, const AckNews& news) noexcept;
 
   // receive.cc
   void process_data(Connection& c, Segment& s) noexcept;
@@ -283,6 +303,7 @@ class Core {
   }
   void start_rtx(Connection& c) noexcept;
   void start_ack_timer(Connection& c) noexcept;
+  void start_early(Connection& c, EarlyTimer timer, Ticks wait) noexcept;
   [[nodiscard]] std::optional<Ticks> end_deadline(const Connection& c) const noexcept;
   void on_timer(Connection& c) noexcept;
   void on_rtx_timer(Connection& c) noexcept;

@@ -136,7 +136,10 @@ bool Core::is_paws_ok(Connection& c, const Segment& s) noexcept {
     ++stats_.bad_segment;
     return false;
   }
-  if (seq_ge(s.options.ts_value, c.ts_recent_)) return true;
+  // What a retransmission has overtaken is a little older than it, and new all the same; no sequence number wraps in so
+  // short a time.
+  constexpr Ticks kPawsSlack = 16;
+  if (seq_ge(s.options.ts_value + kPawsSlack, c.ts_recent_)) return true;
   constexpr Ticks kIdleLimit = 24u * 24 * 3600 * 1000;  // section 5.5: after 24 days the old timestamp says nothing
   if (now_ms_ - c.ts_recent_at_ > kIdleLimit) return true;
   ++stats_.old_timestamp;

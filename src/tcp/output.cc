@@ -20,7 +20,9 @@ bool Core::send_data(Connection& c) noexcept {
     return true;
   Sending& tx = sending(c);
   if (!c.outstanding() && now_ms_ - c.last_tx_ > c.rto_) restart_after_idle(tx.congestion, initial_window(c));
-  if (tx.board.has_lost() && !send_lost(c, tx)) return false;
+  // Between the steps of F-RTO new data goes before what may not be lost at all.
+  if (tx.board.has_lost() && tx.frto != FRto::kSecond && !send_lost(c, tx)) return false;
+  const Seq before = c.snd_max_;
   while (seq_lt(c.snd_max_, c.tx_end())) {
     const std::uint32_t unsent = c.tx_end() - c.snd_max_;
     const std::uint32_t pipe = tx.pipe(c.mss_);
@@ -43,6 +45,7 @@ bool Core::send_data(Connection& c) noexcept {
       !send_next(c, tx, 0, kTcpAck | kTcpFin)) {
     return !sink_full_;
   }
+  if (c.snd_max_ != before) schedule_probe(c, tx);
   // Nothing is on the way that would bring an acknowledgment, so the window must be asked for (RFC 9293 section
   // 3.8.6.1).
   if (!c.rtx_on_ && !c.outstanding() && (c.snd_max_ != c.tx_end() || (c.fin_queued_ && !c.fin_sent_))) {
@@ -96,6 +99,11 @@ bool Core::send_again(Connection& c, Sending& tx, SegmentPos pos) noexcept {
   if (packet.empty()) return false;
   TxQueue::copy_again(pool_, {segment.block, segment.offset}, packet.last(len));
   tx.board.sent_again(pool_, pos, now_us_);
+  ++tx.undo.sent_again;
+  if (c.ts_on_ && !tx.undo.stamped) {
+    tx.undo.stamped = true;
+    tx.undo.stamp = fields.options.ts_value;
+  }
   if (tx.phase == Phase::kRecovery) tx.reduction.out += segment.seq_len();
   c.rtt_timing_ = false;
   ++stats_.retransmits;

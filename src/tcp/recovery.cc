@@ -1,22 +1,33 @@
 #include <algorithm>
+#include <array>
 #include <cassert>
+#include <span>
 
 #include "congestion.h"
 #include "core.h"
 
 namespace sluice::tcp {
 
-// RFC 2018 section 4 and 5. What a block does not cover whole stays as it is: a peer takes whole segments. The work for a block is a search and what it newly covers, whatever the peer sends.
+// RFC 2018 section 4 and 5. What a block does not cover whole stays as it is: a peer takes whole segments. The work for a
+// block is a search and what it newly covers, whatever the peer sends.
 void Core::take_sacks(Connection& c, Sending& tx, const Segment& s, AckNews& news) noexcept {
   const std::uint32_t before = tx.board.sacked_bytes();
-  const std::span<const SackBlock> blocks = std::span(s.options.sack).first(s.options.sack_count);
-  for (const SackBlock& block : blocks) {
+  std::array<SackBlock, kMaxSackBlocks> blocks = s.options.sack;
+  std::span<SackBlock> left = std::span(blocks).first(s.options.sack_count);
+  if (is_duplicate_sack(left, s.ack)) {
+    if (seq_lt(left[0].start, left[0].end) && seq_le(left[0].end, c.snd_max_)) {
+      ++stats_.duplicate_sacks;
+      note_dsack(c, tx, left[0], news);
+    } else {
+      ++stats_.bad_sack;
+    }
+    left = left.subspan(1);
+  }
+  // In order: what a block tells late would look reordered behind one that lies above it.
+  std::ranges::sort(left, seq_lt, &SackBlock::start);
+  for (const SackBlock& block : left) {
     if (!seq_lt(block.start, block.end) || seq_gt(block.end, c.snd_max_)) {
       ++stats_.bad_sack;
-      continue;
-    }
-    if (&block == blocks.data() && is_duplicate_sack(blocks, s.ack)) {
-      ++stats_.duplicate_sacks;
       continue;
     }
     if (seq_le(block.end, c.snd_una_)) continue;  // overtaken by an acknowledgment
@@ -26,7 +37,7 @@ void Core::take_sacks(Connection& c, Sending& tx, const Segment& s, AckNews& new
       if (pos == tx.board.end()) break;
       const SentSegment& segment = tx.board.at(pool_, pos);
       if (seq_gt(segment.end(), block.end)) break;
-      news.arrived(segment);
+      arrived(c, tx, segment, news);
       tx.board.mark_sacked(pool_, pos++);
     }
   }
@@ -47,32 +58,6 @@ std::uint32_t Core::take_duplicate(Connection& c, Sending& tx) noexcept {
   return c.mss_;
 }
 
-// Marks what must be taken for lost. True: there is something new.
-bool Core::find_losses(Connection& c, Sending& tx, bool advances) noexcept {
-  Scoreboard& board = tx.board;
-  const std::uint32_t before = board.lost_bytes();
-  if (c.sack_on_) {
-    // RFC 6675 section 4, IsLost: DupThresh segments above it are there.
-    if (board.sacked() < kDuplicateAcks) return false;
-    const SegmentPos limit = board.third_highest_sacked();
-    SegmentPos pos = static_cast<std::int32_t>(tx.judged - board.first()) > 0 ? tx.judged : board.first();
-    for (;; ++pos) {
-      pos = board.skip_sacked(pool_, pos);
-      if (static_cast<std::int32_t>(pos - limit) >= 0) break;
-      const SentSegment& segment = board.at(pool_, pos);
-      if (segment.fate == Fate::kInFlight && !segment.sent_again()) board.mark_lost(pool_, pos);
-    }
-    tx.judged = limit;
-  } else if (!board.empty() && board.at(pool_, board.first()).fate == Fate::kInFlight) {
-    // RFC 6582 section 3.2, step 2: duplicates of what was sent again after a timeout do not count; step 3: a partial
-    // acknowledgment tells of the next hole.
-    const bool third = tx.phase == Phase::kOpen && tx.duplicates >= kDuplicateAcks && seq_gt(c.snd_una_, tx.recover);
-    const bool partial = tx.phase == Phase::kRecovery && advances && seq_lt(c.snd_una_, tx.recover);
-    if (third || partial) board.mark_lost(pool_, board.first());
-  }
-  return board.lost_bytes() > before;
-}
-
 void Core::adapt_window(Connection& c, Sending& tx, const AckNews& news) noexcept {
   Congestion& cc = tx.congestion;
   bool may_grow = news.acked != 0;
@@ -83,10 +68,13 @@ void Core::adapt_window(Connection& c, Sending& tx, const AckNews& news) noexcep
       may_grow = false;
     }
     tx.phase = Phase::kOpen;
+    tx.frto = FRto::kNone;
+    narrow_reordering_window(tx);
   }
   if (tx.phase == Phase::kRecovery) {
-    reduce_rate(cc, tx.reduction, news.delivered, tx.pipe(c.mss_), may_grow && !news.found_losses, false, c.mss_);
-  } else if (tx.phase == Phase::kOpen && tx.board.has_lost()) {
+    const bool by_timer = news.delivered == 0 && news.found_losses;  // no acknowledgment has made room for it
+    reduce_rate(cc, tx.reduction, news.delivered, tx.pipe(c.mss_), may_grow && !news.found_losses, by_timer, c.mss_);
+  } else if (tx.phase == Phase::kOpen && (tx.board.has_lost() || news.probe_repaired)) {
     enter_recovery(c, tx, news);
   } else if (may_grow) {
     grow_window(cc, {.acked = news.acked,
@@ -94,7 +82,7 @@ void Core::adapt_window(Connection& c, Sending& tx, const AckNews& news) noexcep
                      .mss = c.mss_,
                      .una = c.snd_una_,
                      .max = c.snd_max_,
-                     .rtt_us = news.timed ? std::max(now_us_ - news.newest_us, 1u) : 0,
+                     .rtt_us = news.rtt_us,
                      .srtt = c.srtt_ / 8,
                      .now = now_ms_});
   }
@@ -103,24 +91,37 @@ void Core::adapt_window(Connection& c, Sending& tx, const AckNews& news) noexcep
 // RFC 6675 section 5 (4), RFC 6582 section 3.2 step 2.
 void Core::enter_recovery(Connection& c, Sending& tx, const AckNews& news) noexcept {
   ++stats_.fast_retransmits;
+  arm_undo(c, tx);
   tx.phase = Phase::kRecovery;
   tx.recover = c.snd_max_;
+  tx.probe.out = false;
+  if (c.early_ == EarlyTimer::kProbe) c.early_ = EarlyTimer::kNone;
   c.rtt_timing_ = false;
   start_reduction(tx.congestion, tx.reduction, c.flight(), c.mss_);
-  reduce_rate(tx.congestion, tx.reduction, news.delivered, tx.pipe(c.mss_), false, true, c.mss_);
+  reduce_rate(tx.congestion, tx.reduction, news.delivered, tx.pipe(c.mss_), false, tx.board.has_lost(), c.mss_);
   start_rtx(c);
 }
 
 // RFC 6298 section 5.4 and on, RFC 5681 section 3.1: everything is taken for lost and sent again from the first on, but
-// for what the peer says it has. If it said so of the very first, it has thrown away what it had (RFC 2018 section 8).
+// for what the peer says it has, and what was sent too lately to be judged (RFC 8985 section 6.3). If it said so of the
+// very first, it has thrown away what it had (RFC 2018 section 8).
 void Core::lose_all(Connection& c, Sending& tx) noexcept {
-  const bool reneged = !tx.board.empty() && tx.board.at(pool_, tx.board.first()).fate == Fate::kSacked;
+  const bool first = c.backoff_ == 1;
+  const SegmentPos una = tx.board.first();
+  const bool reneged = !tx.board.empty() && tx.board.at(pool_, una).fate == Fate::kSacked;
   if (reneged) ++stats_.sack_reneging;
-  tx.board.lose_all(pool_, reneged);
+  if (first && tx.phase == Phase::kOpen) arm_undo(c, tx);
+  tx.frto = first && tx.phase != Phase::kLoss && !reneged ? FRto::kFirst : FRto::kNone;
+  const std::uint32_t allowed = tx.rack.rtt_us + reordering_window(c, tx);
+  tx.board.lose_all(pool_, reneged, [&](const SentSegment& segment) {
+    return c.sack_on_ && !reneged && segment.seq != c.snd_una_ && now_us_ - segment.sent_us < allowed;
+  });
   tx.duplicates = 0;
+  tx.probe.out = false;
+  c.early_ = EarlyTimer::kNone;
   tx.phase = Phase::kLoss;
   tx.recover = c.snd_max_;
-  take_timeout(tx.congestion, c.flight(), c.mss_, c.backoff_ == 1);
+  take_timeout(tx.congestion, c.flight(), c.mss_, first);
   check_books(c, tx);
 }
 

@@ -3,12 +3,6 @@
 #include <cstring>
 
 namespace sluice::tcp {
-namespace {
-
-// Positions wrap like sequence numbers.
-bool is_before(SegmentPos a, SegmentPos b) noexcept { return static_cast<std::int32_t>(a - b) < 0; }
-
-}  // namespace
 
 // --- where the records lie ---
 
@@ -142,6 +136,7 @@ void Scoreboard::leave_fate(BlockPool& pool, SegmentPos pos) noexcept {
   sum_of(s.fate) -= s.seq_len();
   switch (s.fate) {
     case Fate::kInFlight:
+      if (s.sent_again()) --again_;
       return unlink(pool, in_flight_, pos);
     case Fate::kLost:
       return unlink(pool, lost_, pos);
@@ -156,14 +151,7 @@ void Scoreboard::mark_sacked(BlockPool& pool, SegmentPos pos) noexcept {
   s.fate = Fate::kSacked;
   s.next = pos + 1;
   sacked_bytes_ += s.seq_len();
-  auto& top = highest_sacked_;
-  const std::uint32_t known = sacked_++;
-  for (std::size_t i = 0; i < top.size(); ++i) {
-    if (i < known && is_before(pos, top[i])) continue;
-    for (std::size_t j = top.size() - 1; j > i; --j) top[j] = top[j - 1];
-    top[i] = pos;
-    return;
-  }
+  ++sacked_;
 }
 
 void Scoreboard::mark_lost(BlockPool& pool, SegmentPos pos) noexcept {
@@ -180,21 +168,29 @@ void Scoreboard::sent_again(BlockPool& pool, SegmentPos pos, std::uint32_t now_u
   s.fate = Fate::kInFlight;
   s.sent_us = now_us;
   if (s.times_sent != 0xff) ++s.times_sent;
+  ++again_;
   pipe_ += s.seq_len();
   link_last(pool, in_flight_, pos);
 }
 
-void Scoreboard::lose_all(BlockPool& pool, bool sacked_too) noexcept {
-  in_flight_ = lost_ = List{};
-  pipe_ = lost_bytes_ = 0;
-  if (sacked_too) sacked_ = sacked_bytes_ = 0;
-  for (SegmentPos pos = first_; pos != end(); ++pos) {
+void Scoreboard::restore_lost(BlockPool& pool) noexcept {
+  if (lost_.count == 0) return;
+  SegmentPos pos = lost_.head;
+  for (std::uint32_t i = 0; i < lost_.count; ++i) {
     SentSegment& s = at(pool, pos);
-    if (s.fate == Fate::kSacked && !sacked_too) continue;
-    s.fate = Fate::kLost;
-    lost_bytes_ += s.seq_len();
-    link_last(pool, lost_, pos);
+    s.fate = Fate::kInFlight;
+    if (s.sent_again()) ++again_;
+    pos = s.next;
   }
+  if (in_flight_.count != 0) {
+    at(pool, lost_.tail).next = in_flight_.head;
+    at(pool, in_flight_.head).previous = lost_.tail;
+    lost_.tail = in_flight_.tail;
+  }
+  in_flight_ = {.head = lost_.head, .tail = lost_.tail, .count = lost_.count + in_flight_.count};
+  lost_ = List{};
+  pipe_ += lost_bytes_;
+  lost_bytes_ = 0;
 }
 
 // --- finding ---
@@ -228,6 +224,7 @@ SegmentPos Scoreboard::skip_sacked(BlockPool& pool, SegmentPos pos) noexcept {
 
 bool Scoreboard::matches(BlockPool& pool, Seq una, Seq max) noexcept {
   std::uint32_t sums[3] = {}, counts[3] = {};
+  std::uint32_t again = 0;
   Seq expected = una;
   for (SegmentPos pos = first_; pos != end(); ++pos) {
     const SentSegment& s = at(pool, pos);
@@ -235,6 +232,7 @@ bool Scoreboard::matches(BlockPool& pool, Seq una, Seq max) noexcept {
     expected = s.end();
     sums[static_cast<std::size_t>(s.fate)] += s.seq_len();
     ++counts[static_cast<std::size_t>(s.fate)];
+    if (s.fate == Fate::kInFlight && s.sent_again()) ++again;
   }
   const auto list_is_right = [&](const List& list, Fate fate) {
     SegmentPos pos = list.head;
@@ -246,7 +244,8 @@ bool Scoreboard::matches(BlockPool& pool, Seq una, Seq max) noexcept {
     return list.count == counts[static_cast<std::size_t>(fate)];
   };
   return expected == max && sums[0] == pipe_ && sums[1] == lost_bytes_ && sums[2] == sacked_bytes_ &&
-         counts[2] == sacked_ && list_is_right(in_flight_, Fate::kInFlight) && list_is_right(lost_, Fate::kLost);
+         counts[2] == sacked_ && again == again_ && list_is_right(in_flight_, Fate::kInFlight) &&
+         list_is_right(lost_, Fate::kLost);
 }
 
 }  // namespace sluice::tcp

@@ -9,7 +9,6 @@
 // Spec:      RFC 2018 section 8, RFC 6675 section 2 and 4 (scoreboard, pipe), RFC 8985 section 5.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -27,7 +26,7 @@ enum class Fate : std::uint8_t {
   kSacked,  // the peer has it, so it says
 };
 
-struct alignas(32) SentSegment {  // two to a cache line
+struct SentSegment {
   Seq seq;
   BlockId block;          // where its bytes begin in the send buffer
   std::uint16_t offset;   // within the block
@@ -43,11 +42,12 @@ struct alignas(32) SentSegment {  // two to a cache line
   [[nodiscard]] Seq end() const noexcept { return seq + seq_len(); }
   [[nodiscard]] bool sent_again() const noexcept { return times_sent > 1; }
 };
-static_assert(sizeof(SentSegment) == 32);
+static_assert(sizeof(SentSegment) == 28);
 
 class Scoreboard {
  public:
-  static constexpr std::uint32_t kPageSegments = kBlockSize / sizeof(SentSegment);
+  static constexpr std::uint32_t kPageSegments = 128;  // a power of two, so that positions may wrap
+  static_assert(kPageSegments * sizeof(SentSegment) <= kBlockSize);
   static constexpr std::uint32_t kMaxPages = kBlockSize / sizeof(BlockId);
   static constexpr std::uint32_t kMaxSegments = (kMaxPages - 1) * kPageSegments;  // the limit of one connection
 
@@ -58,9 +58,19 @@ class Scoreboard {
   void sent_again(BlockPool& pool, SegmentPos pos, std::uint32_t now_us) noexcept;  // one that was lost or in flight
 
   void mark_sacked(BlockPool& pool, SegmentPos pos) noexcept;
-  void mark_lost(BlockPool& pool, SegmentPos pos) noexcept;  // one that is in flight
-  // After a timeout: all that is not sacked, in order; with `sacked_too`, the peer's SACKs are no longer believed.
-  void lose_all(BlockPool& pool, bool sacked_too) noexcept;
+  void mark_lost(BlockPool& pool, SegmentPos pos) noexcept;  // the last to be sent again
+  // After a timeout: what is not sacked, in order, but for what `spare` says may still be on its way. With `sacked_too`,
+  // the peer's SACKs are no longer believed.
+  template <typename Spare>
+  void lose_all(BlockPool& pool, bool sacked_too, Spare&& spare) noexcept {
+    for (SegmentPos pos = first_; pos != end(); ++pos) {
+      const SentSegment& s = at(pool, pos);
+      const bool lost = s.fate == Fate::kSacked ? sacked_too : s.fate == Fate::kLost || !spare(s);
+      if (lost) mark_lost(pool, pos);  // one that is lost already goes behind those before it
+    }
+  }
+  // Nothing was lost after all: what is not sent again yet counts as in flight, and as sent before all else.
+  void restore_lost(BlockPool& pool) noexcept;
   // Segments that lie before `una` are gone, one that lies astride is cut.
   // before_release(segment) sees each of the former first.
   template <typename BeforeRelease>
@@ -91,15 +101,12 @@ class Scoreboard {
   [[nodiscard]] std::uint32_t pipe() const noexcept { return pipe_; }
   [[nodiscard]] std::uint32_t lost_bytes() const noexcept { return lost_bytes_; }
   [[nodiscard]] std::uint32_t sacked_bytes() const noexcept { return sacked_bytes_; }
-  [[nodiscard]] std::uint32_t sacked() const noexcept { return sacked_; }  // segments
+  [[nodiscard]] std::uint32_t sacked() const noexcept { return sacked_; }          // segments
+  [[nodiscard]] std::uint32_t again_in_flight() const noexcept { return again_; }  // segments that were sent again
   [[nodiscard]] bool has_lost() const noexcept { return lost_.count != 0; }
   [[nodiscard]] bool has_in_flight() const noexcept { return in_flight_.count != 0; }
   [[nodiscard]] SegmentPos first_lost() const noexcept { return lost_.head; }        // to be sent again first
   [[nodiscard]] SegmentPos oldest_sent() const noexcept { return in_flight_.head; }  // of those in flight
-  // The sacked segment above which lie two more: the highest with DupThresh sacked segments from it on (RFC 6675 section
-  // 4, IsLost). Only while sacked() >= 3.
-  [[nodiscard]] SegmentPos third_highest_sacked() const noexcept { return highest_sacked_[2]; }
-  [[nodiscard]] SegmentPos highest_sacked() const noexcept { return highest_sacked_[0]; }  // only while sacked() >= 1
 
   // Whether the records are those of [una, max) and all sums are right. Slow: for debug builds and tests.
   [[nodiscard]] bool matches(BlockPool& pool, Seq una, Seq max) noexcept;
@@ -131,9 +138,9 @@ class Scoreboard {
   std::uint32_t lost_bytes_ = 0;
   std::uint32_t sacked_bytes_ = 0;
   std::uint32_t sacked_ = 0;
+  std::uint32_t again_ = 0;
   List in_flight_;
   List lost_;
-  std::array<SegmentPos, 3> highest_sacked_{};
   Store store_ = Store::kInline;
   SentSegment inline_{};
 };

@@ -5,7 +5,8 @@
 // Ownership: the stack's array; set anew when a connection is established. The scoreboard's memory goes back when the
 //            connection leaves the network.
 // Units:     bytes.
-// Spec:      RFC 6675, RFC 6582 (NewReno, for peers without SACK). Functions in recovery.cc.
+// Spec:      RFC 6675, RFC 6582 (NewReno, for peers without SACK), RFC 8985 (RACK-TLP), RFC 3522 and 4015 (Eifel),
+//            RFC 5682 (F-RTO). Functions in recovery.cc, loss_detection.cc and undo.cc.
 #pragma once
 
 #include <cstdint>
@@ -22,15 +23,55 @@ enum class Phase : std::uint8_t {
   kLoss,      // after a timeout, until all that was out then is acknowledged
 };
 
-struct alignas(64) Sending {
+// RFC 8985 section 5.2 and 6.2.
+struct Rack {
+  std::uint32_t sent_us = 0;  // RACK.xmit_ts: of what was delivered, when the last of it was sent
+  Seq end = 0;                // RACK.end_seq: and where that ends
+  std::uint32_t rtt_us = 0;   // RACK.rtt; 0: nothing was delivered yet
+  Seq highest = 0;            // RACK.fack
+  Seq dsack_round = 0;        // while in_dsack_round: where the round ends in which a DSACK came
+  std::uint8_t window_mult = 1;
+  std::uint8_t window_persist = 0;  // recoveries until window_mult is 1 again
+  bool in_dsack_round = false;
+  bool reordering_seen = false;
+};
+
+// RFC 8985 section 7: a tail loss probe.
+struct TailProbe {
+  Seq end = 0;              // TLP.end_seq: snd_max when it was sent
+  bool out = false;         // what became of it is not known yet
+  bool sent_again = false;  // TLP.is_retrans: it was the last segment, not a new one
+};
+
+// What is needed to take a recovery back.
+struct Undo {
+  WindowBefore before;
+  Seq marker = 0;                // snd_una when it began
+  std::uint32_t sent_again = 0;  // segments sent again since that no DSACK has reported
+  std::uint32_t stamp = 0;       // RFC 3522 section 3.2: the timestamp of the first of them
+  bool armed = false;
+  bool stamped = false;
+};
+
+// RFC 5682: whether a timeout was spurious.
+enum class FRto : std::uint8_t {
+  kNone,    // it was not, or there is none
+  kFirst,   // the first segment was sent again, and nothing was heard since
+  kSecond,  // that was acknowledged and new data was sent; what comes now decides
+};
+
+struct alignas(32) Sending {
   Scoreboard board;
   Congestion congestion;
   RateReduction reduction;
   Seq recover = 0;  // snd_max when recovery or a timeout began: what is acknowledged beyond ends it
   // Without SACK: segments that duplicate acknowledgments say have left the network.
   std::uint32_t duplicates = 0;
-  SegmentPos judged = 0;  // segments before it were judged by the SACKs above them
+  Rack rack;
+  Undo undo;
+  TailProbe probe;
   Phase phase = Phase::kOpen;
+  FRto frto = FRto::kNone;
 
   // RFC 6675 section 4, SetPipe: the one place that says how much is on its way.
   [[nodiscard]] std::uint32_t pipe(std::uint32_t mss) const noexcept {
@@ -39,6 +80,6 @@ struct alignas(64) Sending {
   }
 };
 
-static_assert(sizeof(Sending) <= 192);
+static_assert(sizeof(Sending) <= 224);
 
 }  // namespace sluice::tcp

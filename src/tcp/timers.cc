@@ -13,6 +13,7 @@ void Core::arm(Connection& c) noexcept {
   };
   if (c.rtx_on_) consider(c.rtx_deadline_);
   if (c.ack_timer_on_) consider(c.ack_deadline_);
+  if (c.early_ != EarlyTimer::kNone) consider(c.early_deadline_);
   if (earliest) set_timer(c, *earliest);
 }
 
@@ -21,6 +22,12 @@ void Core::start_rtx(Connection& c) noexcept {
   c.rtx_on_ = true;
   c.rtx_deadline_ = now_ms_ + timeout;
   bring_forward(c, c.rtx_deadline_);
+}
+
+void Core::start_early(Connection& c, EarlyTimer timer, Ticks wait) noexcept {
+  c.early_ = timer;
+  c.early_deadline_ = now_ms_ + wait;
+  bring_forward(c, c.early_deadline_);
 }
 
 void Core::start_ack_timer(Connection& c) noexcept {
@@ -59,6 +66,7 @@ void Core::on_timer(Connection& c) noexcept {
     if (ended()) return;
   }
   if (c.ack_timer_on_ && reached(now_ms_, c.ack_deadline_)) send_ack(c);
+  if (c.early_ != EarlyTimer::kNone && reached(now_ms_, c.early_deadline_)) on_early_timer(c);
   if (c.rtx_on_ && reached(now_ms_, c.rtx_deadline_)) {
     on_rtx_timer(c);
     if (ended()) return;

@@ -6,7 +6,7 @@
 // Use:       each turn of the loop: input() for every packet, then dispatch() (up-calls), advance() (timers), flush()
 //            (transmit).
 // Units:     Instant is nanoseconds since start; sizes are bytes.
-// Spec:      RFC 9293, 6298, 5681, 7323, 6528, 5961, 1337, 6191, 4987, 2018, 2883, 6675, 6937, 9438, 9406.
+// Spec:      RFC 9293, 6298, 5681, 7323, 6528, 5961, 1337, 6191, 4987, 2018, 2883, 6675, 6937, 9438, 9406, 8985, 3522, 4015, 5682.
 #pragma once
 
 #include <cstddef>
@@ -107,6 +107,8 @@ struct StackStats {  // counters since start, and gauges
   std::uint64_t retransmits = 0, fast_retransmits = 0, timeouts = 0, duplicate_acks = 0, out_of_order = 0;
   // SACK blocks: of what was never sent; of what came twice (RFC 2883); a peer that threw away what it had (RFC 2018).
   std::uint64_t bad_sack = 0, duplicate_sacks = 0, sack_reneging = 0;
+  // Probes for losses at the end (RFC 8985); recoveries and timeouts that turned out to be for nothing, and were undone.
+  std::uint64_t tail_probes = 0, spurious_recoveries = 0, spurious_timeouts = 0;
   std::uint64_t accepted = 0, connected = 0, refused = 0, resets_in = 0, resets_out = 0, challenge_acks = 0;
   // Segments, or parts of one, that were not taken; no_buffer: a packet that the sink had no room for.
   std::uint64_t bad_checksum = 0, bad_segment = 0, no_connection = 0, no_buffer = 0, no_memory = 0, listen_overflow = 0;

@@ -129,6 +129,8 @@ struct alignas(kOwnLines) ProxyCounters {
   Counter health_checks, health_failures;
   // TCP stack: copied from tcp::StackStats once a turn
   Counter tcp_retransmits, tcp_timeouts, tcp_bad_checksum, tcp_no_memory, tcp_resets_out, tcp_half_open_evicted;
+  Counter tcp_recoveries, tcp_spurious_recoveries, tcp_spurious_timeouts, tcp_tail_probes;
+  Counter tcp_duplicate_sacks, tcp_bad_sack, tcp_sack_reneging;
   Counter tcp_challenge_acks, tcp_challenge_acks_limited, tcp_out_of_order_dropped, tcp_time_wait_evicted;
   Counter tcp_listen_overflow, tcp_source_refused, tcp_syn_cookies_sent, tcp_syn_cookies_received,
       tcp_syn_cookies_failed;

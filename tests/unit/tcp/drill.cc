@@ -44,6 +44,9 @@ const std::map<std::string, std::uint64_t StackStats::*> kCounters = {
     {"bad_sack", &StackStats::bad_sack},
     {"duplicate_sacks", &StackStats::duplicate_sacks},
     {"sack_reneging", &StackStats::sack_reneging},
+    {"tail_probes", &StackStats::tail_probes},
+    {"spurious_recoveries", &StackStats::spurious_recoveries},
+    {"spurious_timeouts", &StackStats::spurious_timeouts},
     {"out_of_order_dropped", &StackStats::out_of_order_dropped},
     {"resets_in", &StackStats::resets_in},
     {"resets_out", &StackStats::resets_out},
@@ -210,7 +213,7 @@ void Drill::inject(const std::string& text, bool whole_turn) {
   for (SackBlock& block : fields.options.sack) {
     block = {our_base_[peer_port_] + block.start, our_base_[peer_port_] + block.end};
   }
-  if (packet.echo_last) fields.options.ts_echo = last_ts_;
+  if (packet.echo_last) fields.options.ts_echo = last_ts_ - packet.options.ts_echo;
   const FourTuple tuple{peer(), us()};
   const std::size_t headers = ip_header_len(tuple) + 20 + options_len(fields.options);
   Packet bytes(headers + packet.len);

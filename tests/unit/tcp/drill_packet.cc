@@ -63,8 +63,9 @@ void parse_option(const std::string& text, DrillPacket& out) {
     out.options.has_timestamp = true;
     out.any_ts_value = value == "*";
     if (!out.any_ts_value) out.options.ts_value = number(value);
-    out.echo_last = echo == "last";
+    out.echo_last = echo.starts_with("last");
     if (!out.echo_last) out.options.ts_echo = number(echo);
+    if (echo.starts_with("last-")) out.options.ts_echo = number(echo.substr(5));
   } else if (word == "sack") {
     while (in >> word) {
       const std::size_t colon = word.find(':');

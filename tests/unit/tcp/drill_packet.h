@@ -20,7 +20,7 @@ struct DrillPacket {
   bool options_given = false;
   SegmentOptions options;
   bool any_ts_value = false;  // TS val *
-  bool echo_last = false;     // TS ecr last: the value that came in the last segment
+  bool echo_last = false;     // TS ecr last-N: the value that came in the last segment, less N; ts_echo is N
 };
 
 // Throws std::runtime_error with what is wrong.
