@@ -107,8 +107,10 @@ void Core::process(Connection& c, Segment& s) noexcept {
   if (s.has(kTcpSyn)) {
     if (c.state_ != State::kSynReceived || s.seq != c.irs_) return send_challenge(c);  // RFC 5961 section 4.2
     if (!s.has(kTcpAck)) return send_syn(c);  // the peer's SYN again: our answer was lost
-    s.flags &=
-        static_cast<std::uint8_t>(~kTcpSyn);  // simultaneous open, RFC 9293 figure 8: its SYN was counted already
+    // Simultaneous open, RFC 9293 figure 8: its SYN was counted already. Its window is not scaled (RFC 7323 section 2.2),
+    // as that of what it counts as from here on is.
+    s.flags &= static_cast<std::uint8_t>(~kTcpSyn);
+    s.window = static_cast<std::uint16_t>(s.window >> c.snd_shift_);
     ++s.seq;
   }
   if (c.ts_on_ && !is_paws_ok(c, s)) return;
