@@ -64,7 +64,8 @@ Forward::Forward(std::size_t flows, const lb::FlowTable::Secret& secret, lb::Por
       answers_(answers),
       counters_(counters),
       rss_(rss),
-      worker_(static_cast<std::uint16_t>(worker)) {}
+      worker_(static_cast<std::uint16_t>(worker)),
+      least_mtu_(std::ranges::min_element(egress.topology().interfaces(), {}, &InterfaceInfo::mtu)->mtu) {}
 
 bool Forward::expire(Ms now) noexcept {
   if (const std::uint32_t passed = std::min<std::uint32_t>(elapsed(now, last_scan_), kScanMs); passed != 0) {
@@ -110,12 +111,17 @@ std::uint16_t Forward::mss_of(const lb::Flow& flow, std::size_t overhead) const 
   return static_cast<std::uint16_t>(least);
 }
 
+// Of a service's `mss`; 0: segment sizes are the ends' matter.
+std::uint16_t Forward::mss_setting(const lb::Snapshot& snapshot, lb::ServiceIndex service) noexcept {
+  const config::Service* settings = snapshot.services[service].config;
+  return settings == nullptr || !settings->forward ? std::uint16_t{0} : settings->forward->mss;
+}
+
 void Forward::clamp_mss(const lb::Snapshot& snapshot, const FlowPacket& packet, const lb::Flow& flow,
                         std::size_t overhead) noexcept {
   if (packet.parsed->proto != net::IpProto::kTcp) return;  // an INIT of SCTP is a SYN to flows
-  const config::Service* service = snapshot.services[flow.service].config;
-  if (service == nullptr || !service->forward || service->forward->mss == 0) return;
-  const std::uint16_t wanted = service->forward->mss;
+  const std::uint16_t wanted = mss_setting(snapshot, flow.service);
+  if (wanted == 0) return;
   const std::uint16_t most = wanted == config::kMssAuto ? mss_of(flow, overhead) : wanted;
   net::clamp_mss(frame_of(packet.mbuf), packet.parsed->l4_offset, most);
 }

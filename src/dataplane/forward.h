@@ -105,7 +105,7 @@ class Forward {
   void refuse_new_flows(bool refuse) noexcept { refuse_new_ = refuse; }
   // Once a turn: SYNs to backends that did not answer. True: some were sent.
   bool retry_openings(const lb::Snapshot& snapshot, Ms now) noexcept;
-  [[nodiscard]] std::optional<Ms> next_retry() const noexcept { return syn_proxy_.next_due(); }
+  [[nodiscard]] std::optional<Ms> next_retry(Ms now) const noexcept { return syn_proxy_.next_due(now); }
   // Once a turn: ends flows of backends that went down, where their service says so, within a bound. True: it looked.
   bool abandon_flows(const lb::Snapshot& snapshot, Ms now) noexcept;
   // Once a turn: forgets what is idle, within a bound. True: something was removed.
@@ -173,6 +173,7 @@ class Forward {
   // The MSS option of a SYN, as the service's `mss` says.
   void clamp_mss(const lb::Snapshot& snapshot, const FlowPacket& packet, const lb::Flow& flow,
                  std::size_t overhead) noexcept;
+  [[nodiscard]] static std::uint16_t mss_setting(const lb::Snapshot& snapshot, lb::ServiceIndex service) noexcept;
   [[nodiscard]] std::uint16_t mss_of(const lb::Flow& flow, std::size_t overhead) const noexcept;
   // `parsed`: a Parsed or CommonPacket.
   template <class Packet>
@@ -284,6 +285,7 @@ class Forward {
   telemetry::WorkerCounters& counters_;
   const RssMaps& rss_;
   std::uint16_t worker_;
+  std::uint16_t least_mtu_;                // of all interfaces
   lb::Listener one_destination_;           // of listener_of_destination()
   lb::Flow without_entry_;                 // of try_open() and flow_by_hash(): goes to its backend as an entry's would
   std::uint64_t generation_ = 0;           // of the last snapshot that was seen

@@ -1,4 +1,6 @@
 // The handshakes of the SYN proxy, and the segments of flows that went through it (syn_proxy.h).
+#include <algorithm>
+
 #include "forward.h"
 #include "packet.h"
 
@@ -18,7 +20,14 @@ bool Forward::answer_with_cookie(const lb::Snapshot& snapshot, const FlowPacket&
   }
   const InterfaceId interface = interface_of(packet.mbuf);
   const std::uint16_t mtu = egress_.topology().interfaces()[interface].mtu;
-  write_segment(packet.mbuf, syn_proxy_.answer(frame_of(packet.mbuf), parsed, *service.syn_proxy, mtu, now));
+  net::TcpSegment answer = syn_proxy_.answer(frame_of(packet.mbuf), parsed, *service.syn_proxy, mtu, now);
+  if (const std::uint16_t wanted = mss_setting(snapshot, packet.listener->service); wanted != 0) {
+    // Which backend it will be is not known yet: the least of all ways.
+    const std::size_t ip = parsed.family == net::Family::kIp4 ? sizeof(net::Ip4Header) : sizeof(net::Ip6Header);
+    const auto most = static_cast<std::uint16_t>(least_mtu_ - ip - sizeof(net::TcpHeader));
+    answer.options.mss = std::min(answer.options.mss, wanted == config::kMssAuto ? most : wanted);
+  }
+  write_segment(packet.mbuf, answer);
   auto& ethernet = *rte_pktmbuf_mtod(packet.mbuf, net::EthernetHeader*);
   std::swap(ethernet.src, ethernet.dst);
   counters_.syn_cookies_sent.add();
@@ -51,23 +60,25 @@ void Forward::send_opening(const lb::Snapshot& snapshot, rte_mbuf* mbuf, const l
   net::TcpSegment segment = SynProxy::opening(syn_proxy_.entry(flows_.place_of(flow)));
   segment.src = {snapshot.sources[flow.reply.source], flow.reply.local_port};
   segment.dst = flow.reply.endpoint();
+  if (const std::uint16_t wanted = mss_setting(snapshot, flow.service); wanted != 0) {
+    segment.options.mss = std::min(segment.options.mss, wanted == config::kMssAuto ? mss_of(flow, 0) : wanted);
+  }
   write_segment(mbuf, segment);
   counters_.backends[flow.backend.index].out.add(1, mbuf->pkt_len - Egress::kLinkRoom);
   egress_.send_ip(mbuf, flow.reply.backend);
 }
 
 bool Forward::retry_openings(const lb::Snapshot& snapshot, Ms now) noexcept {
+  syn_proxy_.disengage_idle(now);
   bool worked = false;
-  while (std::optional<SynProxy::Retry> due = syn_proxy_.take_due(now)) {
-    lb::Flow* flow = flows_.at(due->place);
-    const SynProxy::Entry& entry = syn_proxy_.entry(due->place);
-    if (flow == nullptr || !flow->is(lb::Flow::kSynProxied) || entry.opening != due->opening ||
-        flow->state() != lb::FlowState::kSynSent) {
-      continue;
-    }
+  for (std::size_t i = 0; i < SynProxy::kRetriesPerTurn; ++i) {
+    const std::optional<SynProxy::Retry> due = syn_proxy_.take_due(now);
+    if (!due) break;
     worked = true;
+    lb::Flow* flow = flows_.at(due->place);
+    if (flow == nullptr || !flow->is(lb::Flow::kSynProxied) || flow->state() != lb::FlowState::kSynSent) continue;
     rte_mbuf* mbuf = answers_.blank();
-    if (due->tries++ < SynProxy::kTries) {
+    if (due->tries < SynProxy::kTries) {
       syn_proxy_.wait_again(*due, now);
       if (mbuf == nullptr) continue;
       counters_.syn_proxy_retries.add();
@@ -153,6 +164,7 @@ void Forward::reply_to_opening(const lb::Snapshot& snapshot, const FlowPacket& p
   if (listener == nullptr) return egress_.drop(packet.mbuf, Drop::kNatNoReplyFlow);
   const net::TcpOptions backend = net::parse_tcp_options(frame_of(packet.mbuf), parsed.l4_offset);
   SynProxy::join(entry, backend, tcp.sequence.host());
+  syn_proxy_.end_wait(flows_.place_of(flow));
   const std::uint32_t to_client = tcp.sequence.host() + entry.shift.sequence;
   flows_.touch(flow, Direction::kToClient,
                {.flags = parsed.tcp_flags, .sequence = to_client, .acknowledgment = entry.client_sequence + 1}, now);

@@ -16,6 +16,9 @@ net::CookieTuple tuple_of(const net::Parsed& packet, std::uint32_t client_sequen
           .client_sequence = client_sequence};
 }
 
+Ms after(Ms now, std::uint32_t ms) noexcept { return static_cast<Ms>(static_cast<std::uint32_t>(now) + ms); }
+bool is_due(Ms due, Ms now) noexcept { return elapsed(now, due) <= 0x7fffffff; }
+
 SipKey key_of_clock(const SipKey& secret) noexcept { return {secret[0] ^ 0x636c6f636b, secret[1]}; }
 
 }  // namespace
@@ -26,22 +29,51 @@ SynProxy::SynProxy(const SipKey& secret, std::size_t places, std::size_t workers
       workers_(static_cast<std::uint32_t>(workers)),
       counters_(counters),
       entries_(places),
-      waiting_(places == 0 ? 0 : kWaiting) {}
+      waiting_(places) {
+  if (places != 0) engaged_.reserve(rates_.size());
+}
 
 // On as soon as a period has seen too many, off after one that has not.
 bool SynProxy::engages(lb::ServiceIndex service, const config::SynProxy& settings, Ms now) noexcept {
   if (settings.above == 0) return true;
   Rate& rate = rates_[service % rates_.size()];
   const std::uint32_t share = std::max(settings.above / workers_, 1u);
-  const bool was = rate.engaged;
+  bool engaged = rate.engaged;
   if (const std::uint32_t passed = elapsed(now, rate.since); passed >= kPeriodMs) {
-    rate.engaged = passed < 2 * kPeriodMs && rate.seen > share;
+    engaged = passed < 2 * kPeriodMs && rate.seen > share;
     rate.seen = 0;
     rate.since = now;
   }
-  if (++rate.seen > share) rate.engaged = true;
-  if (rate.engaged != was) counters_.syn_proxy_engaged.add(rate.engaged ? 1 : -1);
-  return rate.engaged;
+  if (++rate.seen > share) engaged = true;
+  if (engaged != rate.engaged) set_engaged(service, rate, engaged, now);
+  return engaged;
+}
+
+void SynProxy::set_engaged(lb::ServiceIndex service, Rate& rate, bool engaged, Ms now) noexcept {
+  rate.engaged = engaged;
+  counters_.syn_proxy_engaged.add(engaged ? 1 : -1);
+  if (!engaged) {
+    std::erase(engaged_, service);
+    return;
+  }
+  if (engaged_.empty()) look_at_ = after(now, kPeriodMs);
+  engaged_.push_back(service);
+}
+
+void SynProxy::disengage_idle(Ms now) noexcept {
+  if (engaged_.empty() || !is_due(look_at_, now)) return;
+  look_at_ = after(now, kPeriodMs);
+  for (std::size_t i = engaged_.size(); i-- > 0;) {
+    Rate& rate = rates_[engaged_[i] % rates_.size()];
+    if (elapsed(now, rate.since) >= 2 * kPeriodMs) set_engaged(engaged_[i], rate, false, now);
+  }
+}
+
+std::optional<Ms> SynProxy::next_due(Ms now) const noexcept {
+  if (first_ == kNone) return engaged_.empty() ? std::nullopt : std::optional(look_at_);
+  const Ms retry = waiting_[first_].due;
+  if (engaged_.empty() || is_due(retry, now)) return retry;
+  return is_due(look_at_, now) || elapsed(look_at_, now) < elapsed(retry, now) ? look_at_ : retry;
 }
 
 net::TcpSegment SynProxy::answer(std::span<const std::uint8_t> frame, const net::Parsed& syn,
@@ -96,22 +128,30 @@ std::optional<SynProxy::Entry> SynProxy::check(std::span<const std::uint8_t> fra
 
 void SynProxy::begin(std::size_t place, const Entry& entry, Ms now) noexcept {
   entries_[place] = entry;
-  entries_[place].opening = ++openings_;
-  wait_again({.place = place, .opening = openings_, .due = now, .tries = 1}, now);
+  end_wait(place);  // of a flow that was here before, and has ended
+  wait_again({.place = place, .tries = 0}, now);
 }
 
-void SynProxy::wait_again(const Retry& retry, Ms now) noexcept {
-  if (count_ == waiting_.size()) return;  // what the client sends while it waits opens it again
-  Retry& slot = waiting_[(first_ + count_++) % waiting_.size()];
-  slot = retry;
-  slot.due = static_cast<Ms>(static_cast<std::uint32_t>(now) + kRetryMs);
+void SynProxy::wait_again(const Retry& sent, Ms now) noexcept {
+  const auto place = static_cast<std::uint32_t>(sent.place);
+  waiting_[place] = {
+      .before = last_, .after = kNone, .due = after(now, kRetryMs), .tries = static_cast<std::uint8_t>(sent.tries + 1)};
+  (last_ == kNone ? first_ : waiting_[last_].after) = place;
+  last_ = place;
+}
+
+void SynProxy::end_wait(std::size_t place) noexcept {
+  Waiting& entry = waiting_[place];
+  if (entry.tries == 0) return;
+  (entry.before == kNone ? first_ : waiting_[entry.before].after) = entry.after;
+  (entry.after == kNone ? last_ : waiting_[entry.after].before) = entry.before;
+  entry.tries = 0;
 }
 
 std::optional<SynProxy::Retry> SynProxy::take_due(Ms now) noexcept {
-  if (count_ == 0 || elapsed(now, waiting_[first_].due) > 0x7fffffff) return std::nullopt;
-  const Retry due = waiting_[first_];
-  first_ = (first_ + 1) % waiting_.size();
-  --count_;
+  if (first_ == kNone || !is_due(waiting_[first_].due, now)) return std::nullopt;
+  const Retry due{.place = first_, .tries = waiting_[first_].tries};
+  end_wait(first_);
   return due;
 }
 

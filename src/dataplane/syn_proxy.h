@@ -13,9 +13,9 @@
 //
 // The client's own numbers are the same on both sides. The backend's are not: what it counts (sequence numbers, timestamps)
 // is moved by the difference to what the cookie began with, for the life of the flow (net/tcp_shift.h). A SYN to a backend
-// that does not answer is sent again from a queue of fixed size; after kTries the client is reset.
+// that does not answer is sent again, whatever else waits; after kTries the client is reset.
 // Threading: one per worker.
-// Ownership: owns a table beside the flow table, an entry a place; memory for it comes as places are used.
+// Ownership: owns two tables beside the flow table, an entry a place; memory for them comes as places are used.
 // Spec:      RFC 4987 section 3.6 (cookies), section 3.7 (proxies in between); RFC 9293 section 3.10.
 // Limits:    a client's options but for those of net/tcp_options.h are not kept (TCP Fast Open, MPTCP, MD5). Segment sizes
 //            are rounded down (net/syn_cookie.h). Clients without timestamps get neither SACK nor window scale.
@@ -44,14 +44,13 @@ class SynProxy {
  public:
   static constexpr std::uint32_t kRetryMs = 1000;  // RFC 6298 section 2.1
   static constexpr std::uint8_t kTries = 5;
-  static constexpr std::size_t kWaiting = 8192;  // SYNs that may be sent again
+  static constexpr std::size_t kRetriesPerTurn = 64;
 
-  // What is remembered of a flow: 32 B.
+  // What is remembered of a flow: 28 B.
   struct Entry {
     net::TcpShift shift;                 // once the backend has answered; before: what the cookie began with
     std::uint32_t client_sequence = 0;   // of its SYN
     std::uint32_t client_timestamp = 0;  // of its last segment of the handshake
-    std::uint32_t opening = 0;           // which handshake this is: places are used again
     std::uint16_t client_window = 0;     // as it said it, not scaled
     std::uint16_t mss = 0;               // of the client
     std::uint8_t client_scale = net::kNoWindowScale;
@@ -60,13 +59,11 @@ class SynProxy {
     bool timestamps : 1 = false;
     bool joined : 1 = false;  // the backend has answered
   };
-  static_assert(sizeof(Entry) == 32);
+  static_assert(sizeof(Entry) == 28);
 
   struct Retry {
     std::size_t place;
-    std::uint32_t opening;
-    Ms due;
-    std::uint8_t tries;
+    std::uint8_t tries;  // so many times it was sent
   };
 
   // `places`: of the flow table; 0: no service has a SYN proxy. `workers` share each service's threshold.
@@ -86,13 +83,15 @@ class SynProxy {
   [[nodiscard]] const Entry& entry(std::size_t place) const noexcept { return entries_[place]; }
   // A handshake with a backend begins.
   void begin(std::size_t place, const Entry& entry, Ms now) noexcept;
-  // The next SYN whose time to be sent again has come.
+  // Its SYN is not sent again: it was answered. (Where a flow ends otherwise, whoever takes its SYN finds no flow there.)
+  void end_wait(std::size_t place) noexcept;
+  // The next SYN whose time to be sent again has come; it waits no longer.
   [[nodiscard]] std::optional<Retry> take_due(Ms now) noexcept;
-  void wait_again(const Retry& retry, Ms now) noexcept;
-  // When that will be; nothing: none waits.
-  [[nodiscard]] std::optional<Ms> next_due() const noexcept {
-    return count_ == 0 ? std::nullopt : std::optional(waiting_[first_].due);
-  }
+  void wait_again(const Retry& sent, Ms now) noexcept;
+  // Services in which no SYN has come since are not engaged any more.
+  void disengage_idle(Ms now) noexcept;
+  // When there will be something to do for take_due() or disengage_idle(); nothing: no time is known.
+  [[nodiscard]] std::optional<Ms> next_due(Ms now) const noexcept;
 
   // The SYN to the backend, without its endpoints.
   [[nodiscard]] static net::TcpSegment opening(const Entry& entry) noexcept;
@@ -105,16 +104,25 @@ class SynProxy {
     std::uint32_t seen = 0;
     bool engaged = false;
   };
+  struct Waiting {  // in a list, in the order of time
+    std::uint32_t before, after;
+    Ms due;
+    std::uint8_t tries;  // 0: does not wait
+  };
+  static constexpr std::uint32_t kNone = ~std::uint32_t{0};
+
+  void set_engaged(lb::ServiceIndex service, Rate& rate, bool engaged, Ms now) noexcept;
 
   net::SynCookies cookies_;
   std::uint32_t clock_offset_;  // of our timestamps: no client learns how long we have been up
   std::uint32_t workers_;
   telemetry::WorkerCounters& counters_;
   HugeArray<Entry> entries_;
-  std::vector<Retry> waiting_;  // a ring, in the order of time
-  std::size_t first_ = 0, count_ = 0;
-  std::uint32_t openings_ = 0;
+  HugeArray<Waiting> waiting_;  // by place; comes as zeros
+  std::uint32_t first_ = kNone, last_ = kNone;
   LazyArray<Rate> rates_{telemetry::kMaxCountedServices};
+  std::vector<lb::ServiceIndex> engaged_;
+  Ms look_at_{};  // when those are looked at next
 };
 
 }  // namespace sluice::dataplane

@@ -204,7 +204,7 @@ bool Worker::Impl::poll(Instant now) noexcept {
   const Ms now_ms = to_ms(now);
   if (snapshot != nullptr) [[likely]] {
     worked |= forward_.retry_openings(*snapshot, now_ms);
-    const std::optional<Ms> retry = forward_.next_retry();
+    const std::optional<Ms> retry = forward_.next_retry(now_ms);
     retry_at_ = retry ? now + std::chrono::milliseconds(elapsed(*retry, now_ms)) : Instant::max();
     worked |= forward_.abandon_flows(*snapshot, now_ms);
     worked |= forward_.answer(queries_, *snapshot, now_ms);

@@ -1,5 +1,9 @@
 // The SYN proxy as client and backend see it: cookies, the handshake with the backend, numbers moved for the life of the flow,
 // and what a flood costs.
+
+#include <algorithm>
+#include <utility>
+
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -138,6 +142,18 @@ TEST(SynProxy, TheOptionsThatBothSidesSee) {
     EXPECT_EQ(opened.syn.sequence(), kClientIsn) << row.name;
     EXPECT_EQ(opened.syn.parsed.dst.text(), kBackend) << row.name;
     EXPECT_EQ(lab.counters().flows.read(), 1) << row.name;
+  }
+}
+
+// Neither end is told more than the service's `mss`.
+TEST(SynProxy, KeepsToTheSegmentSizeOfTheService) {
+  for (const auto& [mss, size] : {std::pair{"1000", 1000}, std::pair{"auto", 1460}}) {
+    std::string yaml = config();
+    yaml.insert(yaml.rfind("mode: nat"), fmt::format("mss: {}, ", mss));
+    Lab lab(yaml);
+    const Opened opened = open(lab, "020422e8 0402080a 00000064 00000000 01030307");  // 8936
+    EXPECT_EQ(opened.answer.options.mss, size);
+    EXPECT_EQ(opened.syn.options.mss, std::min(size, 1460));
   }
 }
 
@@ -315,6 +331,25 @@ TEST(SynProxy, ASilentBackendIsAskedAgainAndThenTheClientIsReset) {
   EXPECT_EQ(lab.counters().services[0].failed.read(), 1u);
 }
 
+// However many connections begin within a second.
+TEST(SynProxy, EverySilentBackendIsAskedAgain) {
+  constexpr std::uint16_t kConnections = 9000, kSilent = 1200;
+  std::string yaml = simple_config("workers: [0], flows: 16384");
+  yaml.insert(yaml.rfind("forward:"), "syn_proxy: always, ");
+  Lab lab(yaml);
+  for (std::uint16_t i = 0; i < kConnections; ++i) {
+    const Opened opened = open(lab, "", static_cast<std::uint16_t>(1024 + i));
+    if (i >= kConnections - kSilent) continue;
+    EXPECT_EQ(lab.exchange(backend(opened.port(), kSynAck, kBackendIsn, kClientIsn + 1)).size(), 2u);
+  }
+  for (const std::uint64_t tries : {1u, 2u}) {
+    lab.pass(std::chrono::seconds(1));
+    lab.run();
+    EXPECT_EQ(lab.sent().size(), kSilent);
+    EXPECT_EQ(lab.counters().syn_proxy_retries.read(), tries * kSilent);
+  }
+}
+
 TEST(SynProxy, ABackendThatAnswersIsNotAskedAgain) {
   Lab lab(config());
   const Opened opened = open(lab);
@@ -377,6 +412,20 @@ TEST(SynProxy, StandsAsideBelowItsThreshold) {
   EXPECT_EQ(cookies(4000, 5), 0u);
   EXPECT_EQ(lab.counters().syn_proxy_engaged.read(), 0);
   EXPECT_EQ(lab.counters().flows.read(), 15);
+}
+
+TEST(SynProxy, SaysWhenAFloodHasEndedInSilence) {
+  Lab lab(config("{ above: 10 }"));
+  for (std::uint16_t i = 0; i < 20; ++i) {
+    (void)lab.exchange(client(net::kTcpSyn, kClientIsn, 0, "", {}, static_cast<std::uint16_t>(1000 + i)));
+  }
+  EXPECT_EQ(lab.counters().syn_proxy_engaged.read(), 1);
+  lab.pass(std::chrono::milliseconds(1999));
+  lab.run();
+  EXPECT_EQ(lab.counters().syn_proxy_engaged.read(), 1);
+  lab.pass(std::chrono::milliseconds(1001));
+  lab.run();
+  EXPECT_EQ(lab.counters().syn_proxy_engaged.read(), 0);
 }
 
 // RFC 1191: a router on the client's way says what does not fit. The backend must know its segment again.
