@@ -153,7 +153,7 @@ rte_mbuf* Fragments::reassemble(Packet& packet) noexcept {
   rte_mbuf* whole = packet.first_;
   const Waiting first = waiting_of(whole);
   const std::size_t at = first.fragment_at - first.l3_offset;
-  if (at + packet.total_ > kMaxIpPacket || packet.waiting_ > RTE_MBUF_MAX_NB_SEGS) {
+  if (at + packet.total_ > kMaxIpPacket) {
     drop_waiting(packet, Drop::kTooBig);
     return nullptr;
   }

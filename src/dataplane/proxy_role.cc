@@ -59,7 +59,7 @@ void ask_for_checksum(rte_mbuf* mbuf, std::span<const std::uint8_t> packet) noex
   const std::uint64_t family = (packet[0] >> 4) == 4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6;
   mbuf->ol_flags |= RTE_MBUF_F_TX_TCP_CKSUM | family;
   mbuf->l2_len = Egress::kLinkRoom;
-  mbuf->l3_len = header_of(packet);
+  mbuf->l3_len = header_of(packet) & 0x1ff;  // all nine bits of it
 }
 
 // What the NIC says about an mbuf's checksums.

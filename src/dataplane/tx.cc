@@ -39,7 +39,8 @@ void Tx::queue_tagged(const TxRoute& vlan, rte_mbuf* mbuf) noexcept {
   auto* frame = reinterpret_cast<std::uint8_t*>(rte_pktmbuf_prepend(mbuf, bytes));
   if (frame == nullptr)
     return drop(mbuf, telemetry::Drop::kTooBig);  // no headroom: it was used up in front of the packet
-  if ((mbuf->ol_flags & RTE_MBUF_F_TX_L4_MASK) != 0) mbuf->l2_len += bytes;
+  if ((mbuf->ol_flags & RTE_MBUF_F_TX_L4_MASK) != 0)
+    mbuf->l2_len = (mbuf->l2_len + bytes) & 0x7f;  // all seven bits of it
   net::insert_tags({frame, rte_pktmbuf_data_len(mbuf)}, vlan.tags);
   queue(*vlan.parent, mbuf);
 }

@@ -19,11 +19,11 @@ inline constexpr std::uint32_t kMaxCongestionWindow = 1u << 30;
 
 // RFC 9438 section 4.1.1. Segments.
 struct Cubic {
-  float w_max = 0;
-  float cwnd_prior = 0;
-  float w_est = 0;  // what Reno would have (section 4.3)
-  float k = 0;      // seconds until the curve is at w_max again
-  Ticks epoch = 0;  // when it began
+  float w_max;
+  float cwnd_prior;
+  float w_est;  // what Reno would have (section 4.3)
+  float k;      // seconds until the curve is at w_max again
+  Ticks epoch;  // when it began
 };
 
 // RFC 9406 section 4.2. Microseconds.

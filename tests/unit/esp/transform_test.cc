@@ -62,7 +62,7 @@ const SealCase kSealCases[] = {
     {"last_extended_number", kMaterial128, true, 3, kMaxExtendedSequence, 0x0003ffffffffffff},
 };
 class Seal : public testing::TestWithParam<SealCase> {};
-INSTANTIATE_TEST_SUITE_P(Cases, Seal, testing::ValuesIn(kSealCases), [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Cases, Seal, testing::ValuesIn(kSealCases), [](const auto& one) { return one.param.name; });
 
 // All lengths of padding, and sizes around the strides of the cipher.
 TEST_P(Seal, MakesWhatOpenSslMakes) {
@@ -87,7 +87,9 @@ TEST_P(Seal, IsUndoneByOpen) {
   GcmEngine engine = GcmEngine::create().value();
   const OutboundSa sa = outbound(0x1000, row.material, row.extended);
   InboundSa back = inbound(0x1000 + static_cast<std::uint32_t>(row.worker), row.material, row.extended);
-  if (row.sequence > 1) ASSERT_TRUE(back.window.accept(row.sequence - 1));
+  if (row.sequence > 1) {
+    ASSERT_TRUE(back.window.accept(row.sequence - 1));
+  }
   Packet packet(pattern(333));
   const Outgoing outgoing = packet.outgoing(sa, row.sequence, kNextIp6);
   seal(engine, {&outgoing, 1}, row.worker);
@@ -166,7 +168,7 @@ const OpenCase kOpenCases[] = {
     {"first_byte_of_tag", OpenResult::kForged, [](Bytes& wire) { wire[wire.size() - 16] ^= 1; }},
 };
 class Open : public testing::TestWithParam<OpenCase> {};
-INSTANTIATE_TEST_SUITE_P(Cases, Open, testing::ValuesIn(kOpenCases), [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Cases, Open, testing::ValuesIn(kOpenCases), [](const auto& one) { return one.param.name; });
 
 TEST_P(Open, JudgesWhatCame) {
   Bytes wire = esp_packet({.material = kMaterial128, .spi = 0x2000, .sequence = 1, .extended = false, .iv = 1},
@@ -234,7 +236,9 @@ TEST(InnerLimit, IsTheLargestThatFits) {
   for (std::size_t payload = 0; payload < 2000; ++payload) {
     const std::size_t limit = net::esp_inner_limit(payload);
     const auto size = [](std::size_t inner) { return sizeof(net::EspHeader) + inner + net::esp_tail_bytes(inner); };
-    if (limit != 0) EXPECT_LE(size(limit), payload);
+    if (limit != 0) {
+      EXPECT_LE(size(limit), payload);
+    }
     EXPECT_GT(size(limit + 1), payload) << payload;
   }
 }

@@ -1,6 +1,7 @@
 // Every tunnel header, field by field and in every combination of families.
 #include "sluice/net/encapsulate.h"
 
+#include <algorithm>
 #include <set>
 #include <string>
 #include <vector>
@@ -60,8 +61,8 @@ TunnelEnds ends_of(const Row& row) {
 // The packet behind its header, in a buffer with room for it.
 Bytes encapsulated(const TunnelEnds& ends, const Bytes& packet, std::uint8_t traffic_class, std::uint32_t spread) {
   const EncapsulationHeader header(ends);
-  Bytes buffer(EncapsulationHeader::kRoom, 0xee);
-  buffer.insert(buffer.end(), packet.begin(), packet.end());
+  Bytes buffer(EncapsulationHeader::kRoom + packet.size(), 0xee);
+  std::ranges::copy(packet, buffer.begin() + EncapsulationHeader::kRoom);
   header.write(buffer.data() + EncapsulationHeader::kRoom, packet.size(), traffic_class, spread);
   buffer.erase(buffer.begin(),
                buffer.begin() + static_cast<std::ptrdiff_t>(EncapsulationHeader::kRoom - header.size()));

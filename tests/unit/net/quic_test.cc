@@ -34,7 +34,9 @@ TEST(Quic, GivesTheDestinationId) {
     const test::Bytes datagram = test::from_hex(row.datagram);
     const auto id = quic_destination_id(datagram);
     ASSERT_EQ(id.has_value(), row.want != nullptr) << row.name;
-    if (id) EXPECT_EQ(test::to_hex(id->data(), id->size()), row.want) << row.name;
+    if (id) {
+      EXPECT_EQ(test::to_hex(id->data(), id->size()), row.want) << row.name;
+    }
   }
 }
 
