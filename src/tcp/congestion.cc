@@ -129,8 +129,9 @@ void grow_window(Congestion& c, const AckSample& ack) noexcept {
 
 void take_loss(Congestion& c, std::uint32_t flight, std::uint32_t mss) noexcept {
   const bool is_cubic = c.algorithm == CongestionControl::kCubic;
-  // RFC 5681 section 3.1 equation 4, RFC 9438 section 4.6. What limited transmit sent beyond the window does not count.
-  const std::uint32_t used = is_cubic ? std::min(flight, std::max(c.window, mss)) : flight;
+  // RFC 5681 section 3.1 equation 4, RFC 9438 section 4.6. What limited transmit sent beyond the window does not count
+  // (RFC 5681 section 3.2 step 2).
+  const std::uint32_t used = std::min(flight, std::max(c.window, mss));
   const auto reduced = is_cubic ? static_cast<std::uint32_t>(static_cast<float>(used) * kBeta) : used / 2;
   leave_first_slow_start(c, std::max(reduced, 2 * mss));
   if (!is_cubic) return;

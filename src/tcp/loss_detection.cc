@@ -109,7 +109,7 @@ void Core::schedule_probe(Connection& c, Sending& tx) noexcept {
   constexpr Ticks kWithoutSample = 1000, kMaxAckDelay = 200, kGranularity = 2;
   Ticks wait = kWithoutSample;
   if (c.srtt_ != 0) wait = c.srtt_ / 4 + (tx.board.size() == 1 ? kMaxAckDelay : kGranularity);
-  start_early(c, EarlyTimer::kProbe, std::min(wait, c.rtx_deadline_ - std::min(now_ms_, c.rtx_deadline_)));
+  start_early(c, EarlyTimer::kProbe, std::min(wait, reached(now_ms_, c.rtx_deadline_) ? 0 : c.rtx_deadline_ - now_ms_));
 }
 
 // Section 7.3: new data if there is some, else the last segment again; the congestion window does not count.

@@ -75,7 +75,10 @@ bool Core::send_next(Connection& c, Sending& tx, std::uint32_t len, std::uint8_t
   const TxCursor bytes = c.tx_.copy_next(pool_, packet.last(len));
   const bool fin = (flags & kTcpFin) != 0;
   tx.board.append(pool_, c.snd_max_, len, fin, bytes, now_us_);
-  if (!c.outstanding()) c.progress_ = now_ms_;
+  if (!c.outstanding()) {
+    c.progress_ = now_ms_;
+    tx.rack.rtt_us = 0;  // what was delivered before an idle time says nothing, and its time may have wrapped
+  }
   if (!c.ts_on_ && !c.rtt_timing_) {
     c.rtt_timing_ = true;
     c.rtt_seq_ = c.snd_max_;

@@ -17,7 +17,8 @@ void Core::arm_undo(Connection& c, Sending& tx) noexcept {
 void Core::note_dsack(Connection& c, Sending& tx, const SackBlock& twice, AckNews& news) noexcept {
   news.dsack = true;
   Undo& undo = tx.undo;
-  if (!undo.armed || undo.sent_again == 0 || seq_le(twice.end, undo.marker)) return;
+  const bool of_recovery = seq_gt(twice.end, undo.marker) && seq_le(twice.end, tx.recover);
+  if (!undo.armed || undo.sent_again == 0 || !of_recovery) return;
   const std::uint32_t segments = (twice.end - twice.start + c.mss_ - 1) / c.mss_;
   undo.sent_again -= std::min(undo.sent_again, segments);
   if (undo.sent_again == 0) news.all_came_twice = true;

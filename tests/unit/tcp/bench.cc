@@ -271,6 +271,80 @@ void run_far_segments() {
   std::printf("tcp.far_segment.ns %lld ns\n", static_cast<long long>(best.count()));
 }
 
+// A peer that acknowledges nothing and SACKs every second of many small segments, three blocks at a time, from the last
+// to the first, again and again: what one such acknowledgment costs, the retransmissions that it causes with it.
+void run_hostile_sacks() {
+  constexpr std::uint32_t kMss = 100, kSegments = 20'000;
+  StackConfig config;
+  config.max_connections = 16;
+  config.max_time_wait = 16;
+  config.secret = {1, 2};
+  CountSink sink;
+  Reader reader(1);
+  Instant now{std::chrono::seconds(1)};
+  TcpStack stack(config, sink, now);
+  const net::Endpoint server{*net::IpAddress::parse("192.0.2.1"), 80};
+  if (!stack.listen(server, {}, reader)) std::abort();
+  const FourTuple tuple{{*net::IpAddress::parse("198.51.100.7"), 40'000}, server};
+  const auto packet = [&](std::uint8_t flags, Seq seq, Seq ack, const SegmentOptions& options) {
+    const HeaderFields fields{.seq = seq, .ack = ack, .window = 65535, .flags = flags, .options = options};
+    std::vector<std::uint8_t> bytes(ip_header_len(tuple) + 20 + options_len(options));
+    build_segment(bytes, tuple, fields, 0, false);
+    return bytes;
+  };
+  const auto answered = [&] {
+    Segment answer;
+    const std::size_t total = sink.last()[2] * 256u + sink.last()[3];
+    if (parse_segment(sink.last().first(total), {}, answer) != ParseResult::kOk) std::abort();
+    return answer;
+  };
+  const SegmentOptions syn{.mss = kMss, .window_scale = 14, .has_window_scale = true, .sack_permitted = true};
+  stack.input(packet(kTcpSyn, kPeerIss, 0, syn), {}, now);
+  stack.flush(now);
+  Seq una = answered().seq + 1;
+  stack.input(packet(kTcpAck, kPeerIss + 1, una, {}), {}, now);
+  stack.dispatch();
+  static constexpr std::array<std::uint8_t, 16'384> kBytes{};
+  const auto write = [&] {
+    while (reader.first().write(kBytes) == kBytes.size()) {
+    }
+    stack.flush(now);
+    const Segment last = answered();
+    return last.seq + static_cast<Seq>(last.payload.size());
+  };
+  Seq max = write();
+  while (max - una < kSegments * kMss) {  // slow start
+    now += std::chrono::microseconds(10);
+    una += std::min(8 * kMss, max - una);
+    stack.input(packet(kTcpAck, kPeerIss + 1, una, {}), {}, now);
+    stack.dispatch();
+    max = write();
+  }
+  now += std::chrono::milliseconds(1);
+  constexpr std::uint32_t kAcks = 40'000;
+  std::vector<std::vector<std::uint8_t>> acks;
+  for (std::uint32_t i = 0; i < kAcks; ++i) {
+    SegmentOptions sacks{.sack_count = 3};
+    for (std::uint32_t block = 0; block < 3; ++block) {
+      const std::uint32_t back = 2 * ((3 * i + block) % (kSegments / 2 - 1) + 1);
+      sacks.sack[block] = {max - back * kMss, max - (back - 1) * kMss};
+    }
+    acks.push_back(packet(kTcpAck, kPeerIss + 1, una, sacks));
+  }
+  const std::uint64_t sent_before = sink.packets;
+  const Duration start = cpu_time();
+  for (const auto& ack : acks) {
+    now += std::chrono::microseconds(1);
+    stack.input(ack, {}, now);
+    stack.advance(now);
+    stack.flush(now);
+  }
+  const Duration spent = cpu_time() - start;
+  std::printf("tcp.hostile_sack.ack %lld ns (%u segments in flight, %.2f packets sent for each)\n",
+              static_cast<long long>((spent / kAcks).count()), (max - una) / kMss,
+              static_cast<double>(sink.packets - sent_before) / kAcks);
+}
+
 // A server's whole short connection: SYN, request, response, both FINs. TIME_WAIT is the client's.
 void run_short(std::size_t connections) {
   StackConfig config;
@@ -347,6 +421,7 @@ int main(int argc, char** argv) {
   sluice::tcp::run_bulk();
   sluice::tcp::run_short(100'000);
   sluice::tcp::run_cookies();
+  sluice::tcp::run_hostile_sacks();
   sluice::tcp::run_far_segments();
   std::printf("tcp.lfn_1g_100ms.pct_of_link %.1f percent\n", 100 * sluice::tcp::test::long_fat_share());
   std::printf("tcp.loss_1pct_50ms.vs_cubic_model %.2f ratio\n", sluice::tcp::test::cubic_model_share());

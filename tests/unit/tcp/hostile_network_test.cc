@@ -169,6 +169,11 @@ void run_seed(std::uint64_t seed) {
   OneConnection one(seed, faults, client, server);
   const bool v6 = random.below(2) == 0;
   one.without_sack = seed % 4 == 0;
+  // Now and then the network holds everything back for longer than the retransmission timeout.
+  for (std::uint32_t stalls = seed % 3 == 0 ? 1 + random.below(4) : 0; stalls > 0; --stalls) {
+    const Instant begin = one.network.now() + ms(random.below(3000));
+    one.network.at(begin, [&one, by = ms(100 + random.below(1200))] { one.network.stall(by); });
+  }
   ListenOptions options;
   // Cookies need a client that says something: a lost acknowledgment is not sent again by who waits. A SYN-ACK that comes
   // twice is acknowledged twice, and an acknowledgment that overtakes the data before it brings no cookie: a RST.

@@ -49,7 +49,7 @@ void Network::send(std::size_t from, Packet packet) {
   const unsigned copies = chance(faults_.duplicate) ? 2 : 1;
   for (unsigned i = 0; i < copies; ++i) {
     Packet copy = packet;
-    Instant arrives = leaves + faults_.delay;
+    Instant arrives = std::max(leaves, stalled_until_) + faults_.delay;
     if (chance(faults_.reorder)) {
       arrives += Duration(random_.below(static_cast<std::uint32_t>(faults_.reorder_by.count()) + 1));
     }

@@ -54,6 +54,7 @@ class Network {
   [[nodiscard]] Instant now() const { return now_; }
   [[nodiscard]] Random& random() { return random_; }
   void set_faults(const LinkFaults& faults) { faults_ = faults; }
+  void stall(Duration by) { stalled_until_ = now_ + by; }  // what is sent until then arrives after it, in order
 
   // Something that happens at a time, outside any stack's call: what an application does on its own account.
   void at(Instant when, std::function<void()> action);
@@ -90,6 +91,7 @@ class Network {
   Random random_;
   LinkFaults faults_;
   Instant now_{ms(1000)};
+  Instant stalled_until_{};
   Host hosts_[2];
   std::priority_queue<Event, std::vector<Event>, Later> events_;
   std::uint64_t order_ = 0;
