@@ -17,7 +17,7 @@ namespace sluice::tcp {
 inline constexpr std::uint32_t kNoThreshold = 0x7fffffff;
 inline constexpr std::uint32_t kMaxCongestionWindow = 1u << 30;
 
-// RFC 9438 section 4.1.1. Segments.
+// RFC 9438 section 4.1.1. Segments. Begins as zeros: as a member of a union it has no initializers.
 struct Cubic {
   float w_max;
   float cwnd_prior;
