@@ -29,7 +29,9 @@ bool Core::process_ack(Connection& c, const Segment& s) noexcept {
     // The definition of RFC 5681 section 2; with SACK it is what the blocks say that counts.
     duplicate = !advances && s.payload.empty() && !s.has(kTcpFin) && same_window;
   }
-  if (!c.outstanding() || !(advances || duplicate || s.options.sack_count != 0)) return true;
+  // With nothing on its way only a DSACK has something to say: that something came twice.
+  const bool has_sack = c.sack_on_ && s.options.sack_count != 0;
+  if (!has_sack && !(c.outstanding() && (advances || duplicate))) return true;
   take_ack(c, s, duplicate);
   return !advances || !c.fin_sent_ || c.outstanding() || our_fin_acked(c);
 }

@@ -241,7 +241,7 @@ class Core {
   void on_early_timer(Connection& c) noexcept;
 
   // undo.cc
-  static void arm_undo(Connection& c, Sending& tx) noexcept;
+  static void arm_undo(Connection& c, Sending& tx, bool by_probe) noexcept;
   static void note_dsack(Connection& c, Sending& tx, const SackBlock& twice, AckNews& news) noexcept;
   [[nodiscard]] bool try_undo(Connection& c, Sending& tx, const Segment& s, const AckNews& news) noexcept;
   [[nodiscard]] static bool is_timeout_spurious(Connection& c, Sending& tx, const AckNews& news) noexcept;

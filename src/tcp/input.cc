@@ -39,7 +39,10 @@ void Core::input_chunk(std::span<const Received> chunk) noexcept {
     for (std::size_t i = 0; i < count; ++i) {
       const ConnIndex index = table_.find(hashes[i], [](ConnIndex) { return true; });
       prefetch(index);
-      if (segments[i].payload.empty()) __builtin_prefetch(&sending_[index], 1);
+      if (segments[i].payload.empty()) {
+        const auto* sending = reinterpret_cast<const std::byte*>(&sending_[index]);
+        for (std::size_t line = 0; line < sizeof(Sending); line += 64) __builtin_prefetch(sending + line, 1);
+      }
     }
   }
   for (std::size_t i = 0; i < count; ++i) {

@@ -91,13 +91,20 @@ void Core::adapt_window(Connection& c, Sending& tx, const AckNews& news) noexcep
 // RFC 6675 section 5 (4), RFC 6582 section 3.2 step 2.
 void Core::enter_recovery(Connection& c, Sending& tx, const AckNews& news) noexcept {
   ++stats_.fast_retransmits;
-  arm_undo(c, tx);
+  arm_undo(c, tx, news.probe_repaired);
   tx.phase = Phase::kRecovery;
   tx.recover = c.snd_max_;
   tx.probe.out = false;
   if (c.early_ == EarlyTimer::kProbe) c.early_ = EarlyTimer::kNone;
   c.rtt_timing_ = false;
-  start_reduction(tx.congestion, tx.reduction, c.flight(), c.mss_);
+  // What was on its way when the probe went is not known any more; the window is.
+  const std::uint32_t flight = news.probe_repaired ? tx.congestion.window : c.flight();
+  start_reduction(tx.congestion, tx.reduction, flight, c.mss_);
+  if (!c.outstanding()) {  // a probe has repaired the only loss: there is nothing to recover
+    tx.phase = Phase::kOpen;
+    tx.congestion.window = tx.congestion.threshold;
+    return;
+  }
   reduce_rate(tx.congestion, tx.reduction, news.delivered, tx.pipe(c.mss_), false, tx.board.has_lost(), c.mss_);
   start_rtx(c);
 }
@@ -110,7 +117,7 @@ void Core::lose_all(Connection& c, Sending& tx) noexcept {
   const SegmentPos una = tx.board.first();
   const bool reneged = !tx.board.empty() && tx.board.at(pool_, una).fate == Fate::kSacked;
   if (reneged) ++stats_.sack_reneging;
-  if (first && tx.phase == Phase::kOpen) arm_undo(c, tx);
+  if (first && tx.phase == Phase::kOpen) arm_undo(c, tx, false);
   tx.frto = first && tx.phase != Phase::kLoss && !reneged ? FRto::kFirst : FRto::kNone;
   const std::uint32_t allowed = tx.rack.rtt_us + reordering_window(c, tx);
   tx.board.lose_all(pool_, reneged, [&](const SentSegment& segment) {

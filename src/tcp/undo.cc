@@ -5,11 +5,12 @@
 
 namespace sluice::tcp {
 
-// A recovery, or a timeout outside one, begins.
-void Core::arm_undo(Connection& c, Sending& tx) noexcept {
+// A recovery, or a timeout outside one, begins. A probe that has sent something again may be among what comes twice; if
+// the recovery is only for what it has repaired, it lies below all that is out.
+void Core::arm_undo(Connection& c, Sending& tx, bool by_probe) noexcept {
   tx.undo = {.before = window_before(tx.congestion),
-             .marker = c.snd_una_,
-             .sent_again = tx.probe.out && tx.probe.sent_again ? 1u : 0u,
+             .marker = by_probe ? tx.probe.end - 1 : c.snd_una_,
+             .sent_again = by_probe || (tx.probe.out && tx.probe.sent_again) ? 1u : 0u,
              .armed = true};
 }
 
