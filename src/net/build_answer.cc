@@ -77,8 +77,6 @@ TypeAndCode icmp4_of(IcmpError error) noexcept {
       return {kUnreachable, 3};
     case IcmpError::kPacketTooBig:
       return {kUnreachable, 4};
-    case IcmpError::kProhibited:
-      return {kUnreachable, 13};
     case IcmpError::kTimeExceeded:
       break;
   }
@@ -88,8 +86,6 @@ TypeAndCode icmp4_of(IcmpError error) noexcept {
 TypeAndCode icmp6_of(IcmpError error) noexcept {
   constexpr auto kUnreachable = static_cast<std::uint8_t>(Icmpv6Type::kUnreachable);
   switch (error) {
-    case IcmpError::kProhibited:
-      return {kUnreachable, 1};
     case IcmpError::kHostUnreachable:
       return {kUnreachable, 3};
     case IcmpError::kPortUnreachable:

@@ -65,7 +65,6 @@ std::size_t build_unsolicited_advertisement(std::span<std::uint8_t> out, const L
 enum class IcmpError : std::uint8_t {
   kHostUnreachable,  // ICMP 3/1, ICMPv6 1/3
   kPortUnreachable,  // 3/3, 1/4
-  kProhibited,       // 3/13, 1/1
   kTimeExceeded,     // 11/0, 3/0
   kPacketTooBig,     // 3/4 with the MTU (RFC 1191), 2/0
 };

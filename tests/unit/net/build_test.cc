@@ -208,8 +208,9 @@ struct CodeCase {
   std::uint8_t type4, code4, type6, code6;
 };
 const CodeCase kCodeCases[] = {
-    {IcmpError::kHostUnreachable, 3, 1, 1, 3}, {IcmpError::kPortUnreachable, 3, 3, 1, 4},
-    {IcmpError::kProhibited, 3, 13, 1, 1},     {IcmpError::kTimeExceeded, 11, 0, 3, 0},
+    {IcmpError::kHostUnreachable, 3, 1, 1, 3},
+    {IcmpError::kPortUnreachable, 3, 3, 1, 4},
+    {IcmpError::kTimeExceeded, 11, 0, 3, 0},
     {IcmpError::kPacketTooBig, 3, 4, 2, 0},
 };
 TEST(BuildIcmpError, TypesAndCodes) {
