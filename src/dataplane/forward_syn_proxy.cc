@@ -23,7 +23,8 @@ bool Forward::answer_with_cookie(const lb::Snapshot& snapshot, const FlowPacket&
   net::TcpSegment answer = syn_proxy_.answer(frame_of(packet.mbuf), parsed, *service.syn_proxy, mtu, now);
   if (const std::uint16_t wanted = mss_setting(snapshot, packet.listener->service); wanted != 0) {
     // Which backend it will be is not known yet: the least of all ways.
-    const std::size_t ip = parsed.family == net::Family::kIp4 ? sizeof(net::Ip4Header) : sizeof(net::Ip6Header);
+    const bool some_ip6 = parsed.family == net::Family::kIp6 || config::translates(packet.listener->mode);
+    const std::size_t ip = some_ip6 ? sizeof(net::Ip6Header) : sizeof(net::Ip4Header);
     const auto most = static_cast<std::uint16_t>(least_mtu_ - ip - sizeof(net::TcpHeader));
     answer.options.mss = std::min(answer.options.mss, wanted == config::kMssAuto ? most : wanted);
   }
