@@ -203,6 +203,8 @@ class Forward {
                                     const net::Endpoint& client, net::IpProto proto, Ms now) noexcept;
   // Whether the new flow of a `dnat` service could not be told from another by what comes back.
   [[nodiscard]] telemetry::Drop check_dnat(const lb::Snapshot& snapshot, const lb::NewFlow& made, Ms now) noexcept;
+  // Whether a packet came by the interface by which packets to this backend leave.
+  [[nodiscard]] bool came_from(const rte_mbuf* mbuf, const net::IpAddress& backend) const noexcept;
   void dnat_reply_without_flow(const FlowPacket& packet, const lb::Listener& listener, Ms now) noexcept;
   void reply(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept;
   template <net::Family kFamily>

@@ -43,6 +43,14 @@ Drop Forward::check_dnat(const lb::Snapshot& snapshot, const lb::NewFlow& made, 
   return Drop::kNone;
 }
 
+// What says that it is a backend's, but comes from where none of its packets can, is somebody else's: nothing was asked about
+// its source. (Between hosts of one interface their switch has to look.)
+bool Forward::came_from(const rte_mbuf* mbuf, const net::IpAddress& backend) const noexcept {
+  if (egress_.topology().interfaces().size() == 1) return true;
+  const Route* route = egress_.route_to(backend);
+  return route == nullptr || route->interface == interface_of(mbuf);
+}
+
 void Forward::dnat_to_clients(const lb::Snapshot& snapshot, Ms now) noexcept {
   const std::span<const FlowPacket> packets(dnat_replies_.data(), dnat_reply_count_);
   std::array<lb::FlowTable::Lookup, kMaxBurst> lookups;
@@ -63,7 +71,9 @@ void Forward::dnat_to_clients(const lb::Snapshot& snapshot, Ms now) noexcept {
     if (flow == nullptr && listeners[i].size() > 1) {
       flow = find_dnat(snapshot, backend, {parsed.dst, parsed.dst_port}, parsed.proto, now);
     }
-    if (flow != nullptr) [[likely]] {
+    if (!came_from(packets[i].mbuf, backend.address)) [[unlikely]] {
+      egress_.drop(packets[i].mbuf, Drop::kNotForUs);
+    } else if (flow != nullptr) [[likely]] {
       const lb::Listener* listener = snapshot.find_listener(flow->key.listener);
       reply_any(snapshot, packets[i], *listener, *flow, now);  // the listener that its flow was found by
     } else if (listeners[i].size() == 1) {

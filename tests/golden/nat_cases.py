@@ -79,6 +79,11 @@ services:
   web: {{ listen: ["{SERVICE}:80/tcp", "{SERVICE}:53/udp"], forward: {{ mode: dnat, pool: web }} }}
 """, two=True)
     dnat_exchange(c, SERVICE, "192.0.2.131", CLIENT, INSIDE, "inside")
+    # A client that writes the backend's address as its own source resets nobody.
+    c.receive(from_client(TCP(sport=8080, dport=40000, flags="R", seq=9001), src="192.0.2.131", dst=CLIENT))
+    c.drop("not_for_us")
+    c.receive(from_client(TCP(sport=8080, dport=40009, flags="R", seq=9001), src="192.0.2.131", dst=CLIENT))
+    c.drop("not_for_us")
     return c
 
 
