@@ -38,19 +38,6 @@ net::MacAddress inner_mac(const config::Config& config, const config::ForwardSer
   return forward.vxlan.inner_mac();
 }
 
-// Of a tunnel over UDP to this port; 0: no service has one.
-std::size_t bytes_behind_udp(const lb::Snapshot& snapshot, std::uint16_t port) noexcept {
-  for (const lb::Service& service : snapshot.services) {
-    if (service.config == nullptr || !service.config->forward) continue;
-    const config::ForwardService& forward = *service.config->forward;
-    if (forward.mode == config::ForwardMode::kGue && forward.gue.port == port)
-      return sizeof(net::UdpHeader) + (forward.gue.variant == 0 ? sizeof(net::GueHeader) : 0);
-    if (forward.mode == config::ForwardMode::kVxlan && forward.vxlan.port == port)
-      return sizeof(net::UdpHeader) + sizeof(net::VxlanHeader) + sizeof(net::EthernetHeader);
-  }
-  return 0;
-}
-
 }  // namespace
 
 net::Parsed parse_tunnelled(const lb::Snapshot& snapshot, std::span<const std::uint8_t> frame, const net::Parsed& error,
@@ -58,7 +45,7 @@ net::Parsed parse_tunnelled(const lb::Snapshot& snapshot, std::span<const std::u
   constexpr auto kIp4 = net::IpProto{4}, kIp6 = net::IpProto{41}, kGre = net::IpProto{47};
   std::size_t between = 0;
   if (quoted.ok() && quoted.fragment == net::FragmentKind::kWhole) {
-    if (quoted.proto == net::IpProto::kUdp) between = bytes_behind_udp(snapshot, quoted.dst_port);
+    if (quoted.proto == net::IpProto::kUdp) between = snapshot.bytes_behind_udp(quoted.dst_port);
     if (quoted.proto == kGre) between = sizeof(net::GreHeader);
   }
   if (between == 0 && !(quoted.ok() && (quoted.proto == kIp4 || quoted.proto == kIp6))) {

@@ -14,6 +14,7 @@
 
 #include "slots.h"
 #include "sluice/lb/port_plan.h"
+#include "sluice/net/wire.h"
 
 namespace sluice::lb {
 namespace {
@@ -97,6 +98,7 @@ class Builder {
       add_takers(pool);
       add_tables(pool);
     }
+    add_tunnel_ports();
     add_dnat_backends();
     add_listened_ports();
     add_local_addresses();
@@ -118,6 +120,7 @@ class Builder {
   bool add_pools();
   bool add_backends();
   bool add_services();
+  void add_tunnel_ports();
   [[nodiscard]] config::ForwardMode mode_of(const Service& service, const config::Listen& listen) const;
   bool add_listeners();
   [[nodiscard]] Rise rise_of(const Slot& slot, bool up) const;
@@ -298,6 +301,24 @@ bool Builder::add_services() {
     service.sources6 = sources(from.forward->source, false);
   }
   return true;
+}
+
+// Of services that share a port, the first says what is behind it.
+void Builder::add_tunnel_ports() {
+  std::map<std::uint16_t, std::size_t> bytes;
+  for (const config::Service& service : config().services) {
+    if (!service.forward) continue;
+    const config::ForwardService& forward = *service.forward;
+    if (forward.mode == config::ForwardMode::kGue) {
+      bytes.try_emplace(forward.gue.port,
+                        sizeof(net::UdpHeader) + (forward.gue.variant == 0 ? sizeof(net::GueHeader) : 0));
+    } else if (forward.mode == config::ForwardMode::kVxlan) {
+      bytes.try_emplace(forward.vxlan.port,
+                        sizeof(net::UdpHeader) + sizeof(net::VxlanHeader) + sizeof(net::EthernetHeader));
+    }
+  }
+  for (const auto& [port, behind] : bytes)
+    out_->tunnel_ports.push_back({.port = port, .bytes = static_cast<std::uint16_t>(behind)});
 }
 
 config::ForwardMode Builder::mode_of(const Service& service, const config::Listen& listen) const {

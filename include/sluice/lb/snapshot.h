@@ -209,6 +209,12 @@ struct InterfaceSources {  // by index of Config::interfaces: the first address 
   SourceIndex source6 = kNoIndex;
 };
 
+// A UDP port that tunnels of ours go to, and how much lies between the UDP header's first byte and the packet inside.
+struct TunnelPort {
+  std::uint16_t port = 0;
+  std::uint16_t bytes = 0;
+};
+
 struct Snapshot : std::enable_shared_from_this<Snapshot> {
   std::uint64_t generation = 0;  // from 1, one more with each snapshot
   std::shared_ptr<const config::Config> config;
@@ -240,6 +246,7 @@ struct Snapshot : std::enable_shared_from_this<Snapshot> {
 
   std::vector<std::uint8_t> listener_prefixes;        // parallel to listeners: length; 0: the one address
   std::vector<PrefixListeners> prefixes4, prefixes6;  // longest first
+  std::vector<TunnelPort> tunnel_ports;               // by port, each once
   bool has_wildcards = false;                         // some listener is of a prefix, or of every port
   bool has_echo = false;                              // some service has echoes forwarded
 
@@ -280,6 +287,11 @@ struct Snapshot : std::enable_shared_from_this<Snapshot> {
     const DnatBackend* found = dnat_index.find(backend, port, static_cast<std::uint8_t>(proto));
     if (found == nullptr) return {};
     return std::span(dnat_listeners).subspan(found->first, found->count);
+  }
+  // Of a tunnel over UDP to this port; 0: no service has one.
+  [[nodiscard]] std::size_t bytes_behind_udp(std::uint16_t port) const noexcept {
+    const auto at = std::ranges::lower_bound(tunnel_ports, port, {}, &TunnelPort::port);
+    return at != tunnel_ports.end() && at->port == port ? at->bytes : 0;
   }
   // nullptr: the slot holds another backend by now.
   [[nodiscard]] const Backend* find_backend(BackendId id) const noexcept {

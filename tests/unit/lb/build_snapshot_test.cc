@@ -197,6 +197,34 @@ TEST(BuildSnapshot, FindsTheBackendThatAConnectionIdNames) {
   }
 }
 
+TEST(BuildSnapshot, KnowsWhatIsBehindThePortsOfTunnels) {
+  const HealthBoard board;
+  EXPECT_TRUE(build(base_config(), board)->tunnel_ports.empty());
+  config::Config config = base_config();
+  config.services.clear();
+  const auto add = [&](std::uint16_t number, config::ForwardMode mode, std::uint16_t port, std::uint8_t variant = 1) {
+    const std::string name = "s" + std::to_string(number);
+    config.services.push_back(
+        service(name.c_str(), {{endpoint(("203.0.113.10:" + std::to_string(number)).c_str()), net::IpProto::kUdp}}));
+    config::ForwardService& forward = config.services.back().forward.emplace();
+    forward.pool = "dns";
+    forward.mode = mode;
+    forward.gue.port = forward.vxlan.port = port;
+    forward.gue.variant = variant;
+  };
+  add(1, config::ForwardMode::kIpIp, 7000);
+  add(2, config::ForwardMode::kVxlan, 4789);
+  for (std::uint16_t number = 3; number < 100; ++number) add(number, config::ForwardMode::kGue, 6080);
+  add(100, config::ForwardMode::kGue, 666, 0);
+  const auto snapshot = build(config, board);
+  EXPECT_EQ(snapshot->tunnel_ports.size(), 3u);  // however many services there are
+  EXPECT_EQ(snapshot->bytes_behind_udp(4789), 8u + 8 + 14);
+  EXPECT_EQ(snapshot->bytes_behind_udp(6080), 8u);
+  EXPECT_EQ(snapshot->bytes_behind_udp(666), 8u + 4);
+  for (const int other : {0, 53, 665, 667, 7000, 65535})
+    EXPECT_EQ(snapshot->bytes_behind_udp(static_cast<std::uint16_t>(other)), 0u);
+}
+
 TEST(BuildSnapshot, KnowsWhichAddressesAreOurs) {
   HealthBoard board;
   const auto snapshot = build(base_config(), board);
