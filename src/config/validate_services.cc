@@ -300,6 +300,11 @@ void check_outer(const Config& config, const Service& service, const Pool& pool,
       reader.error_at(path, fmt::format("{} has bits behind its length; write {}", sources[i].text(), network.text()));
     } else if (i > 0 && sources[0].address.is_v4() == address.is_v4()) {
       reader.error_at(path, fmt::format("a second {} source; one is enough, and a prefix is many", family(address)));
+    } else if (const auto backend = std::ranges::find_if(
+                   pool.backends, [&](const Backend& one) { return network.contains(one.endpoint.address); });
+               backend != pool.backends.end()) {
+      reader.error_at(path, fmt::format("{} holds {}, a backend of pool '{}', which takes no packet from itself",
+                                        network.text(), backend->endpoint.address.text(), pool.name));
     }
   }
   for (const bool v4 : {true, false}) {

@@ -144,6 +144,11 @@ const ErrorCase kServices[] = {
      {"t.yaml:3:99: services.web.forward.outer.source: 'edge' is not an address such as 192.0.2.1, or a prefix "
       "such as "
       "172.16.0.0/16"}},
+    {"outer_source_of_a_backend",
+     Part::kServices,
+     R"(services: { web: { listen: "198.51.100.80:80", forward: { mode: ipip, pool: web, outer: { source: 198.51.100.11 } } } })",
+     {"t.yaml:3:99: services.web.forward.outer.source: 198.51.100.11/32 holds 198.51.100.11, a backend of pool 'web', "
+      "which takes no packet from itself"}},
     {"outer_source_with_host_bits",
      Part::kServices,
      R"(services: { web: { listen: "198.51.100.80:80", forward: { mode: ipip, pool: web, outer: { source: 172.16.0.1/16 } } } })",
