@@ -23,9 +23,11 @@ namespace {
 constexpr std::uint64_t kScanMs = 10'000;
 constexpr std::size_t kScanPerTurn = 256;
 
-// The backend that the packet's connection id names; kNoBackend: none that could have it.
+// The backend that the packet's connection id names; kNoBackend: none that could have it. A later fragment has something else
+// where others have their id, and goes where its first one went: with the flow.
 lb::BackendIndex quic_backend(const lb::Snapshot& snapshot, const FlowPacket& packet) noexcept {
   const net::Parsed& parsed = *packet.parsed;
+  if (parsed.fragment == net::FragmentKind::kLater) return lb::kNoBackend;
   const auto id = net::quic_destination_id(frame_of(packet.mbuf).subspan(parsed.payload_offset, parsed.payload_len()));
   return id ? snapshot.find_quic_backend(packet.listener->pool, *id) : lb::kNoBackend;
 }

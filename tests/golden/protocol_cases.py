@@ -6,7 +6,7 @@ from scapy.all import (ARP, ICMP, IP, SCTP, TCP, UDP, Ether, ICMPv6DestUnreach, 
                        SCTPChunkInitAck, SCTPChunkSACK, SCTPChunkShutdown, SCTPChunkShutdownAck,
                        SCTPChunkShutdownComplete, raw)
 
-from packets import (B1, B2, BACKEND6, BACKENDS, BROADCAST, Case, Cases, CLIENT, CLIENT6, ECHO, EDGE, GATEWAY, GW, GW6,
+from packets import (B1, B2, BACKEND6, BACKENDS, BROADCAST, Case, Cases, CLIENT, CLIENT6, cut_to_fit, ECHO, EDGE, GATEWAY, GW, GW6,
                      NAT, ONE_ARM, ONE_ARM_NEIGHBORS, OWN, OWN6, SERVICE, SERVICE6, built, error_about, error_passed,
                      forwarded, from_backend, from_client, handed_on, icmp_error_of, reset_of, returned, rewritten,
                      solicited_node, with_checksums)
@@ -440,6 +440,10 @@ def quic_long(server: int, first=0xE0, version=1):
     return bytes([first]) + version.to_bytes(4, "big") + b"\x08" + bytes([0x07, 0xAA, server]) + b"nonce" + b"\x00payload"
 
 
+def fragment_at_128(packet):
+    return cut_to_fit(packet, 20 + 128)
+
+
 def quic_packets(c: Case, send):
     """Every packet says which backend it must go to; the addresses of clients change under way."""
     send("192.0.2.7", 40000, quic_short(1), 0)
@@ -484,6 +488,17 @@ def quic_goes_by_connection_id_in_mode_dsr():
         c.expect(handed_on(packet, (B1, B2)[backend]))
 
     quic_packets(c, send)
+    return c
+
+
+@case
+def quic_in_fragments_goes_by_the_first():
+    """RFC 9000 section 14 forbids it, and networks do it: what a later one begins with is no connection id."""
+    c = Case(quic_config("dsr"))
+    for sport, one, other, to in ((40000, 1, 2, 0), (40001, 2, 1, 1)):
+        payload = quic_short(one, rest=b"x" * 116) + quic_short(other, rest=b"y" * 60)  # 120 bytes, and what follows
+        for fragment in fragment_at_128(from_client(UDP(sport=sport, dport=443) / payload, id=sport)):
+            c.expect(handed_on(c.receive(fragment), (B1, B2)[to]))
     return c
 
 
