@@ -14,10 +14,22 @@
 #include "packet.h"
 #include "sluice/lb/balance.h"
 #include "sluice/net/build.h"
+#include "sluice/net/fragment.h"
 
 namespace sluice::dataplane {
 
 using telemetry::Drop;
+
+namespace {
+
+// Of a whole packet that is quoted in part.
+std::size_t quoted_len(std::span<const std::uint8_t> frame, const net::Parsed& quoted) noexcept {
+  if (quoted.family == net::Family::kIp4)
+    return net::header_at<net::Ip4Header>(frame, quoted.l3_offset).total_len.host();
+  return sizeof(net::Ip6Header) + net::header_at<net::Ip6Header>(frame, quoted.l3_offset).payload_len.host();
+}
+
+}  // namespace
 
 void Forward::error_to_client(const lb::Snapshot& snapshot, const FlowPacket& packet, Ms now) noexcept {
   const net::Parsed quoted = net::parse_quoted(frame_of(packet.mbuf), *packet.parsed);
@@ -116,14 +128,9 @@ void Forward::error_in_esp(const lb::Snapshot& snapshot, const FlowPacket& packe
   if (sa == nullptr) return drop_without_peer(snapshot, packet.mbuf, flow);
   const std::size_t overhead = route == nullptr ? 0 : esp_overhead(route->mtu, tunnel->header.size());
   if (!may_pass(packet, route, now, overhead)) return;
-  if (packet.parsed->l3_len() + overhead > route->mtu) {
-    counters_.icmp_errors_passed.add();
-    return seal_fragments(packet, *tunnel, *sa, flow, route->mtu - overhead, spread);
-  }
-  trim_padding(packet.mbuf, *packet.parsed);
-  if (!has_esp_room(packet.mbuf, *packet.parsed)) return egress_.drop(packet.mbuf, Drop::kNoHeadroom);
+  if (!may_seal(packet, *route, overhead)) return;
   counters_.icmp_errors_passed.add();
-  esp_.add(packet.mbuf, *packet.parsed, *sa, tunnel->header, flow, spread);
+  send_encrypted(packet, *tunnel, *sa, flow, *route, overhead, spread);
 }
 
 // RFC 2003 section 4.1, RFC 2473 section 8.1: a packet too big for the way of the tunnel is too big for its sender, by what
@@ -142,11 +149,14 @@ void Forward::error_from_tunnel(const lb::Snapshot& snapshot, const FlowPacket& 
   const Tunnel* tunnel = flow == nullptr ? nullptr : tunnels_.find(snapshot, *packet.listener, inner.family, *flow);
   if (tunnel == nullptr || flow->reply.backend != outer.dst || *mtu <= tunnel->header.size())
     return egress_.drop(packet.mbuf, Drop::kIcmpNoFlow);  // anybody may have made it up
+  // No link takes less (RFC 791 section 3.2, RFC 8200 section 5), and none is too small for a packet that fits.
+  const std::uint32_t least = inner.family == net::Family::kIp4 ? net::kMinFragmentMtu : net::kMinIp6Mtu;
+  const std::uint32_t left = std::max(*mtu - static_cast<std::uint32_t>(tunnel->header.size()), least);
+  if (left >= quoted_len(frame, inner)) return egress_.drop(packet.mbuf, Drop::kIcmpNoFlow);
   const net::IpAddress client = inner.src;
   const Route* route = egress_.route_to(client);
   const std::optional<net::IpAddress> own = egress_.topology().source_for(client);
   if (route == nullptr || !own) return egress_.drop(packet.mbuf, Drop::kNoRoute);
-  const auto left = static_cast<std::uint32_t>(*mtu - tunnel->header.size());
   const std::size_t head = net::too_big_header_bytes(client);
   const std::size_t quote = std::min<std::size_t>(packet.parsed->end - inner.l3_offset, net::max_quote_bytes(client));
   const std::size_t packet_at = inner.l3_offset - head;  // the quoted outer headers are longer than what replaces them

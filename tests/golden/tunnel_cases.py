@@ -457,13 +457,13 @@ def errors_about_flows_of_another_machine_that_took_its_turn():
     return c
 
 
-def too_big_on_the_way(sent, quote=None):
+def too_big_on_the_way(sent, quote=None, mtu=1400):
     """A router between us and the backend, which quotes what we have sent."""
     outer = sent[IP] if sent.haslayer(IP) and sent[Ether].type == 0x0800 else sent[IPv6]
     if isinstance(outer, IP):
-        return built(Ether(src=B1, dst=EDGE) / IP(src="198.51.100.99", dst=OWN, ttl=60) / ICMP(type=3, code=4, nexthopmtu=1400) /
+        return built(Ether(src=B1, dst=EDGE) / IP(src="198.51.100.99", dst=OWN, ttl=60) / ICMP(type=3, code=4, nexthopmtu=mtu) /
                      Raw(raw(outer)[:quote]))
-    return built(Ether(src=B1, dst=EDGE) / IPv6(src="2001:db8:1::99", dst=OWN6, hlim=60) / ICMPv6PacketTooBig(mtu=1400) /
+    return built(Ether(src=B1, dst=EDGE) / IPv6(src="2001:db8:1::99", dst=OWN6, hlim=60) / ICMPv6PacketTooBig(mtu=mtu) /
                  Raw(raw(outer)[:quote]))
 
 
@@ -532,6 +532,29 @@ def made_up_errors_about_tunnels():
     c.drop("icmp_no_flow", 2)
     c.receive(built(Ether(src=B1, dst=EDGE) / IP(src="198.51.100.99", dst=OWN, ttl=60) / ICMP(type=3, code=1) / Raw(raw(sent[IP]))))
     c.drop("icmp_unhandled")
+    return c
+
+
+@case
+def made_up_sizes_of_the_way():
+    """No link is smaller than 68 and 1,280 bytes, and none is too small for a packet that is smaller still."""
+    c = Case(tunnel_config("mode: ipip"))
+    for packet, least in ((from_client(UDP(sport=5353, dport=53) / (b"x" * 1400), flags="DF"), 68),
+                          (from_client(UDP(sport=5353, dport=53) / (b"x" * 1380), dst=SERVICE6), 1280)):
+        sent = in_ip(c.receive(packet))
+        c.expect(sent)
+        for mtu in (21, 87, least + 20):
+            c.receive(too_big_on_the_way(sent, 548, mtu))
+            c.expect(too_big_to_client(packet, least, 548 - 20))
+        length = len(packet) - 14
+        c.receive(too_big_on_the_way(sent, 548, length + 19))
+        c.expect(too_big_to_client(packet, length - 1, 548 - 20))
+        c.receive(too_big_on_the_way(sent, 548, length + 20))
+        c.drop("icmp_no_flow")
+    small = in_ip(c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * 1232), dst=SERVICE6)))  # 1,280 bytes
+    c.expect(small)
+    c.receive(too_big_on_the_way(small, 548, 600))
+    c.drop("icmp_no_flow")
     return c
 
 
