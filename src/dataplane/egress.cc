@@ -48,6 +48,18 @@ void Egress::send_cut(rte_mbuf* mbuf, const net::IpAddress& destination, const R
   rte_pktmbuf_free(mbuf);
 }
 
+void Egress::send_in_fragments(rte_mbuf* mbuf, const net::IpAddress& destination, const Route& route,
+                               std::uint32_t id) noexcept {
+  if (destination.is_v4()) {
+    net::permit_cut(frame_of(mbuf).subspan(kLinkRoom), static_cast<std::uint16_t>(id));
+    return send_cut(mbuf, destination, route);
+  }
+  const bool whole = cut6(mbuf, kLinkRoom, route.mtu, id, [&](rte_mbuf* part) { send_ip(part, destination, route); });
+  if (!whole) return drop(mbuf, Drop::kNoMbuf);
+  cut_.add();
+  rte_pktmbuf_free(mbuf);
+}
+
 const Egress::Hop* Egress::find_hop(Hop& hop, const net::IpAddress& destination, const Route& route) noexcept {
   const net::IpAddress& next_hop = route.gateway.is_unspecified() ? destination : route.gateway;
   hop = {};

@@ -59,6 +59,7 @@ Forward::Forward(std::size_t flows, const lb::FlowTable::Secret& secret, lb::Por
       syn_proxy_(syn_proxy.secret, syn_proxy.wanted ? flows_.places() : 0, syn_proxy.workers, counters),
       guard_(guard),
       turns_(Random(seed + 1)),
+      outer_id_(static_cast<std::uint32_t>(Random(~seed).next())),
       tunnels_(egress.topology()),
       persistence_(persistent_clients, secret, counters.persistent_evicted),
       esp_(worker, egress, counters, std::move(esp_engine)),
@@ -91,10 +92,14 @@ bool Forward::may_be_cut(const FlowPacket& packet, const Route* route, std::size
     egress_.drop(packet.mbuf, Drop::kNoRoute);
     return false;
   }
-  const auto mtu = static_cast<std::uint16_t>(route->mtu - std::min<std::size_t>(overhead, route->mtu));
+  const bool ip6 = parsed.family == net::Family::kIp6;
+  // RFC 2473 section 7.1: IPv6 counts on 1,280 bytes, and a tunnel that has less of them cuts what is outside.
+  if (ip6 && overhead != 0 && parsed.l3_len() <= net::kMinIp6Mtu) return true;
+  const std::size_t mtu = route->mtu - std::min<std::size_t>(overhead, route->mtu);
   const bool cuttable = net::may_be_cut(std::span<const std::uint8_t>(frame_of(packet.mbuf)).subspan(parsed.l3_offset));
   if (cuttable && mtu >= net::kMinFragmentMtu) return true;
-  if (!cuttable) answers_.packet_too_big(packet.mbuf, parsed, mtu, now);
+  const std::size_t told = std::max<std::size_t>(mtu, ip6 ? net::kMinIp6Mtu : net::kMinFragmentMtu);
+  if (!cuttable) answers_.packet_too_big(packet.mbuf, parsed, static_cast<std::uint16_t>(told), now);
   egress_.drop(packet.mbuf, Drop::kTooBig);
   return false;
 }

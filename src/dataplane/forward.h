@@ -164,9 +164,10 @@ class Forward {
   // What may_pass() let, in fragments where it does not fit; `spread` is the flow's spread_hash().
   void send_encapsulated(const FlowPacket& packet, const Tunnel& tunnel, const net::IpAddress& backend,
                          const Route& route, std::uint32_t spread) noexcept;
-  // A packet that does not fit, in fragments of at most `mtu` bytes.
-  void seal_fragments(const FlowPacket& packet, const Tunnel& tunnel, const esp::OutboundSa& sa, const lb::Flow& flow,
-                      std::size_t mtu, std::uint32_t spread) noexcept;
+  // The same of mode esp, and whether there is room for it; false: the packet is gone. `overhead` is esp_overhead().
+  [[nodiscard]] bool may_seal(const FlowPacket& packet, const Route& route, std::size_t overhead) noexcept;
+  void send_encrypted(const FlowPacket& packet, const Tunnel& tunnel, const esp::OutboundSa& sa, const lb::Flow& flow,
+                      const Route& route, std::size_t overhead, std::uint32_t spread) noexcept;
   // `send` gets each fragment, and what a tunnel asks to know of it.
   template <typename Send>
   void cut_for_tunnel(const FlowPacket& packet, std::size_t mtu, Send&& send) noexcept;
@@ -279,6 +280,7 @@ class Forward {
   SynProxy syn_proxy_;
   Guard& guard_;
   lb::RoundRobinTurns turns_;
+  std::uint32_t outer_id_;  // of the last packet of ours that left in fragments
   Tunnels tunnels_;
   lb::Persistence persistence_;
   EspMode esp_;

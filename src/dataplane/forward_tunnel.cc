@@ -3,6 +3,8 @@
 // An IPv4 packet too big for its tunnel whose sender has not set DF goes in fragments, each of them in the tunnel by itself
 // (RFC 4459 section 3.4): the backend's IP puts together what comes out, and nothing in between has to. The outer header
 // keeps DF, and all fragments have its source, port and flow label, which are the flow's: they stay on one way.
+// An IPv6 packet of up to 1,280 bytes is never too big (RFC 8200 section 5): where the tunnel takes less, the outer packet is
+// cut, and the backend puts it together before it takes the tunnel off (RFC 2473 section 7.1, RFC 4213 section 3.2.2).
 #include "cut.h"
 #include "forward.h"
 #include "mode_tunnel.h"
@@ -45,9 +47,12 @@ void Forward::send_encapsulated(const FlowPacket& packet, const Tunnel& tunnel, 
     egress_.send_ip(mbuf, backend, route);
   };
   const std::size_t mtu = route.mtu - tunnel.header.size();
-  if (packet.parsed->l3_len() > mtu) return cut_for_tunnel(packet, mtu, send);
+  const bool fits = packet.parsed->l3_len() <= mtu;
+  if (!fits && packet.parsed->family == net::Family::kIp4) return cut_for_tunnel(packet, mtu, send);
   trim_padding(packet.mbuf, *packet.parsed);
-  send(packet.mbuf, *packet.parsed);
+  if (fits) return send(packet.mbuf, *packet.parsed);
+  encapsulate(packet.mbuf, frame_of(packet.mbuf).data(), *packet.parsed, tunnel.header, spread);
+  egress_.send_in_fragments(packet.mbuf, backend, route, ++outer_id_);
 }
 
 void Forward::encapsulate_to(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow, Ms now) noexcept {
@@ -63,11 +68,28 @@ void Forward::encapsulate_to(const lb::Snapshot& snapshot, const FlowPacket& pac
   send_encapsulated(packet, *tunnel, backend, *route, net::spread_hash(parsed.src, parsed.src_port));
 }
 
-void Forward::seal_fragments(const FlowPacket& packet, const Tunnel& tunnel, const esp::OutboundSa& sa,
-                             const lb::Flow& flow, std::size_t mtu, std::uint32_t spread) noexcept {
-  cut_for_tunnel(packet, mtu, [&](rte_mbuf* mbuf, const net::Parsed& parsed) {
-    esp_.add(mbuf, parsed, sa, tunnel.header, flow, spread);
-  });
+// What is cut before it is sealed goes on in buffers of its own.
+bool Forward::may_seal(const FlowPacket& packet, const Route& route, std::size_t overhead) noexcept {
+  const net::Parsed& parsed = *packet.parsed;
+  trim_padding(packet.mbuf, parsed);
+  const bool is_cut = parsed.family == net::Family::kIp4 && parsed.l3_len() + overhead > route.mtu;
+  if (is_cut || has_esp_room(packet.mbuf, parsed)) return true;
+  egress_.drop(packet.mbuf, Drop::kNoHeadroom);
+  return false;
+}
+
+void Forward::send_encrypted(const FlowPacket& packet, const Tunnel& tunnel, const esp::OutboundSa& sa,
+                             const lb::Flow& flow, const Route& route, std::size_t overhead,
+                             std::uint32_t spread) noexcept {
+  const net::Parsed& parsed = *packet.parsed;
+  const bool fits = parsed.l3_len() + overhead <= route.mtu;
+  if (!fits && parsed.family == net::Family::kIp4) {
+    return cut_for_tunnel(packet, route.mtu - overhead, [&](rte_mbuf* mbuf, const net::Parsed& fragment) {
+      esp_.add(mbuf, fragment, sa, tunnel.header, flow, spread);
+    });
+  }
+  if (fits) return esp_.add(packet.mbuf, parsed, sa, tunnel.header, flow, spread);
+  esp_.send_large(packet.mbuf, parsed, sa, tunnel.header, flow, spread, route, ++outer_id_);
 }
 
 // Both: up to where it is put aside to be sealed with others.
@@ -93,13 +115,9 @@ void Forward::encrypt_to(const lb::Snapshot& snapshot, const FlowPacket& packet,
   const std::size_t overhead = route == nullptr ? 0 : esp_overhead(route->mtu, tunnel->header.size());
   if ((parsed.tcp_flags & net::kTcpSyn) != 0 && route != nullptr) clamp_mss(snapshot, packet, flow, overhead);
   if (!may_pass(packet, route, now, overhead)) return;
-  trim_padding(packet.mbuf, parsed);
-  const bool fits = parsed.l3_len() + overhead <= route->mtu;
-  if (fits && !has_esp_room(packet.mbuf, parsed)) return egress_.drop(packet.mbuf, Drop::kNoHeadroom);
+  if (!may_seal(packet, *route, overhead)) return;
   note_to_backend(packet, flow, now);
-  const std::uint32_t spread = net::spread_hash(parsed.src, parsed.src_port);
-  if (!fits) return seal_fragments(packet, *tunnel, *sa, flow, route->mtu - overhead, spread);
-  esp_.add(packet.mbuf, parsed, *sa, tunnel->header, flow, spread);
+  send_encrypted(packet, *tunnel, *sa, flow, *route, overhead, net::spread_hash(parsed.src, parsed.src_port));
 }
 
 void Forward::drop_without_peer(const lb::Snapshot& snapshot, rte_mbuf* mbuf, const lb::Flow& flow) noexcept {

@@ -101,6 +101,17 @@ void EspMode::add(rte_mbuf* mbuf, const net::Parsed& packet, const esp::Outbound
   mbuf->pkt_len = mbuf->data_len;
 }
 
+void EspMode::send_large(rte_mbuf* mbuf, const net::Parsed& packet, const esp::OutboundSa& sa,
+                         const net::EncapsulationHeader& header, const lb::Flow& flow, std::uint32_t spread,
+                         const Route& route, std::uint32_t id) noexcept {
+  flush();
+  add(mbuf, packet, sa, header, flow, spread);
+  if (std::exchange(count_, 0) == 0) return;  // it was dropped
+  esp::seal(*engine_, std::span(outgoing_).first(1), worker_);
+  counters_.esp_sealed.add();
+  egress_.send_in_fragments(mbuf, flow.reply.backend, route, id);
+}
+
 void EspMode::seal_all() noexcept {
   esp::seal(*engine_, std::span(outgoing_).first(count_), worker_);
   counters_.esp_sealed.add(count_);

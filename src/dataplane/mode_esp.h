@@ -44,6 +44,10 @@ class EspMode {
   // The frame ends with its packet, and has_esp_room(); `spread` is the flow's spread_hash(). It is sealed and sent by the next flush() at the latest.
   void add(rte_mbuf* mbuf, const net::Parsed& packet, const esp::OutboundSa& sa, const net::EncapsulationHeader& header,
            const lb::Flow& flow, std::uint32_t spread) noexcept;
+  // One for which the route is too small in its tunnel: behind all that were added, in fragments with the identifier `id`.
+  void send_large(rte_mbuf* mbuf, const net::Parsed& packet, const esp::OutboundSa& sa,
+                  const net::EncapsulationHeader& header, const lb::Flow& flow, std::uint32_t spread,
+                  const Route& route, std::uint32_t id) noexcept;
   void flush() noexcept {
     if (count_ != 0) [[unlikely]]
       seal_all();

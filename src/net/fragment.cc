@@ -36,8 +36,8 @@ std::size_t put_later_header(std::span<std::uint8_t> out, std::span<const std::u
 
 }  // namespace
 
-Ip4Cut cut_ip4(std::span<std::uint8_t> out, std::span<const std::uint8_t> packet, std::size_t done,
-               std::size_t mtu) noexcept {
+Cut cut_ip4(std::span<std::uint8_t> out, std::span<const std::uint8_t> packet, std::size_t done,
+            std::size_t mtu) noexcept {
   const auto& whole = header_at<Ip4Header>(packet, 0);
   const std::span<const std::uint8_t> header = packet.first(whole.header_len());
   const std::span<const std::uint8_t> left = packet.subspan(header.size() + done);
@@ -60,6 +60,33 @@ Ip4Cut cut_ip4(std::span<std::uint8_t> out, std::span<const std::uint8_t> packet
   ip.checksum = 0;
   ip.checksum = checksum(out.first(header_len));
   return {.bytes = header_len + payload, .payload = payload};
+}
+
+Cut cut_ip6(std::span<std::uint8_t> out, std::span<const std::uint8_t> packet, std::size_t done, std::size_t mtu,
+            std::uint32_t id) noexcept {
+  constexpr std::size_t kHeaders = sizeof(Ip6Header) + sizeof(Ip6Fragment);
+  const std::span<const std::uint8_t> left = packet.subspan(sizeof(Ip6Header) + done);
+  const bool last = left.size() <= mtu - kHeaders;
+  const std::size_t payload = last ? left.size() : (mtu - kHeaders) & ~std::size_t{7};
+  std::memcpy(out.data(), packet.data(), sizeof(Ip6Header));
+  auto& ip = header_at<Ip6Header>(out, 0);
+  auto& fragment = header_at<Ip6Fragment>(out, sizeof(Ip6Header));
+  fragment = {.next_header = ip.next_header,
+              .reserved = 0,
+              .offset_more = Be16(static_cast<std::uint16_t>(done | (last ? 0 : 1))),
+              .id = Be32(id)};
+  ip.next_header = kIp6FragmentHeader;
+  ip.payload_len = static_cast<std::uint16_t>(sizeof(Ip6Fragment) + payload);
+  std::memcpy(out.data() + kHeaders, left.data(), payload);
+  return {.bytes = kHeaders + payload, .payload = payload};
+}
+
+void permit_cut(std::span<std::uint8_t> packet, std::uint16_t id) noexcept {
+  auto& ip = header_at<Ip4Header>(packet, 0);
+  ip.id = id;
+  ip.fragment = static_cast<std::uint16_t>(ip.fragment.host() & ~kIp4DontFragment);
+  ip.checksum = 0;
+  ip.checksum = checksum(packet.first(ip.header_len()));
 }
 
 std::size_t make_whole(std::span<std::uint8_t> packet, std::size_t at, std::size_t payload) noexcept {

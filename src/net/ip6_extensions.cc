@@ -5,7 +5,7 @@
 namespace sluice::net {
 namespace {
 
-enum : std::uint8_t { kHopByHop = 0, kRouting = 43, kFragmentHeader = 44, kDestinationOptions = 60 };
+enum : std::uint8_t { kHopByHop = 0, kRouting = 43, kDestinationOptions = 60 };
 
 }  // namespace
 
@@ -14,7 +14,7 @@ Ip6Chain walk_extensions(std::span<const std::uint8_t> packet, std::size_t offse
   const std::size_t start = offset;
   for (std::size_t headers = 0;; ++headers) {
     const bool extension =
-        next == kHopByHop || next == kRouting || next == kFragmentHeader || next == kDestinationOptions;
+        next == kHopByHop || next == kRouting || next == kIp6FragmentHeader || next == kDestinationOptions;
     // Behind the header of a later fragment lies the middle of something.
     if (!extension || chain.fragment_offset != 0) break;
     if (headers == kMaxExtensions) {
@@ -31,7 +31,7 @@ Ip6Chain walk_extensions(std::span<const std::uint8_t> packet, std::size_t offse
     }
     const auto& header = header_at<Ip6Extension>(packet, offset);
     std::size_t len = 8;
-    if (next == kFragmentHeader) {
+    if (next == kIp6FragmentHeader) {
       if (chain.fragmented) {
         chain.error = ParseError::kExtensionUnknown;
         return chain;

@@ -20,7 +20,6 @@ namespace sluice::net {
 
 // What a packet grows by from IPv4 to IPv6, and shrinks by the other way; options and extension headers go besides.
 inline constexpr std::size_t kTranslationGrowth = sizeof(Ip6Header) - sizeof(Ip4Header);
-inline constexpr std::uint16_t kMinIp6Mtu = 1280;  // RFC 8200 section 5
 
 // The largest packet of one family that fits an MTU once it is of the other: what its sender is told.
 [[nodiscard]] constexpr std::uint16_t translated_mtu(std::uint16_t mtu, Family sender) noexcept {

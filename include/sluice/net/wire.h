@@ -88,6 +88,8 @@ struct Ip6Extension {  // hop-by-hop, routing, destination options: length in un
   std::uint8_t next_header;
   std::uint8_t len;
 };
+inline constexpr std::uint16_t kMinIp6Mtu = 1280;  // RFC 8200 section 5
+inline constexpr std::uint8_t kIp6FragmentHeader = 44;
 struct Ip6Fragment {
   std::uint8_t next_header;
   std::uint8_t reserved;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <set>
 
 #include <gtest/gtest.h>
@@ -32,6 +33,36 @@ net::EspHeader esp_of(const Bytes& frame) {
   net::EspHeader header{};
   std::memcpy(&header, frame.data() + kEspAt, sizeof header);
   return header;
+}
+
+// RFC 2473 section 7.1, of a tunnel that encrypts: what is sealed is cut.
+TEST(EspMode, Ip6HasItsLeastMtu) {
+  for (const char* backend : {"198.51.100.11", "2001:db8:1::11"}) {
+    std::string peer = kPeer;
+    peer.replace(peer.find("198.51.100.11"), 13, "\"" + std::string(backend) + "\"");
+    Lab lab(narrow_config("mode: esp", backend) + "esp: { peers: [ " + peer + " ] }\n");
+    lab.put(query6(1000));
+    lab.put(query6(1280));
+    lab.put(query6(1001));
+    lab.run();
+    std::vector<Bytes> out = lab.sent();
+    ASSERT_EQ(out.size(), 4u) << backend;
+    Bytes payload = joined_payload({out[1], out[2]});
+
+    Bytes key(20);
+    std::iota(key.begin(), key.end(), std::uint8_t{0});
+    esp::GcmEngine engine = esp::GcmEngine::create().value();
+    esp::InboundSa sa(0x1000, false, esp::GcmKey::expand(key).value());
+    esp::Incoming incoming{.sa = &sa, .esp = payload.data(), .esp_bytes = payload.size()};
+    esp::open(engine, {&incoming, 1});
+    ASSERT_EQ(incoming.result, esp::OpenResult::kGood) << backend;
+    Bytes want = query6(1280);
+    --want[21];
+    EXPECT_EQ(Bytes(incoming.inner.begin(), incoming.inner.end()), Bytes(want.begin() + 14, want.end()));
+    EXPECT_EQ(lab.drops(), 0u);
+    EXPECT_EQ(lab.counters().esp_sealed.read(), 3u);
+    EXPECT_EQ(word_at(lab.exchange(query6(1281)).at(0), 14 + 40 + 4), 1280u);
+  }
 }
 
 // A backend's answer in ESP.

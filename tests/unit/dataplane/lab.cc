@@ -1,11 +1,13 @@
 #include "lab.h"
 
 #include <cstring>
+#include <numeric>
 
 #include <fmt/format.h>
 #include <rte_ether.h>
 
 #include "sluice/net/checksum.h"
+#include "sluice/net/parse.h"
 #include "sluice/net/wire.h"
 
 namespace sluice::dataplane {
@@ -182,6 +184,46 @@ neighbors:
   - { interface: edge, address: 198.51.100.11, mac: "02:00:00:00:bb:01" }
   - { interface: edge, address: 198.51.100.12, mac: "02:00:00:00:bb:02" }
 )" + rest;
+}
+
+std::string narrow_config(const std::string& forward, const std::string& backend) {
+  return R"(runtime: { workers: [0], flows: 1024 }
+interfaces:
+  edge: { device: net_null0, mtu: 1290, addresses: [198.51.100.2/24, "2001:db8:1::2/64"], gateway: [198.51.100.1, "2001:db8:1::1"] }
+neighbors:
+  - { interface: edge, address: "2001:db8:1::1", mac: "02:00:00:00:ff:01" }
+  - { interface: edge, address: 198.51.100.11, mac: "02:00:00:00:bb:01" }
+  - { interface: edge, address: "2001:db8:1::11", mac: "02:00:00:00:bb:01" }
+pools: { web: { backends: [ { name: web1, address: ")" +
+         backend + R"(" } ] } }
+services: { web: { listen: "[2001:db8:5::10]:53/udp", forward: { )" +
+         forward + ", pool: web } } }\n";
+}
+
+Bytes query6(std::size_t bytes) {
+  Bytes data(bytes - 48);
+  std::iota(data.begin(), data.end(), std::uint8_t{0});
+  return from_client(ip6("2001:db8:99::7", "2001:db8:5::10").udp(40000, 53, data));
+}
+
+Bytes joined_payload(const std::vector<Bytes>& fragments) {
+  Bytes out;
+  std::uint32_t id = 0;
+  for (std::size_t i = 0; i < fragments.size(); ++i) {
+    const Bytes& frame = fragments[i];
+    EXPECT_LE(frame.size(), 14u + 1290);
+    const net::Parsed parsed = net::parse(frame);
+    EXPECT_TRUE(parsed.ok()) << net::text_of(parsed.error);
+    if (i == 0) id = parsed.fragment_id;
+    EXPECT_EQ(parsed.fragment_id, id);
+    const bool v4 = parsed.family == net::Family::kIp4;
+    const auto field = static_cast<unsigned>(v4 ? frame[20] << 8 | frame[21] : frame[56] << 8 | frame[57]);
+    EXPECT_EQ(v4 ? (field & 0x1fff) * 8 : field & 0xfff8, out.size());
+    EXPECT_EQ((field & (v4 ? 0x2000 : 1)) != 0, i + 1 != fragments.size());
+    if (v4) EXPECT_EQ(field & 0x4000, 0u) << "DF";
+    out.insert(out.end(), frame.begin() + (v4 ? 34 : 62), frame.end());
+  }
+  return out;
 }
 
 std::uint16_t src_port_of(const Bytes& frame) { return static_cast<std::uint16_t>(frame[34] << 8 | frame[35]); }

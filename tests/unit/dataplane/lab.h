@@ -111,6 +111,12 @@ inline constexpr const char* kBackend = "198.51.100.11";
 [[nodiscard]] std::string edge_config(const std::string& rest,
                                       const std::string& runtime = "workers: [0], flows: 1024");
 
+// Packets of IPv6 clients to a service behind a tunnel that leaves IPv6 less than its 1,280 bytes.
+[[nodiscard]] std::string narrow_config(const std::string& forward, const std::string& backend);
+[[nodiscard]] Bytes query6(std::size_t bytes);  // of so many with the IP header, to port 53
+// What all fragments, in their order, have behind their IP headers; they must belong together and fit 1,290 bytes.
+[[nodiscard]] Bytes joined_payload(const std::vector<Bytes>& fragments);
+
 [[nodiscard]] std::uint16_t src_port_of(const Bytes& frame);  // IPv4 without options
 [[nodiscard]] std::uint32_t word_at(const Bytes& frame, std::size_t at);
 

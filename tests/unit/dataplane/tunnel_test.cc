@@ -69,6 +69,42 @@ TEST(Tunnel, ABufferWithoutRoomInFrontIsCounted) {
   EXPECT_EQ(lab.drops(Drop::kNoHeadroom), 2u);
 }
 
+// As it is inside: one hop on.
+Bytes inside(Bytes frame) {
+  --frame[21];
+  return {frame.begin() + 14, frame.end()};
+}
+
+// RFC 2473 section 7.1: what IPv6 counts on passes, whatever the tunnel takes of it.
+TEST(Tunnel, Ip6HasItsLeastMtu) {
+  struct Row {
+    const char *forward, *backend;
+    std::size_t behind_ip;
+  };
+  for (const Row& row : {Row{"mode: ipip", "198.51.100.11", 0}, Row{"mode: ipip", "2001:db8:1::11", 0},
+                         Row{"mode: gre", "198.51.100.11", 4}, Row{"mode: gue", "2001:db8:1::11", 8},
+                         Row{"mode: vxlan, vxlan: { vni: 100 }", "198.51.100.11", 30}}) {
+    const std::string name = std::string(row.forward) + " to " + row.backend;
+    Lab lab(narrow_config(row.forward, row.backend));
+    const std::vector<Bytes> fragments = lab.exchange(query6(1280));
+    ASSERT_EQ(fragments.size(), 2u) << name;
+    const Bytes payload = joined_payload(fragments), want = inside(query6(1280));
+    ASSERT_EQ(payload.size(), row.behind_ip + want.size()) << name;
+    EXPECT_EQ(Bytes(payload.end() - static_cast<std::ptrdiff_t>(want.size()), payload.end()), want) << name;
+    EXPECT_EQ(lab.counters().packets_cut.read(), 1u);
+    const std::uint32_t first_id = net::parse(fragments[0]).fragment_id;
+    EXPECT_NE(net::parse(lab.exchange(query6(1280)).at(0)).fragment_id, first_id) << name;
+    EXPECT_EQ(lab.exchange(query6(1000)).size(), 1u) << name;
+    EXPECT_EQ(lab.drops(), 0u);
+
+    const std::vector<Bytes> told = lab.exchange(query6(1281));
+    ASSERT_EQ(told.size(), 1u) << name;
+    EXPECT_EQ(told[0][14 + 40], 2) << "packet too big";
+    EXPECT_EQ(word_at(told[0], 14 + 40 + 4), 1280u) << name;
+    EXPECT_EQ(lab.drops(Drop::kTooBig), 1u);
+  }
+}
+
 Bytes large_query(std::uint16_t port, std::size_t bytes) {
   return from_client(ip4(kClient, kService).udp(port, 53, Bytes(bytes - 28)));
 }

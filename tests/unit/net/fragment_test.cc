@@ -25,7 +25,7 @@ std::vector<Bytes> cut(const Bytes& packet, std::size_t mtu) {
   const std::size_t payload = packet.size() - (packet[0] & 0xf) * 4u;
   for (std::size_t done = 0; done < payload;) {
     Bytes room(mtu);
-    const Ip4Cut made = cut_ip4(room, packet, done, mtu);
+    const Cut made = cut_ip4(room, packet, done, mtu);
     EXPECT_GT(made.payload, 0u);
     EXPECT_LE(made.bytes, mtu);
     room.resize(made.bytes);
@@ -63,6 +63,36 @@ TEST(CutIp4, CutsFragmentsToo) {
   EXPECT_EQ((made[0][6] & 0x1f) << 8 | made[0][7], 1600 / 8);
   EXPECT_EQ((made[1][6] & 0x1f) << 8 | made[1][7], 2000 / 8);
   EXPECT_NE(made[1][6] & 0x20, 0) << "the last piece of a fragment is not the packet's last";
+}
+
+TEST(CutIp6, GivesFragmentsWithAHeaderOfTheirOwn) {
+  const Bytes l4 = numbered(2000);
+  const Bytes whole = ip6("2001:db8::1", "2001:db8::2").payload(IpProto::kUdp, l4).ip_packet();
+  const auto part = [&](std::size_t from, std::size_t to) {
+    return Bytes(l4.begin() + static_cast<std::ptrdiff_t>(from), l4.begin() + static_cast<std::ptrdiff_t>(to));
+  };
+  const auto want = [&](std::size_t from, std::size_t to, bool more) {
+    return ip6("2001:db8::1", "2001:db8::2")
+        .payload(IpProto::kUdp, part(from, to))
+        .fragment(static_cast<std::uint16_t>(from), more, 0x12345678)
+        .ip_packet();
+  };
+  Bytes first(1280), second(1280);
+  const Cut one = cut_ip6(first, whole, 0, 1280, 0x12345678);
+  EXPECT_EQ(one.payload, 1232u);
+  first.resize(one.bytes);
+  EXPECT_EQ(first, want(0, 1232, true));
+  const Cut two = cut_ip6(second, whole, one.payload, 1280, 0x12345678);
+  second.resize(two.bytes);
+  EXPECT_EQ(second, want(1232, 2000, false));
+}
+
+TEST(PermitCut, TakesDfAndGivesAnIdentifier) {
+  Bytes packet = ip4("192.0.2.1", "198.51.100.7").set_ip(6, 0x40).udp(1, 2).ip_packet();
+  EXPECT_FALSE(may_be_cut(packet));
+  permit_cut(packet, 0x1234);
+  EXPECT_TRUE(may_be_cut(packet));
+  EXPECT_EQ(packet, ip4("192.0.2.1", "198.51.100.7").set_ip(4, 0x12).set_ip(5, 0x34).udp(1, 2).ip_packet());
 }
 
 // RFC 791 section 3.1: record route is for the first one, router alert and security are for all.
