@@ -166,7 +166,12 @@ json proxy_row(const ProxyView& proxy, std::size_t index) {
                 {"source_refused", c.tcp_source_refused.read()},
                 {"syn_cookies_sent", c.tcp_syn_cookies_sent.read()},
                 {"syn_cookies_received", c.tcp_syn_cookies_received.read()},
-                {"syn_cookies_failed", c.tcp_syn_cookies_failed.read()}};
+                {"syn_cookies_failed", c.tcp_syn_cookies_failed.read()},
+                {"path_mtu_lowered", c.tcp_path_mtu_lowered.read()},
+                {"path_mtu_ignored", c.tcp_path_mtu_ignored.read()},
+                {"path_mtu_deferred", c.tcp_path_mtu_deferred.read()},
+                {"path_mtu_raised", c.tcp_path_mtu_raised.read()},
+                {"black_holes", c.tcp_black_holes.read()}};
   return row;
 }
 

@@ -5,6 +5,7 @@
 #include <ctime>
 #include <utility>
 
+#include "sluice/net/build.h"
 #include "sluice/net/checksum.h"
 #include "sluice/net/encapsulate.h"
 #include "sluice/net/parse.h"
@@ -159,6 +160,7 @@ void ProxyRole::receive(std::span<rte_mbuf* const> mbufs, Instant now) noexcept 
     } else if (const net::Parsed outer = net::parse_ip(packet); outer.ok()) {
       host_->receive_icmp_error({.type = outer.icmp_type,
                                  .code = outer.icmp_code,
+                                 .mtu = net::mtu_of_error(packet, outer).value_or(0),
                                  .quoted = packet.subspan(outer.payload_offset, outer.payload_len())},
                                 now);
     }

@@ -310,6 +310,11 @@ void Proxy::Impl::publish_counters() noexcept {
   copy(out.tcp_syn_cookies_sent, stats.syn_cookies_sent);
   copy(out.tcp_syn_cookies_received, stats.syn_cookies_received);
   copy(out.tcp_syn_cookies_failed, stats.syn_cookies_failed);
+  copy(out.tcp_path_mtu_lowered, stats.path_mtu_lowered);
+  copy(out.tcp_path_mtu_ignored, stats.path_mtu_ignored);
+  copy(out.tcp_path_mtu_deferred, stats.path_mtu_deferred);
+  copy(out.tcp_path_mtu_raised, stats.path_mtu_raised);
+  copy(out.tcp_black_holes, stats.black_holes);
   tls::LibraryStats tls;  // of all libraries
   for (const auto& library : libraries_) {
     if (!library) continue;

@@ -90,6 +90,9 @@ void Core::take_new_ack(Connection& c, Sending& tx, const Segment& s, AckNews& n
   }
   news.acked = acked;
   news.delivered += delivered;
+  c.acked_mss_ = std::max(c.acked_mss_, news.largest);
+  if (c.claimed_mss_ != 0 || c.mss_guessed_) [[unlikely]]
+    judge_path(c);
 }
 
 // RFC 7323 section 4.1 with timestamps; else one segment at a time (RFC 6298 section 3).

@@ -160,10 +160,14 @@ class alignas(64) Connection final : public Conn {
   CongestionControl congestion_control_ = CongestionControl::kCubic;
   std::uint8_t initial_window_ = 0;  // segments
   EarlyTimer early_ = EarlyTimer::kNone;
-  Ticks keepalive_idle_ = 0;  // 0: no keepalive
-  Ticks early_deadline_ = 0;  // while early_ is not kNone
-  std::uint32_t srtt_ = 0;    // in 1/8 ms (RFC 6298 section 2)
-  std::uint32_t rttvar_ = 0;  // in 1/4 ms
+  bool mss_guessed_ : 1 = false;   // it is smaller since large segments vanish, and nothing has arrived since
+  bool black_hole_ : 1 = false;    // large segments have vanished on this path before
+  std::uint16_t full_mss_ = 0;     // what mss_ is while nothing is known of the path
+  std::uint16_t acked_mss_ = 0;    // the largest segment that has arrived in one piece
+  std::uint16_t claimed_mss_ = 0;  // of a message that is not believed yet, about claimed_seq_; 0: there is none
+  Ticks early_deadline_ = 0;       // while early_ is not kNone
+  std::uint32_t srtt_ = 0;         // in 1/8 ms (RFC 6298 section 2)
+  std::uint32_t rttvar_ = 0;       // in 1/4 ms
   Ticks rto_ = 0;
   Seq rtt_seq_ = 0;
   Ticks rtt_start_ = 0;
@@ -177,6 +181,9 @@ class alignas(64) Connection final : public Conn {
   Seq peer_fin_seq_ = 0;
   Ticks end_deadline_ = 0;  // connect timeout, or the linger bound once released_
   Ticks last_challenge_ = 0;
+  Ticks keepalive_idle_ = 0;  // 0: no keepalive
+  Seq claimed_seq_ = 0;
+  Ticks raise_mss_at_ = 0;  // while mss_ is less than full_mss_
   std::uint16_t listener_ = 0;
   std::uint16_t listener_generation_ = 0;
   std::uint32_t generation_ = 0;
@@ -194,6 +201,7 @@ struct ConnectionLayout {
   static_assert(offsetof(Connection, rx_) + RxQueue::kHotBytes == 2 * kLine);
   static_assert(offsetof(Connection, links_) == 3 * kLine);
   static_assert(offsetof(Connection, tx_) + sizeof(std::uint32_t) <= 4 * kLine);
+  static_assert(offsetof(Connection, progress_) + sizeof(Ticks) <= 5 * kLine);
 #pragma GCC diagnostic pop
   static_assert(sizeof(Connection) <= 448);
 };

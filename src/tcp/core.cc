@@ -20,6 +20,7 @@ Core::Core(const StackConfig& config, PacketSink& sink, Instant now)
       time_wait_(config.max_time_wait, hash_),
       time_wait_timer_(&Core::fire_time_wait, this),
       sources_(config.max_connections, hash_),
+      paths_(hash_),
       listener_table_(kMaxListeners),
       cookies_(config.secret),
       max_half_open_(std::max(std::min(config.max_connections, pool_.size()) / kHalfOpenShare, 1u)),

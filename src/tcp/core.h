@@ -9,12 +9,14 @@
 //   undo.cc        recoveries that were for nothing
 //   receive.cc     data and FIN; the receive window
 //   output.cc      segments are built and sent
+//   path_mtu.cc    how large a segment may be: routers' messages, black holes
 //   timers.cc      retransmission, persist, delayed ACK, keepalive, time limits
 //   connection.cc  what the application calls
 // Threading: one per proxy thread; every call comes from it.
 // Invariant: a connection in a state before kDone is in table_; one in kDone is in no list but perhaps kReady.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -23,6 +25,7 @@
 
 #include "block_pool.h"
 #include "connection.h"
+#include "path_cache.h"
 #include "segment.h"
 #include "sending.h"
 #include "sluice/base/random.h"
@@ -207,6 +210,7 @@ class Core {
     bool all_came_twice = false;  // everything that the recovery has sent again
     bool original = false;        // after a timeout, something arrived that was sent before it and not again
     bool probe_repaired = false;  // a loss at the tail, by the probe
+    std::uint16_t largest = 0;    // segment that was sent once
   };
   [[nodiscard]] bool process_ack(Connection& c, const Segment& s) noexcept;  // false: drop the segment
   void take_ack(Connection& c, const Segment& s, bool duplicate) noexcept;
@@ -288,6 +292,24 @@ class Core {
   [[nodiscard]] std::uint32_t sack_len(
       const Connection& c) const noexcept;  // what the blocks take that there are to tell
 
+  // path_mtu.cc
+  [[nodiscard]] static std::uint32_t header_len(
+      const Connection& c) noexcept {  // before a segment's payload, without SACK
+    return static_cast<std::uint32_t>(ip_header_len(c.tuple_) + sizeof(net::TcpHeader) +
+                                      (c.ts_on_ ? kTimestampOptionLen : 0));
+  }
+  void start_path(Connection& c) noexcept;  // mss_ is what the handshake allows
+  void input_too_big(Connection& c, const QuotedSegment& quoted, std::uint32_t mtu) noexcept;
+  // What a message allows a segment to have; 0: it cannot be true.
+  [[nodiscard]] std::uint16_t credible_mss(Connection& c, const QuotedSegment& quoted, std::uint32_t mtu) noexcept;
+  void lower_mss(Connection& c, std::uint16_t mss) noexcept;
+  void believe_too_big(Connection& c, std::uint16_t mss, Seq quoted) noexcept;
+  [[nodiscard]] bool believe_claim(Connection& c) noexcept;  // at a timeout; false: there is none
+  void raise_mss(Connection& c) noexcept;
+  void judge_path(Connection& c) noexcept;          // after an acknowledgment, while something is claimed or guessed
+  void suspect_black_hole(Connection& c) noexcept;  // at a timeout
+  void learn_path(const Connection& c) noexcept;
+
   // timers.cc
   void arm(Connection& c) noexcept;  // to the earliest deadline
   void bring_forward(Connection& c, Ticks deadline) noexcept {
@@ -348,6 +370,7 @@ class Core {
   TimeWaitTable time_wait_;
   Timer time_wait_timer_;
   SourceCounts sources_;
+  PathCache paths_;
   ConnList lists_[kListCount];
   std::vector<Listener> listeners_;
   TupleTable listener_table_;  // those that are open, by endpoint: index in listeners_ and one

@@ -118,6 +118,7 @@ void Core::take_syn_options(Connection& c, const Segment& s) noexcept {
     c.ts_recent_at_ = now_ms_;
   }
   c.mss_ = mss;
+  start_path(c);
   c.rx_round_end_ = c.rcv_nxt_ + c.rx_.window() / 2;
 }
 

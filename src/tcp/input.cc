@@ -217,23 +217,31 @@ namespace {
 // routes settle), parameter problem, redirect, source quench and packet too big do not say that the peer cannot be had:
 // the SYN is sent again, and its time limit decides.
 bool ends_connect(const IcmpMessage& message, bool v4) noexcept {
+  return message.type == (v4 ? static_cast<std::uint8_t>(net::IcmpType::kUnreachable)
+                             : static_cast<std::uint8_t>(net::Icmpv6Type::kUnreachable));
+}
+
+bool is_too_big(const IcmpMessage& message, bool v4) noexcept {
   constexpr std::uint8_t kFragmentationNeeded = 4;
-  if (!v4) return message.type == static_cast<std::uint8_t>(net::Icmpv6Type::kUnreachable);
-  return message.type == static_cast<std::uint8_t>(net::IcmpType::kUnreachable) && message.code != kFragmentationNeeded;
+  if (!v4) return message.type == static_cast<std::uint8_t>(net::Icmpv6Type::kPacketTooBig);
+  return message.type == static_cast<std::uint8_t>(net::IcmpType::kUnreachable) && message.code == kFragmentationNeeded;
 }
 
 }  // namespace
 
-// RFC 5927 section 4: what an ICMP message says is believed only while nothing was ever heard from the peer, and only
-// about the sequence number that is in flight.
+// RFC 5927 section 4 and 5: that a peer is unreachable is believed only while nothing was ever heard from it, and only about
+// the sequence number that is in flight.
 void Core::input_icmp_error(const IcmpMessage& message, Instant now) noexcept {
   set_now(now);
-  FourTuple tuple;
-  Seq seq = 0;
-  if (!parse_quoted(message.quoted, tuple, seq)) return;
-  if (!ends_connect(message, tuple.local.address.is_v4())) return;
-  Connection* c = find(tuple, hash_(tuple));
-  if (c == nullptr || c->state_ != State::kSynSent || seq != c->iss_ || c->snd_max_ == c->iss_) return;
+  const std::optional<QuotedSegment> quoted = parse_quoted(message.quoted);
+  if (!quoted) return;
+  const bool v4 = quoted->tuple.local.address.is_v4();
+  const bool too_big = is_too_big(message, v4);
+  if (!too_big && !ends_connect(message, v4)) return;
+  Connection* c = find(quoted->tuple, hash_(quoted->tuple));
+  if (c == nullptr) return;
+  if (too_big) return input_too_big(*c, *quoted, message.mtu);
+  if (c->state_ != State::kSynSent || quoted->seq != c->iss_ || c->snd_max_ == c->iss_) return;
   finish(*c, StreamError::kUnreachable);
 }
 

@@ -20,6 +20,7 @@ void Core::arrived(Connection& c, Sending& tx, const SentSegment& segment, AckNe
   if (!segment.sent_again()) {
     news.rtt_us = news.rtt_us == 0 ? rtt : std::min(news.rtt_us, rtt);  // Karn's algorithm
     if (c.min_rtt_us_ == 0 || rtt < c.min_rtt_us_) c.min_rtt_us_ = rtt;
+    news.largest = std::max(news.largest, segment.len);
     if (seq_lt(segment.end(), rack.highest)) rack.reordering_seen = true;
     if (tx.phase == Phase::kLoss && seq_le(segment.end(), tx.recover)) news.original = true;
   } else if (rtt < c.min_rtt_us_ || (news.echo_age_us != 0 && news.echo_age_us > rtt + 1000)) {

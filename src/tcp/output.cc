@@ -19,6 +19,8 @@ bool Core::send_data(Connection& c) noexcept {
   if (!c.outstanding() && c.snd_max_ == c.tx_end() && !c.fin_queued_) [[likely]]
     return true;
   Sending& tx = sending(c);
+  if (c.mss_ < c.full_mss_) [[unlikely]]
+    raise_mss(c);
   if (!c.outstanding() && now_ms_ - c.last_tx_ > c.rto_) restart_after_idle(tx.congestion, initial_window(c));
   // Between the steps of F-RTO new data goes before what may not be lost at all.
   if (tx.board.has_lost() && tx.frto != FRto::kSecond && !send_lost(c, tx)) return false;
@@ -91,26 +93,33 @@ bool Core::send_next(Connection& c, Sending& tx, std::uint32_t len, std::uint8_t
   return true;
 }
 
+// In pieces, if segments have become smaller meanwhile.
 bool Core::send_again(Connection& c, Sending& tx, SegmentPos pos) noexcept {
   const SentSegment segment = tx.board.at(pool_, pos);
-  const std::uint32_t len = segment.len;
-  std::uint8_t flags = kTcpAck;
-  if (len > 0 && segment.seq + len == c.tx_end()) flags |= kTcpPsh;
-  if (segment.fin) flags |= kTcpFin;
-  const HeaderFields fields = header(c, segment.seq, flags, c.mss_ - std::min(len, std::uint32_t{c.mss_}));
-  const std::span<std::uint8_t> packet = reserve(c, fields, len);
-  if (packet.empty()) return false;
-  TxQueue::copy_again(pool_, {segment.block, segment.offset}, packet.last(len));
+  TxCursor from{segment.block, segment.offset};
+  std::uint32_t done = 0;
+  do {
+    const std::uint32_t len = std::min<std::uint32_t>(segment.len - done, c.mss_);
+    const Seq seq = segment.seq + done;
+    done += len;
+    std::uint8_t flags = kTcpAck;
+    if (len > 0 && seq + len == c.tx_end()) flags |= kTcpPsh;
+    if (segment.fin && done == segment.len) flags |= kTcpFin;
+    const HeaderFields fields = header(c, seq, flags, c.mss_ - len);
+    const std::span<std::uint8_t> packet = reserve(c, fields, len);
+    if (packet.empty()) return false;
+    from = TxQueue::copy_again(pool_, from, packet.last(len));
+    ++tx.undo.sent_again;
+    if (c.ts_on_ && !tx.undo.stamped) {
+      tx.undo.stamped = true;
+      tx.undo.stamp = fields.options.ts_value;
+    }
+    ++stats_.retransmits;
+    send_built(c, fields, packet, len);
+  } while (done < segment.len);
   tx.board.sent_again(pool_, pos, now_us_);
-  ++tx.undo.sent_again;
-  if (c.ts_on_ && !tx.undo.stamped) {
-    tx.undo.stamped = true;
-    tx.undo.stamp = fields.options.ts_value;
-  }
   if (tx.phase == Phase::kRecovery) tx.reduction.out += segment.seq_len();
   c.rtt_timing_ = false;
-  ++stats_.retransmits;
-  send_built(c, fields, packet, len);
   return true;
 }
 

@@ -161,34 +161,39 @@ ParseResult parse_segment(std::span<const std::uint8_t> packet, Offloads offload
   return ParseResult::kOk;
 }
 
-bool parse_quoted(std::span<const std::uint8_t> quoted, FourTuple& tuple, Seq& seq) noexcept {
-  if (quoted.empty()) return false;
+std::optional<QuotedSegment> parse_quoted(std::span<const std::uint8_t> quoted) noexcept {
+  if (quoted.empty()) return std::nullopt;
+  QuotedSegment out;
+  FourTuple& tuple = out.tuple;
   constexpr std::size_t kQuotedTcp = 8;  // RFC 792: ports and sequence number
   std::size_t header = 0;
   if (quoted[0] >> 4 == 4) {
-    if (quoted.size() < sizeof(net::Ip4Header)) return false;
+    if (quoted.size() < sizeof(net::Ip4Header)) return std::nullopt;
     const auto& ip = *reinterpret_cast<const net::Ip4Header*>(quoted.data());
     header = ip.header_len();
-    if (header < sizeof(net::Ip4Header) || ip.proto != static_cast<std::uint8_t>(net::IpProto::kTcp)) return false;
-    if ((ip.fragment.host() & net::kIp4FragmentOffset) != 0) return false;
+    if (header < sizeof(net::Ip4Header) || ip.proto != static_cast<std::uint8_t>(net::IpProto::kTcp))
+      return std::nullopt;
+    if ((ip.fragment.host() & net::kIp4FragmentOffset) != 0) return std::nullopt;
+    out.packet_len = ip.total_len.host();
     tuple.local.address = net::IpAddress::v4(ip.src);
     tuple.remote.address = net::IpAddress::v4(ip.dst);
   } else if (quoted[0] >> 4 == 6) {
-    if (quoted.size() < sizeof(net::Ip6Header)) return false;
+    if (quoted.size() < sizeof(net::Ip6Header)) return std::nullopt;
     const auto& ip = *reinterpret_cast<const net::Ip6Header*>(quoted.data());
     header = sizeof(net::Ip6Header);  // we send no extension headers
-    if (ip.next_header != static_cast<std::uint8_t>(net::IpProto::kTcp)) return false;
+    if (ip.next_header != static_cast<std::uint8_t>(net::IpProto::kTcp)) return std::nullopt;
+    out.packet_len = ip.payload_len.host() + std::uint32_t{sizeof(net::Ip6Header)};
     tuple.local.address = net::IpAddress::v6(ip.src);
     tuple.remote.address = net::IpAddress::v6(ip.dst);
   } else {
-    return false;
+    return std::nullopt;
   }
-  if (quoted.size() < header + kQuotedTcp) return false;
+  if (quoted.size() < header + kQuotedTcp) return std::nullopt;
   const std::uint8_t* tcp = quoted.data() + header;
   tuple.local.port = static_cast<std::uint16_t>(tcp[0] << 8 | tcp[1]);
   tuple.remote.port = static_cast<std::uint16_t>(tcp[2] << 8 | tcp[3]);
-  seq = load32(tcp + 4);
-  return true;
+  out.seq = load32(tcp + 4);
+  return out;
 }
 
 std::size_t options_len(const SegmentOptions& options) noexcept {

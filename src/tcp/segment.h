@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "seq.h"
@@ -90,9 +91,14 @@ enum class ParseResult : std::uint8_t {
 
 [[nodiscard]] ParseResult parse_segment(std::span<const std::uint8_t> packet, Offloads offloads, Segment& out) noexcept;
 
-// What an ICMP error quotes of a packet that we sent; false: not a TCP header of which ports and sequence number are
-// there.
-[[nodiscard]] bool parse_quoted(std::span<const std::uint8_t> quoted, FourTuple& tuple, Seq& seq) noexcept;
+// What an ICMP error quotes of a packet that we sent.
+struct QuotedSegment {
+  FourTuple tuple;
+  Seq seq = 0;
+  std::uint32_t packet_len = 0;  // of the whole IP packet, as its header says
+};
+// Nothing: not a TCP header of which ports and sequence number are there.
+[[nodiscard]] std::optional<QuotedSegment> parse_quoted(std::span<const std::uint8_t> quoted) noexcept;
 
 // Options of a segment that is to be sent. mss != 0 makes it a SYN's set.
 struct HeaderFields {

@@ -21,6 +21,7 @@ enum class Phase : std::uint8_t {
   kOpen,      // nothing is known to be lost
   kRecovery,  // fast recovery: what was lost is sent again, and the window comes down
   kLoss,      // after a timeout, until all that was out then is acknowledged
+  kTooBig,    // segments that were too big for the path are sent again: nothing of it says that the network is full
 };
 
 // RFC 8985 section 5.2 and 6.2.

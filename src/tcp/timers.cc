@@ -94,7 +94,10 @@ void Core::on_rtx_timer(Connection& c) noexcept {
     return start_rtx(c);
   }
   ++stats_.timeouts;
-  lose_all(c, sending(c));
+  if (!believe_claim(c)) {
+    suspect_black_hole(c);
+    lose_all(c, sending(c));
+  }
   start_rtx(c);  // RFC 6298 section 5.5 and 5.6
   if (!transmit(c)) push(ListId::kOutput, c);
 }

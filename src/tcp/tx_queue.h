@@ -37,7 +37,10 @@ class TxQueue {
 
   // Copies from the cursor on and moves it. Returns where the first byte lies, so that it can be copied again.
   TxCursor copy_next(BlockPool& pool, std::span<std::uint8_t> to) noexcept;
-  static void copy_again(BlockPool& pool, TxCursor from, std::span<std::uint8_t> to) noexcept { copy(pool, from, to); }
+  // The same from any byte on; returns where the next one lies.
+  static TxCursor copy_again(BlockPool& pool, TxCursor from, std::span<std::uint8_t> to) noexcept {
+    return copy(pool, from, to);
+  }
   // Where the byte `bytes` further on lies; kNoBlock when nothing is there (`more` is false).
   [[nodiscard]] static TxCursor advance(BlockPool& pool, TxCursor from, std::uint32_t bytes, bool more) noexcept;
 

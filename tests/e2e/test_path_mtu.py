@@ -1,8 +1,10 @@
-"""Path MTU discovery through `nat`: somewhere behind a router, on either side, a link takes less than the ends send."""
+"""Path MTU discovery through `nat`, and of the proxy: somewhere behind a router, on either side, a link takes less than the ends send."""
 import contextlib
+import hashlib
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from sluicelab.lab import BACKEND4, BACKEND6, INSIDE4, INSIDE6, wait_for
 SMALL = 1300  # of the link behind the router; its far end and everything else: 1500
 FAMILIES = ["ipv4", "ipv6"]
 SINK_PORT = 7100
+ORIGIN = Path(__file__).with_name("origin.py")
 BYTES = 1_000_000
 
 # Behind the client, and behind backend1: the router's address and the host's.
@@ -84,6 +87,10 @@ def config() -> dict:
         base["services"][f"web-{family}"] = {"listen": f"{address}:80/tcp", "forward": {"mode": "nat", "pool": pool}}
         base["services"][f"sink-{family}"] = {"listen": f"{address}:{SINK_PORT}/tcp",
                                               "forward": {"mode": "nat", "pool": f"sink-{family}"}}
+        base["pools"][f"far-{family}"] = {"backends": [{"name": "beyond", "address": beyond[1], "port": world.HTTP_PORT}]}
+        site = world.SITE4 if family == "ipv4" else f"[{world.SITE6}]"
+        base["services"][f"site-{family}"] = {"listen": f"{site}:80", "proxy": {
+            "routes": [{"match": {"path": "/sha256"}, "pool": f"far-{family}"}, {"pool": pool}], "limits": world.LIMITS}}
         prefix = "192.0.2.200/30" if family == "ipv4" else "2001:db8:a::/64"
         base["routes"].append({"prefix": prefix, "via": router})
     return base
@@ -94,7 +101,9 @@ def sluice(lab, start_sluice, origins):
     origins.restore()
     with host_behind(lab, "client", "far", BEYOND_CLIENT), host_behind(lab, "backend1", "beyond", BEYOND_BACKEND):
         lab.start("beyond", sys.executable, "-B", "-c", SINK, SINK_PORT)
+        lab.start("beyond", sys.executable, "-B", ORIGIN, "beyond", "--http", world.HTTP_PORT, "--echo", world.ECHO_PORT)
         wait_for(lambda: lab.answers("beyond", "127.0.0.1", SINK_PORT), "the sink")
+        wait_for(lambda: lab.answers("beyond", "127.0.0.1", world.HTTP_PORT), "the origin")
         with start_sluice(config()) as running:
             running.wait_until_up("backend1", "backend2", "backend3")
             yield running
@@ -121,3 +130,31 @@ def test_a_client_learns_of_a_small_link_towards_the_backend(lab, sluice, family
         assert connection.recv(100) == b"%d" % BYTES
     assert errors_passed(sluice) > before
     assert f"mtu {SMALL}" in lab.run("client", "ip", "route", "get", address).stdout
+
+
+def tcp(sluice) -> dict:
+    return sluice.ctl("status")["proxies"][0]["tcp"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_proxy_learns_of_a_small_link_towards_the_client(lab, sluice, family):
+    before = tcp(sluice)
+    address = world.SITE4 if family == "ipv4" else world.SITE6
+    with client.Connection(lab, address, 80, namespace="far") as connection:
+        assert len(connection.get(f"/bytes/{BYTES}").body) == BYTES
+    after = tcp(sluice)
+    assert after["path_mtu_lowered"] == before["path_mtu_lowered"] + 1
+    assert after["black_holes"] == before["black_holes"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_proxy_learns_of_a_small_link_towards_the_backend(lab, sluice, family):
+    before = tcp(sluice)
+    address = world.SITE4 if family == "ipv4" else world.SITE6
+    body = b"x" * BYTES
+    with client.Connection(lab, address, 80) as connection:
+        answer = connection.get("/sha256", method="POST", body=body)
+    assert answer.body.decode().strip() == hashlib.sha256(body).hexdigest()
+    after = tcp(sluice)
+    assert after["path_mtu_lowered"] == before["path_mtu_lowered"] + 1
+    assert after["black_holes"] == before["black_holes"]

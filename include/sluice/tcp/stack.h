@@ -117,6 +117,9 @@ struct StackStats {  // counters since start, and gauges
   std::uint64_t time_wait_evicted = 0;       // the oldest, for want of records
   std::uint64_t source_refused = 0;          // handshakes beyond ListenOptions::source_connections
   std::uint64_t syn_cookies_sent = 0, syn_cookies_received = 0, syn_cookies_failed = 0;
+  // Path MTU: segments became smaller since a router said so; it was not believed, or not yet; they became larger again; they
+  // became smaller since large ones seem to vanish.
+  std::uint64_t path_mtu_lowered = 0, path_mtu_ignored = 0, path_mtu_deferred = 0, path_mtu_raised = 0, black_holes = 0;
   std::uint64_t out_of_window = 0, old_timestamp = 0, bad_ack = 0, out_of_order_dropped = 0;
   std::uint32_t connections = 0, half_open = 0, time_wait = 0;  // gauges
   std::size_t buffer_bytes = 0;                                 // gauge: out of StackConfig::buffer_memory
@@ -127,6 +130,8 @@ struct StackStats {  // counters since start, and gauges
 struct IcmpMessage {
   std::uint8_t type = 0;
   std::uint8_t code = 0;
+  std::uint32_t mtu =
+      0;  // of "fragmentation needed" and "packet too big": of the link that was too small; 0: it does not say
   std::span<const std::uint8_t> quoted;  // from its IP header on, maybe cut short
 };
 
@@ -142,7 +147,9 @@ class TcpStack {
   // The same for a burst, which is cheaper: what the packets need is fetched into the cache for all of them at once.
   void input(std::span<const Received> burst, Instant now) noexcept;
   // An ICMP or ICMPv6 error about a packet of ours: "destination unreachable" ends a connection whose SYN it quotes while
-  // nobody has answered that; everything else only tells of a way that may yet mend (RFC 1122 section 4.2.3.9, RFC 5461).
+  // nobody has answered that; "fragmentation needed" and "packet too big" make segments smaller (RFC 1191, RFC 8201), as far
+  // as they can be true (RFC 5927); everything else only tells of a way that may yet mend (RFC 1122 section 4.2.3.9,
+  // RFC 5461).
   void input_icmp_error(const IcmpMessage& message, Instant now) noexcept;
 
   // Delivers what is ready: accepts, then events of connections. Returns how many up-calls it made.

@@ -63,6 +63,11 @@ const std::map<std::string, std::uint64_t StackStats::*> kCounters = {
     {"refused", &StackStats::refused},
     {"out_of_window", &StackStats::out_of_window},
     {"old_timestamp", &StackStats::old_timestamp},
+    {"path_mtu_lowered", &StackStats::path_mtu_lowered},
+    {"path_mtu_ignored", &StackStats::path_mtu_ignored},
+    {"path_mtu_deferred", &StackStats::path_mtu_deferred},
+    {"path_mtu_raised", &StackStats::path_mtu_raised},
+    {"black_holes", &StackStats::black_holes},
     {"bad_ack", &StackStats::bad_ack},
     {"accepted", &StackStats::accepted},
     {"connected", &StackStats::connected},
@@ -102,6 +107,7 @@ class Drill final : private Acceptor, private StreamHandler {
   void read(std::uint32_t bytes);
   void write(std::istringstream& in);
   void icmp_error(std::istringstream& in);
+  void too_big(std::istringstream& in);
   void nothing_left();
   [[nodiscard]] DrillPacket take(const Packet& packet);
   [[nodiscard]] net::Endpoint us() const { return {v6_ ? kUs6 : kUs4, our_port_}; }
@@ -123,6 +129,7 @@ class Drill final : private Acceptor, private StreamHandler {
   std::uint16_t our_port_ = 80, peer_port_ = 40000;
   std::map<std::uint16_t, Seq> our_base_;  // by peer port: our initial sequence number
   std::uint32_t last_ts_ = 0;
+  bool timestamps_ = false;  // in what the stack has sent last
   std::deque<std::pair<Instant, Packet>> out_;
   Packet last_syn_;
   std::deque<Conn*> waiting_;
@@ -242,7 +249,8 @@ DrillPacket Drill::take(const Packet& packet) {
   for (std::size_t i = 0; i < s.options.sack_count; ++i) {
     out.options.sack[i] = {s.options.sack[i].start - kPeerBase, s.options.sack[i].end - kPeerBase};
   }
-  if (s.options.has_timestamp) last_ts_ = s.options.ts_value;
+  timestamps_ = s.options.has_timestamp;
+  if (timestamps_) last_ts_ = s.options.ts_value;
   if (s.tuple.local.port != peer_port_) throw std::runtime_error("to another port: " + packet_text(out));
   for (std::uint32_t i = 0; i < out.len; ++i) {
     if (s.payload[i] != byte_at(out.seq + i)) throw std::runtime_error("wrong bytes in " + packet_text(out));
@@ -309,6 +317,26 @@ void Drill::read(std::uint32_t bytes) {
     read_ += part;
     left -= part;
   }
+}
+
+// Says of a segment of ours that no more than so much of it can be forwarded.
+void Drill::too_big(std::istringstream& in) {
+  std::uint32_t mtu = 0, seq = 0, len = 0;
+  if (!(in >> mtu >> seq >> len))
+    throw std::runtime_error("too_big needs the MTU, and the sequence number and length of what it quotes");
+  HeaderFields fields;
+  fields.seq = our_base_[peer_port_] + seq;
+  fields.flags = kTcpAck;
+  fields.options.has_timestamp = timestamps_;
+  const FourTuple tuple{us(), peer()};
+  Packet quoted(ip_header_len(tuple) + 20 + options_len(fields.options) + len);
+  build_segment(quoted, tuple, fields, len, false);
+  quoted.resize(ip_header_len(tuple) + 8);
+  stack_->input_icmp_error({.type = static_cast<std::uint8_t>(v6_ ? 2 : 3),
+                            .code = static_cast<std::uint8_t>(v6_ ? 0 : 4),
+                            .mtu = mtu,
+                            .quoted = quoted},
+                           now_);
 }
 
 void Drill::icmp_error(std::istringstream& in) {
@@ -385,6 +413,8 @@ void Drill::call(const std::string& verb, std::istringstream& in) {
     conn_->abort();
   } else if (verb == "icmp") {
     icmp_error(in);
+  } else if (verb == "too_big") {
+    too_big(in);
   } else if (verb == "sink") {
     in >> name;
     sink_.has_room = name == "full" ? [] { return false; } : std::function<bool()>();

@@ -142,6 +142,10 @@ LinkFaults random_faults(Random& random) {
   faults.delay = std::chrono::microseconds(random.below(40'000));
   faults.reorder_by = std::chrono::microseconds(random.below(30'000));
   if (random.below(3) == 0) faults.bytes_per_second = 100'000 + random.below(10'000'000);
+  if (random.below(3) == 0) {
+    faults.path_mtu = 1280 + random.below(220);
+    faults.says_too_big = random.below(2) == 0;
+  }
   return faults;
 }
 

@@ -257,8 +257,11 @@ class Run final : public Acceptor {
     if (last_sent_.empty()) return;
     Packet quoted = last_sent_;
     quoted.resize(std::min<std::size_t>(quoted.size(), 20 + program_.next() % 40));
-    stack_->input_icmp_error({.type = static_cast<std::uint8_t>(program_.next() % 16),
-                              .code = static_cast<std::uint8_t>(program_.next() % 16),
+    const std::uint8_t kind = program_.next();
+    const bool too_big = kind % 2 == 0;
+    stack_->input_icmp_error({.type = static_cast<std::uint8_t>(too_big ? 3 : kind / 2 % 16),
+                              .code = static_cast<std::uint8_t>(too_big ? 4 : program_.next() % 16),
+                              .mtu = program_.next() * 8u,
                               .quoted = quoted},
                              now_);
     turn();

@@ -220,13 +220,12 @@ TEST(ParseQuoted, FindsTheConnectionThatAnIcmpErrorMeans) {
     fields.seq = 0xdeadbeef;
     Bytes packet = build(tuple, fields, 0);
     packet.resize(ip_header_len(tuple) + 8);
-    FourTuple found;
-    Seq seq = 0;
-    ASSERT_TRUE(parse_quoted(packet, found, seq));
-    EXPECT_EQ(found, tuple);
-    EXPECT_EQ(seq, 0xdeadbeefu);
-    for (std::size_t len = 0; len < packet.size(); ++len)
-      EXPECT_FALSE(parse_quoted(std::span(packet).first(len), found, seq));
+    const auto found = parse_quoted(packet);
+    ASSERT_TRUE(found);
+    EXPECT_EQ(found->tuple, tuple);
+    EXPECT_EQ(found->seq, 0xdeadbeefu);
+    EXPECT_EQ(found->packet_len, ip_header_len(tuple) + 20);
+    for (std::size_t len = 0; len < packet.size(); ++len) EXPECT_FALSE(parse_quoted(std::span(packet).first(len)));
   }
 }
 

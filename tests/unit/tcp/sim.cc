@@ -30,11 +30,21 @@ void Network::at(Instant when, std::function<void()> action) {
   events_.push(Event{std::max(when, now_), order_++, 0, {}, std::move(action)});
 }
 
+// Quotes what RFC 792 asks for.
+void Network::too_big(std::size_t from, const Packet& packet) {
+  Packet quoted(packet.begin(), packet.begin() + (packet[0] >> 4 == 4 ? 28 : 48));
+  events_.push(Event{now_ + faults_.delay, order_++, from, std::move(quoted), {}, faults_.path_mtu});
+}
+
 void Network::send(std::size_t from, Packet packet) {
   if (on_packet && !on_packet(from, packet)) return;
   constexpr std::size_t kLogLimit = 4096;
   if (log_.size() < kLogLimit) log_.emplace_back(now_, packet);
   if (chance(faults_.loss)) return;
+  if (faults_.path_mtu != 0 && packet.size() > faults_.path_mtu) {
+    if (faults_.says_too_big) too_big(from, packet);
+    return;
+  }
   Host& host = hosts_[from];
   Instant leaves = now_;
   if (faults_.bytes_per_second != 0) {
@@ -67,6 +77,13 @@ void Network::turn() {
     events_.pop();
     if (event.action) {
       event.action();
+    } else if (event.too_big_for != 0) {
+      const bool v4 = event.packet[0] >> 4 == 4;
+      hosts_[event.to].stack->input_icmp_error({.type = static_cast<std::uint8_t>(v4 ? 3 : 2),
+                                                .code = static_cast<std::uint8_t>(v4 ? 4 : 0),
+                                                .mtu = static_cast<std::uint32_t>(event.too_big_for),
+                                                .quoted = event.packet},
+                                               now_);
     } else {
       hosts_[event.to].stack->input(event.packet, {.rx_checksum_good = trust_checksums}, now_);
     }

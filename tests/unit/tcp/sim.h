@@ -42,6 +42,8 @@ struct LinkFaults {  // chances in 1/1000 a packet
   Duration delay = ms(5);
   Duration reorder_by = ms(10);
   std::uint64_t bytes_per_second = 0;  // 0: no limit
+  std::size_t path_mtu = 0;            // larger packets do not come through; 0: all do
+  bool says_too_big = true;            // and their sender hears of it; false: a black hole
   std::size_t queue_bytes = 64 << 10;  // what waits for the line beyond that is dropped
 };
 
@@ -80,12 +82,14 @@ class Network {
     std::size_t to;
     Packet packet;
     std::function<void()> action;
+    std::size_t too_big_for = 0;  // the packet is the one that an ICMP error quotes
   };
   struct Later {
     bool operator()(const Event& x, const Event& y) const { return x.at != y.at ? x.at > y.at : x.order > y.order; }
   };
   void turn();
   void send(std::size_t from, Packet packet);
+  void too_big(std::size_t from, const Packet& packet);
   [[nodiscard]] bool chance(unsigned per_mille) { return per_mille != 0 && random_.below(1000) < per_mille; }
 
   Random random_;

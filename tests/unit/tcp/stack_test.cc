@@ -230,8 +230,8 @@ TEST(Stack, AdvertisedWindowsAreKeptWhenMemoryIsShort) {
   EXPECT_GT(stats.connections, 10u);
   EXPECT_LE(stats.buffer_bytes, server.buffer_memory);
   EXPECT_EQ(stats.out_of_order, 0u);
-  EXPECT_EQ(network.a().stats().retransmits - network.a().stats().timeouts, 0u)
-      << "data that was sent into a window was dropped";
+  // Clients that wait for memory send what they have sent again, by timeouts alone.
+  EXPECT_EQ(network.a().stats().fast_retransmits, 0u) << "data that was sent into a window was dropped";
 }
 
 // Writers that fill the pool; what one gives back lets the others go on.
