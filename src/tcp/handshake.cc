@@ -188,6 +188,7 @@ void Core::establish(Connection& c, const Segment& s) noexcept {
   // RFC 5681 section 3.1: one segment after a lost SYN.
   start_window(tx.congestion, c.congestion_control_, syn_lost ? c.mss_ : initial_window(c), c.iss_ + 1);
   tx.recover = tx.rack.highest = c.iss_;
+  tx.undone_at = now_ms_ - kRtoAfterSynLoss;
   c.state_ = State::kEstablished;
   c.backoff_ = 0;
   c.rtx_on_ = false;

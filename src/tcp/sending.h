@@ -71,6 +71,7 @@ struct alignas(32) Sending {
   Rack rack;
   Undo undo;
   TailProbe probe;
+  Ticks undone_at = 0;  // when a recovery was undone last
   Phase phase = Phase::kOpen;
   FRto frto = FRto::kNone;
 

@@ -36,6 +36,10 @@ bool Core::try_undo(Connection& c, Sending& tx, const Segment& s, const AckNews&
   const bool is_eifel =
       echoes_before && (tx.phase == Phase::kLoss || tx.board.again_in_flight() == 0 || seq_ge(c.snd_una_, tx.recover));
   if (!news.all_came_twice && !is_eifel && !is_timeout_spurious(c, tx, news)) return false;
+  // To put all back that was lost takes time, and a peer may ask for it at will: after each undo it has to wait.
+  constexpr Ticks kUndoInterval = 20;
+  if (now_ms_ - tx.undone_at < kUndoInterval) return false;
+  tx.undone_at = now_ms_;
   ++(tx.phase == Phase::kLoss ? stats_.spurious_timeouts : stats_.spurious_recoveries);
   if (tx.phase != Phase::kOpen) {
     tx.board.restore_lost(pool_);
