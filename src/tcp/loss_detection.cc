@@ -56,7 +56,9 @@ void Core::widen_reordering_window(Connection& c, Sending& tx, bool dsack) noexc
 
 void Core::narrow_reordering_window(Sending& tx) noexcept {  // a recovery is over
   Rack& rack = tx.rack;
-  if (rack.window_persist != 0 && --rack.window_persist == 0) rack.window_mult = 1;
+  if (rack.window_persist == 0) return;
+  --rack.window_persist;
+  if (rack.window_persist == 0) rack.window_mult = 1;
 }
 
 // Marks what must be taken for lost. True: there is something new.
