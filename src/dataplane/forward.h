@@ -219,6 +219,9 @@ class Forward {
   // Whether the packet may go on to `destination`, of the other family; its route. nullptr: the packet is gone.
   [[nodiscard]] const Route* may_translate(const FlowPacket& packet, const net::IpAddress& destination,
                                            Ms now) noexcept;
+  // What may_translate() let, in the other family now: in fragments where it does not fit.
+  void send_translated(rte_mbuf* mbuf, const net::IpAddress& destination, const Route& route,
+                       std::uint32_t fragment_id) noexcept;
   void translate_error(const FlowPacket& packet, const net::Parsed& quoted, const net::IcmpErrorTuple& to,
                        Ms now) noexcept;
   // The flow of a first packet; the reason why there is none was counted and answered.

@@ -1,4 +1,7 @@
 // Packets of mode `nat` that change their family on the way, and the ICMP errors about them.
+//
+// An IPv4 packet whose sender has not set DF, and that does not fit as IPv6, is translated as a whole, so that its checksum
+// can be, and goes in fragments (RFC 7915 section 4).
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -23,6 +26,14 @@ Route as_seen_by(net::Family sender, const Route& route) noexcept {
   return seen;
 }
 
+// Of the fragments that an IPv4 packet leaves in: its own identifier (RFC 7915 section 4.1), which other hosts behind the
+// same addresses may have in use; so what their flows are told apart by stands before it.
+std::uint32_t fragment_id_of(const FlowPacket& packet, std::uint16_t port) noexcept {
+  if (packet.parsed->family != net::Family::kIp4) return 0;
+  const auto& ip = net::header_at<net::Ip4Header>(frame_of(packet.mbuf), packet.parsed->l3_offset);
+  return std::uint32_t{port} << 16 | ip.id.host();
+}
+
 }  // namespace
 
 const Route* Forward::may_translate(const FlowPacket& packet, const net::IpAddress& destination, Ms now) noexcept {
@@ -38,6 +49,13 @@ const Route* Forward::may_translate(const FlowPacket& packet, const net::IpAddre
   return nullptr;
 }
 
+void Forward::send_translated(rte_mbuf* mbuf, const net::IpAddress& destination, const Route& route,
+                              std::uint32_t fragment_id) noexcept {
+  if (destination.is_v4() || rte_pktmbuf_pkt_len(mbuf) <= route.mtu + Egress::kLinkRoom) [[likely]]
+    return egress_.send_ip(mbuf, destination, route);
+  egress_.send_in_fragments(mbuf, destination, route, fragment_id);
+}
+
 void Forward::translate_to_backend(const lb::Snapshot& snapshot, const FlowPacket& packet, lb::Flow& flow,
                                    Ms now) noexcept {
   const net::Endpoint backend = flow.reply.endpoint();
@@ -47,8 +65,9 @@ void Forward::translate_to_backend(const lb::Snapshot& snapshot, const FlowPacke
   if (flow.is(lb::Flow::kSynProxied)) {
     net::shift_to_backend(frame_of(packet.mbuf), *packet.parsed, syn_proxy_.entry(flows_.place_of(flow)).shift);
   }
+  const std::uint32_t fragment_id = fragment_id_of(packet, flow.reply.local_port);
   translate(packet.mbuf, *packet.parsed, {snapshot.sources[flow.reply.source], flow.reply.local_port}, backend);
-  egress_.send_ip(packet.mbuf, backend.address, *route);
+  send_translated(packet.mbuf, backend.address, *route, fragment_id);
 }
 
 void Forward::translate_to_client(const FlowPacket& packet, const lb::Listener& listener, lb::Flow& flow,
@@ -57,8 +76,9 @@ void Forward::translate_to_client(const FlowPacket& packet, const lb::Listener& 
   const Route* route = may_translate(packet, client.address, now);
   if (route == nullptr) return;
   note_to_client(packet, flow, now);
+  const std::uint32_t fragment_id = fragment_id_of(packet, client.port);
   translate(packet.mbuf, *packet.parsed, listener.endpoint(), client);
-  egress_.send_ip(packet.mbuf, client.address, *route);
+  send_translated(packet.mbuf, client.address, *route, fragment_id);
 }
 
 // Errors are short: the new one is made beside the old, and takes its mbuf.

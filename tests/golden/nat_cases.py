@@ -1,7 +1,8 @@
 """Golden cases of `dnat`, and of `nat` between IPv4 and IPv6. make_cases.py writes them."""
 
 from scapy.all import (ICMP, IP, TCP, UDP, Ether, ICMPv6DestUnreach, ICMPv6PacketTooBig, ICMPv6ParamProblem,
-                       ICMPv6TimeExceeded, IPOption_LSRR, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrRouting, PadN, Raw, raw)
+                       ICMPv6TimeExceeded, IPOption_LSRR, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment,
+                       IPv6ExtHdrRouting, PadN, Raw, raw)
 
 from packets import (B1, B2, BACKEND6, BACKENDS, Case, Cases, CLIENT, CLIENT6, EDGE, GATEWAY, GW, GW6, INSIDE, NAT,
                      ONE_ARM, OWN, OWN6, SERVICE, SERVICE6, built, error_about, error_passed, from_backend,
@@ -346,12 +347,45 @@ def nat64_larger_than_the_way_out():
     c.expect(translated_to_backend(packet, 1, OWN6, BACKEND6))
     packet = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * 1353), flags="DF"))
     c.expect(icmp_error_of(packet, ICMP(type=3, code=4, nexthopmtu=1380), src=OWN))
-    c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * 1353)))  # nobody is told: it might be cut
     packet = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * 1372), dst=SERVICE6))  # 1,420 bytes
     c.expect(translated_to_backend(packet, 2, OWN, BACKENDS[0]))
     packet = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * 1373), dst=SERVICE6))
     c.expect(icmp_error_of(packet, icmp6=ICMPv6PacketTooBig(mtu=1420), src=OWN6))
-    c.drop("too_big", 3)
+    c.drop("too_big", 2)
+    return c
+
+
+def in_fragments6(packet, mtu, ident):
+    """RFC 8200 section 4.5: an IPv6 packet in fragments of at most `mtu` bytes."""
+    ip, size = packet[IPv6], (mtu - 48) // 8 * 8
+    payload = raw(ip)[40:]
+    return [built(Ether(src=packet.src, dst=packet.dst) / IPv6(src=ip.src, dst=ip.dst, hlim=ip.hlim, tc=ip.tc)
+                  / IPv6ExtHdrFragment(nh=ip.nh, offset=at // 8, m=int(at + size < len(payload)), id=ident)
+                  / Raw(payload[at:at + size])) for at in range(0, len(payload), size)]
+
+
+@case
+def nat46_in_fragments():
+    """RFC 7915 section 4: what IPv4 allows to be cut is cut for IPv6. Their identifier: the port of the flow's end, then
+    that of IPv4 (a placeholder is one there too)."""
+    c = Case(FAMILIES.replace(f'addresses: [{OWN}/24, "{OWN6}/64"]', f'mtu: 1400, addresses: [{OWN}/24, "{OWN6}/64"]'))
+    packet = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * 1352), id=0x1234))  # 1,380 bytes
+    c.expect(translated_to_backend(packet, 1, OWN6, BACKEND6))
+    for size, options in (1353, []), (1372, []), (1352, [b"\x01" * 4]), (1353, [b"\x01" * 4]):
+        packet = c.receive(from_client(UDP(sport=5353, dport=53) / (b"x" * size), id=0x1234, tos=0xb9, options=options))
+        out = translated_to_backend(packet, 1, OWN6, BACKEND6)
+        for piece in in_fragments6(out, 1400, 1 << 16 | 0x1234) if size > 1352 else [out]:
+            c.expect(piece)
+    # The checksum that it has not is made over the whole.
+    packet = c.receive(from_client(UDP(sport=5353, dport=53, chksum=0) / (b"x" * 1372), id=0x1235))
+    for piece in in_fragments6(translated_to_backend(packet, 1, OWN6, BACKEND6), 1400, 1 << 16 | 0x1235):
+        c.expect(piece)
+    # A backend of IPv4 answers a client of IPv6.
+    packet = c.receive(from_client(UDP(sport=5353, dport=53) / b"query", dst=SERVICE6))
+    c.expect(translated_to_backend(packet, 2, OWN, BACKENDS[0]))
+    packet = c.receive(from_backend(UDP(sport=8080, dport=NAT(2)) / (b"x" * 1372), id=9))
+    for piece in in_fragments6(translated_to_client(packet, 5353, SERVICE6, CLIENT6, 53), 1400, 5353 << 16 | 9):
+        c.expect(piece)
     return c
 
 

@@ -18,7 +18,8 @@ import subprocess
 import sys
 import tempfile
 
-from scapy.all import (ICMP, IP, SCTP, TCP, UDP, ICMPv6EchoReply, ICMPv6EchoRequest, hexdump, raw, rdpcap, wrpcap)
+from scapy.all import (ICMP, IP, SCTP, TCP, UDP, ICMPv6EchoReply, ICMPv6EchoRequest, IPv6ExtHdrFragment, hexdump, raw, rdpcap,
+                       wrpcap)
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -211,6 +212,16 @@ def learn_ports(expected: dict, actual: dict) -> dict[int, int]:
     return learnt
 
 
+def with_port_in_id(packet, ports: dict[int, int]):
+    """The identifier of IPv6 fragments that sluice made of an IPv4 packet begins with the NAT port."""
+    if not packet.haslayer(IPv6ExtHdrFragment) or packet[IPv6ExtHdrFragment].id >> 16 not in ports:
+        return packet
+    out = packet.copy()
+    ident = out[IPv6ExtHdrFragment].id
+    out[IPv6ExtHdrFragment].id = ports[ident >> 16] << 16 | ident & 0xFFFF
+    return out
+
+
 def substituted(packets: list, ports: dict[int, int]) -> list:
     out = []
     for packet in packets:
@@ -220,7 +231,7 @@ def substituted(packets: list, ports: dict[int, int]) -> list:
                 stamp = packet.time
                 packet = with_port(packet, field, ports[placeholder])
                 packet.time = stamp
-        out.append(with_quoted_ports(packet, ports))
+        out.append(with_port_in_id(with_quoted_ports(packet, ports), ports))
     return out
 
 

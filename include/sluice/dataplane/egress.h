@@ -55,7 +55,8 @@ class Egress {
   void send_ip(rte_mbuf* mbuf, const net::IpAddress& destination) noexcept;
   // The same where the route is known already.
   void send_ip(rte_mbuf* mbuf, const net::IpAddress& destination, const Route& route) noexcept;
-  // One that we have made, around another, and that is larger than the route takes: in fragments, whose identifier `id` is.
+  // One that we have made, around another or of it, and that is larger than the route takes: in fragments, whose
+  // identifier `id` is.
   void send_in_fragments(rte_mbuf* mbuf, const net::IpAddress& destination, const Route& route,
                          std::uint32_t id) noexcept;
   // The way to a destination that was asked for lately, as long as its neighbour stays as it is: a packet costs neither a

@@ -32,7 +32,7 @@ struct Cut {
                           std::size_t mtu) noexcept;
 
 // The same of an IPv6 packet of ours that is neither a fragment nor has extension headers: its source may cut it (RFC 8200
-// section 4.5). `id` names it among those on their way from its source to its destination; `mtu` is at least kMinIp6Mtu.
+// section 4.5). `id` names it among those on their way from its source to its destination.
 [[nodiscard]] Cut cut_ip6(std::span<std::uint8_t> out, std::span<const std::uint8_t> packet, std::size_t done,
                           std::size_t mtu, std::uint32_t id) noexcept;
 

@@ -3,7 +3,7 @@
 // Threading: pure functions.
 // Units:     as parse.h.
 // Spec:      RFC 7915 (headers, ICMP), RFC 6146 section 3.4 (ports), RFC 1624 (checksums: one that was wrong stays wrong).
-//            Where we differ: no packet is fragmented here, so `lowest-ipv6-mtu` (section 4) is the MTU of the way out;
+//            Where we differ: `lowest-ipv6-mtu` (section 4) is the MTU of the way out, where cut_ip6() has the fragments;
 //            nothing is said to a sender of a source route or routing header.
 #pragma once
 

@@ -102,6 +102,53 @@ TEST(WorkerNat46, WithoutHeadroomNothingIsTranslated) {
   EXPECT_EQ(lab.drops(Drop::kNoHeadroom), 1u);
 }
 
+Bytes large_query(std::size_t bytes, std::uint16_t port = 40000) {
+  return from_client(ip4(kClient4, kService4).set_ip(4, 0xab).set_ip(5, 0xcd).udp(port, 53, Bytes(bytes - 28)));
+}
+
+// RFC 7915 section 4: without DF it is cut for IPv6, where it would be too big.
+TEST(WorkerNat46, APacketThatIsCutIsOnePacketOfItsFlow) {
+  Lab lab(config());
+  EXPECT_EQ(lab.exchange(large_query(1480)).size(), 1u);
+  EXPECT_EQ(lab.counters().packets_cut.read(), 0u);
+  const std::vector<Bytes> out = lab.exchange(large_query(1481));
+  ASSERT_EQ(out.size(), 2u);
+  EXPECT_EQ(out[0].size(), 14 + 1496u);  // 48 bytes of headers, and eights
+  EXPECT_EQ(out[1].size(), 14 + 48 + 1461 - 1448u);
+  EXPECT_EQ(lab.counters().packets_cut.read(), 1u);
+  EXPECT_EQ(lab.counters().services[0].in.packets.read() + lab.counters().services[1].in.packets.read(), 2u);
+  EXPECT_EQ(lab.drops(), 0u);
+}
+
+// Clients that happen to choose one identifier have one source towards the backend.
+TEST(WorkerNat46, FragmentsOfTwoClientsHaveDifferentIdentifiers) {
+  Lab lab(config());
+  std::vector<std::uint32_t> ids;
+  for (const std::uint16_t port : std::initializer_list<std::uint16_t>{40000, 40001}) {
+    const std::vector<Bytes> out = lab.exchange(large_query(1500, port));
+    ASSERT_EQ(out.size(), 2u);
+    EXPECT_EQ(net::parse(out[0]).fragment_id, net::parse(out[1]).fragment_id);
+    EXPECT_EQ(net::parse(out[0]).fragment_id & 0xffff, 0xabcdu);
+    ids.push_back(net::parse(out[0]).fragment_id);
+  }
+  EXPECT_NE(ids[0], ids[1]);
+}
+
+TEST(WorkerNat46, APacketWithoutABufferForEachFragmentIsCounted) {
+  Lab lab(config());
+  lab.put(large_query(1500));
+  std::vector<rte_mbuf*> taken;
+  while (rte_mbuf* mbuf = lab.pool().alloc()) taken.push_back(mbuf);
+  rte_pktmbuf_free(taken.back());
+  taken.pop_back();
+  lab.run();
+  EXPECT_EQ(lab.sent().size(), 1u);
+  EXPECT_EQ(lab.drops(Drop::kNoMbuf), 1u);
+  EXPECT_EQ(lab.drops(), 1u);
+  EXPECT_EQ(lab.counters().packets_cut.read(), 0u);
+  rte_pktmbuf_free_bulk(taken.data(), static_cast<unsigned>(taken.size()));
+}
+
 // Refusals are in the client's family.
 TEST(WorkerNat64, ASegmentAmidAnUnknownFlowIsReset) {
   Lab lab(config());
