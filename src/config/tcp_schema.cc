@@ -11,7 +11,9 @@ const Section<TcpOptions>& tcp_options_schema() {
                     one_of<CongestionControl>(
                         {{"cubic", CongestionControl::kCubic}, {"reno", CongestionControl::kReno}}, {"bbr", "dctcp"}))
           .optional("initial_window", &TcpOptions::initial_window, number<std::uint8_t>(1, 100))
-          .optional("keepalive", &TcpOptions::keepalive, duration(1s, 24h));
+          .optional("keepalive", &TcpOptions::keepalive, duration(1s, 24h))
+          .optional("ecn", &TcpOptions::ecn,
+                    one_of<Ecn>({{"off", Ecn::kOff}, {"accept", Ecn::kAccept}, {"on", Ecn::kOn}}, {}));
   return table;
 }
 

@@ -171,7 +171,11 @@ json proxy_row(const ProxyView& proxy, std::size_t index) {
                 {"path_mtu_ignored", c.tcp_path_mtu_ignored.read()},
                 {"path_mtu_deferred", c.tcp_path_mtu_deferred.read()},
                 {"path_mtu_raised", c.tcp_path_mtu_raised.read()},
-                {"black_holes", c.tcp_black_holes.read()}};
+                {"black_holes", c.tcp_black_holes.read()},
+                {"ecn_connections", c.tcp_ecn_connections.read()},
+                {"ecn_fallbacks", c.tcp_ecn_fallbacks.read()},
+                {"ecn_marks_in", c.tcp_ecn_marks_in.read()},
+                {"ecn_reductions", c.tcp_ecn_reductions.read()}};
   return row;
 }
 

@@ -315,6 +315,10 @@ void Proxy::Impl::publish_counters() noexcept {
   copy(out.tcp_path_mtu_deferred, stats.path_mtu_deferred);
   copy(out.tcp_path_mtu_raised, stats.path_mtu_raised);
   copy(out.tcp_black_holes, stats.black_holes);
+  copy(out.tcp_ecn_connections, stats.ecn_connections);
+  copy(out.tcp_ecn_fallbacks, stats.ecn_fallbacks);
+  copy(out.tcp_ecn_marks_in, stats.ecn_marks_in);
+  copy(out.tcp_ecn_reductions, stats.ecn_reductions);
   tls::LibraryStats tls;  // of all libraries
   for (const auto& library : libraries_) {
     if (!library) continue;

@@ -48,6 +48,7 @@ void Core::take_ack(Connection& c, const Segment& s, bool duplicate) noexcept {
     if (!c.sack_on_) news.delivered += take_duplicate(c, tx);
   }
   widen_reordering_window(c, tx, news.dsack);
+  news.marked = c.ecn_send_ && s.has(kTcpEce);
   const bool undone = try_undo(c, tx, s, news);
   news.found_losses = find_losses(c, tx, news.acked != 0);
   news.probe_repaired = has_probe_repaired(tx, s, news, duplicate);

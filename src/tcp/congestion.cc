@@ -7,7 +7,10 @@
 namespace sluice::tcp {
 namespace {
 
-constexpr float kBeta = 0.7f;                            // RFC 9438 section 4.6
+constexpr float kBeta = 0.7f;       // RFC 9438 section 4.6
+constexpr float kRenoBeta = 0.5f;   // RFC 5681 section 3.1
+constexpr float kBetaMark = 0.85f;  // RFC 8511 section 3.1
+constexpr float kRenoBetaMark = 0.8f;
 constexpr float kC = 0.4f;                               // section 5
 constexpr float kAlpha = 3 * (1 - kBeta) / (1 + kBeta);  // section 4.3
 constexpr std::uint32_t kSlowStartLimit =
@@ -127,12 +130,15 @@ void grow_window(Congestion& c, const AckSample& ack) noexcept {
   }
 }
 
-void take_loss(Congestion& c, std::uint32_t flight, std::uint32_t mss) noexcept {
+void take_congestion(Congestion& c, CongestionSignal signal, std::uint32_t flight, std::uint32_t mss) noexcept {
   const bool is_cubic = c.algorithm == CongestionControl::kCubic;
   // RFC 5681 section 3.1 equation 4, RFC 9438 section 4.6. What limited transmit sent beyond the window does not count
   // (RFC 5681 section 3.2 step 2).
   const std::uint32_t used = std::min(flight, std::max(c.window, mss));
-  const auto reduced = is_cubic ? static_cast<std::uint32_t>(static_cast<float>(used) * kBeta) : used / 2;
+  // A first slow start has gone too far whatever told so.
+  const bool gently = signal == CongestionSignal::kMark && c.threshold != kNoThreshold;
+  const float beta = is_cubic ? (gently ? kBetaMark : kBeta) : (gently ? kRenoBetaMark : kRenoBeta);
+  const auto reduced = static_cast<std::uint32_t>(static_cast<float>(used) * beta);
   leave_first_slow_start(c, std::max(reduced, 2 * mss));
   if (!is_cubic) return;
   const float w = static_cast<float>(c.window) / static_cast<float>(mss);
@@ -142,7 +148,7 @@ void take_loss(Congestion& c, std::uint32_t flight, std::uint32_t mss) noexcept 
 }
 
 void take_timeout(Congestion& c, std::uint32_t flight, std::uint32_t mss, bool first) noexcept {
-  if (first) take_loss(c, flight, mss);
+  if (first) take_congestion(c, CongestionSignal::kLoss, flight, mss);
   c.window = mss;
   c.in_epoch = false;
   c.credit = 0;
@@ -176,8 +182,9 @@ void restart_after_idle(Congestion& c, std::uint32_t initial_window) noexcept {
   c.in_epoch = false;
 }
 
-void start_reduction(Congestion& c, RateReduction& r, std::uint32_t flight, std::uint32_t mss) noexcept {
-  take_loss(c, flight, mss);
+void start_reduction(Congestion& c, RateReduction& r, CongestionSignal signal, std::uint32_t flight,
+                     std::uint32_t mss) noexcept {
+  take_congestion(c, signal, flight, mss);
   r = {.delivered = 0, .out = 0, .flight_at_entry = std::max(flight, mss)};
 }
 

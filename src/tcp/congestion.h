@@ -4,7 +4,7 @@
 // Threading: pure functions on one connection's state.
 // Units:     bytes; CUBIC reckons in segments and seconds, like its RFC.
 // Spec:      RFC 5681 (Reno), RFC 9438 (CUBIC), RFC 9406 (HyStart++), RFC 6937 (PRR), RFC 6928 (initial window),
-//            RFC 3465 (byte counting), RFC 7661 section 1 (a window that is not used does not grow).
+//            RFC 3465 (byte counting), RFC 8511 (ABE), RFC 7661 section 1 (a window that is not used does not grow).
 #pragma once
 
 #include <cstdint>
@@ -78,8 +78,12 @@ struct AckSample {
 
 void start_window(Congestion& c, CongestionControl algorithm, std::uint32_t window, Seq round_end) noexcept;
 void grow_window(Congestion& c, const AckSample& ack) noexcept;
-// A loss, or a timeout: the threshold comes down.
-void take_loss(Congestion& c, std::uint32_t flight, std::uint32_t mss) noexcept;
+enum class CongestionSignal : std::uint8_t {
+  kLoss,
+  kMark,  // RFC 3168; routers mark while their queues are still short, so that the window need not come down as far (RFC 8511)
+};
+// The threshold comes down.
+void take_congestion(Congestion& c, CongestionSignal signal, std::uint32_t flight, std::uint32_t mss) noexcept;
 // RFC 5681 section 3.1: the window is one segment, and the threshold comes down once for all timeouts in a row.
 void take_timeout(Congestion& c, std::uint32_t flight, std::uint32_t mss, bool first) noexcept;
 [[nodiscard]] WindowBefore window_before(const Congestion& c) noexcept;
@@ -89,8 +93,9 @@ void undo_loss(Congestion& c, const WindowBefore& before, std::uint32_t pipe, st
 // RFC 5681 section 4.1: after an idle time the ACK clock is gone.
 void restart_after_idle(Congestion& c, std::uint32_t initial_window) noexcept;
 
-// take_loss(), and the window comes down by reduce_rate().
-void start_reduction(Congestion& c, RateReduction& r, std::uint32_t flight, std::uint32_t mss) noexcept;
+// take_congestion(), and the window comes down by reduce_rate().
+void start_reduction(Congestion& c, RateReduction& r, CongestionSignal signal, std::uint32_t flight,
+                     std::uint32_t mss) noexcept;
 // RFC 6937 section 3, on each acknowledgment in recovery: the window comes down in proportion to what arrives, and when
 // less than the threshold is on its way, it goes up to it in slow start while no more losses are found (`repairing`).
 // `must_send`: the first retransmission goes whatever the window says.

@@ -111,8 +111,12 @@ class alignas(64) Connection final : public Conn {
   Seq last_ack_sent_ = 0;  // RFC 7323 section 4.3
   // Line 1.
   State state_ = State::kSynSent;
-  std::uint8_t snd_shift_ = 0;
-  std::uint8_t rcv_shift_ = 0;
+  std::uint8_t snd_shift_ : 4 = 0;
+  std::uint8_t rcv_shift_ : 4 = 0;
+  bool ecn_send_ : 1 = false;     // our data is marked as ECN-capable
+  bool ecn_receive_ : 1 = false;  // marks on the peer's are reported
+  bool ecn_echo_ : 1 = false;     // a mark is being reported, until the peer says that it has heard
+  bool ecn_heard_ : 1 = false;    // the next new data says that we have heard
   std::uint8_t ack_pending_ = 0;  // segments with data received since the last acknowledgment sent
   StreamEvents events_ = StreamEvents::kNone;
   std::uint8_t lists_ = 0;  // a bit for each ListId

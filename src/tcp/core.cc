@@ -254,7 +254,8 @@ Conn* Core::connect(const net::Endpoint& local, const net::Endpoint& remote, Str
   start_sequence(*c, old);
   if (old != nullptr) time_wait_.remove(*old);
   c->ts_on_ = c->sack_on_ = true;  // offered; taken back when the peer does not answer with it
-  c->rcv_shift_ = rcv_shift_;
+  c->rcv_shift_ = rcv_shift_ & 0xf;
+  c->ecn_send_ = c->ecn_receive_ = options.ecn == Ecn::kOn;  // so too
   c->end_deadline_ = now_ms_ + ticks(timeout > Duration::zero() ? timeout : config_.connect_timeout);
   bring_forward(*c, c->end_deadline_);
   push(ListId::kOutput, *c);

@@ -9,6 +9,7 @@
 //   undo.cc        recoveries that were for nothing
 //   receive.cc     data and FIN; the receive window
 //   output.cc      segments are built and sent
+//   ecn.cc         congestion that routers mark rather than drop for
 //   path_mtu.cc    how large a segment may be: routers' messages, black holes
 //   timers.cc      retransmission, persist, delayed ACK, keepalive, time limits
 //   connection.cc  what the application calls
@@ -206,6 +207,7 @@ class Core {
     std::uint32_t latest_rtt_us = 0;  // of what was sent last
     std::uint32_t echo_age_us = 0;    // how long ago the timestamp was sent that it echoes; 0: not known
     bool found_losses = false;
+    bool marked = false;  // the peer reports marks of congestion
     bool dsack = false;
     bool all_came_twice = false;  // everything that the recovery has sent again
     bool original = false;        // after a timeout, something arrived that was sent before it and not again
@@ -291,6 +293,13 @@ class Core {
   [[nodiscard]] HeaderFields header(Connection& c, Seq seq, std::uint8_t flags, std::size_t room) noexcept;
   [[nodiscard]] std::uint32_t sack_len(
       const Connection& c) const noexcept;  // what the blocks take that there are to tell
+
+  // ecn.cc
+  static void take_ecn_setup(Connection& c, const Segment& syn) noexcept;  // whether the peer takes part
+  void offer_ecn(Connection& c, HeaderFields& syn) noexcept;
+  void take_ecn_marks(Connection& c, const Segment& s) noexcept;
+  static void mark_data(Connection& c, HeaderFields& fields) noexcept;  // new data is sent
+  void enter_reduction(Connection& c, Sending& tx, const AckNews& news) noexcept;
 
   // path_mtu.cc
   [[nodiscard]] static std::uint32_t header_len(

@@ -95,7 +95,9 @@ void Core::input_listen(Listener& listener, const Segment& s, std::uint32_t hash
   c->rcv_nxt_ = c->rcv_adv_ = c->last_ack_sent_ = s.seq + 1;
   c->ts_on_ = s.options.has_timestamp;
   c->sack_on_ = s.options.sack_permitted;
-  if (s.options.has_window_scale) c->rcv_shift_ = rcv_shift_;
+  if (s.options.has_window_scale) c->rcv_shift_ = rcv_shift_ & 0xf;
+  c->ecn_send_ = c->ecn_receive_ = listener.options.connection.ecn != Ecn::kOff;
+  take_ecn_setup(*c, s);
   take_syn_options(*c, s);
   push(ListId::kOutput, *c);
 }
@@ -106,7 +108,7 @@ void Core::take_syn_options(Connection& c, const Segment& s) noexcept {
   constexpr std::uint16_t kMinMss = 88;  // smaller ones are only seen in attacks that make us send headers
   std::uint16_t mss = std::max(std::min(peer_mss(s), own_mss(c.tuple_)), kMinMss);
   if (s.options.has_window_scale) {
-    c.snd_shift_ = s.options.window_scale;
+    c.snd_shift_ = s.options.window_scale & 0xf;
   } else {
     c.rcv_shift_ = 0;
   }
@@ -139,6 +141,7 @@ void Core::input_syn_sent(Connection& c, Segment& s) noexcept {
   c.irs_ = s.seq;
   c.rcv_nxt_ = c.last_ack_sent_ = s.seq + 1;
   c.rcv_adv_ = c.rcv_nxt_ + std::min<std::uint32_t>(c.rx_.window(), 0xffff);  // as our SYN advertised it
+  take_ecn_setup(c, s);
   take_syn_options(c, s);
   if (acks_our_syn) {
     sample_rtt(c, s);
@@ -190,6 +193,7 @@ void Core::establish(Connection& c, const Segment& s) noexcept {
   tx.recover = tx.rack.highest = c.iss_;
   tx.undone_at = now_ms_ - kRtoAfterSynLoss;
   c.state_ = State::kEstablished;
+  if (c.ecn_send_) ++stats_.ecn_connections;
   c.backoff_ = 0;
   c.rtx_on_ = false;
   c.snd_una_ = c.iss_ + 1;

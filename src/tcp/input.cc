@@ -109,7 +109,10 @@ void Core::process(Connection& c, Segment& s) noexcept {
   if (s.has(kTcpRst)) return process_rst(c, s);
   if (s.has(kTcpSyn)) {
     if (c.state_ != State::kSynReceived || s.seq != c.irs_) return send_challenge(c);  // RFC 5961 section 4.2
-    if (!s.has(kTcpAck)) return send_syn(c);  // the peer's SYN again: our answer was lost
+    if (!s.has(kTcpAck)) {  // the peer's SYN again: our answer was lost
+      take_ecn_setup(c, s);
+      return send_syn(c);
+    }
     // Simultaneous open, RFC 9293 figure 8: its SYN was counted already. Its window is not scaled (RFC 7323 section 2.2),
     // as that of what it counts as from here on is.
     s.flags &= static_cast<std::uint8_t>(~kTcpSyn);
@@ -131,6 +134,7 @@ void Core::process(Connection& c, Segment& s) noexcept {
   }
   c.last_rx_ = now_ms_;
   c.keepalive_probes_ = 0;
+  if (c.ecn_receive_ && !s.payload.empty()) take_ecn_marks(c, s);
   if (!process_ack(c, s)) return;
   if (!s.payload.empty() || s.has(kTcpFin)) process_data(c, s);
 }

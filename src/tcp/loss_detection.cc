@@ -37,7 +37,7 @@ void Core::arrived(Connection& c, Sending& tx, const SentSegment& segment, AckNe
 // Section 6.2, step 4.
 std::uint32_t Core::reordering_window(const Connection& c, const Sending& tx) const noexcept {
   const Rack& rack = tx.rack;
-  if (!rack.reordering_seen && (tx.phase != Phase::kOpen || tx.board.sacked() >= kDuplicateAcks)) return 0;
+  if (!rack.reordering_seen && (tx.is_repairing() || tx.board.sacked() >= kDuplicateAcks)) return 0;
   const std::uint32_t srtt_us = c.srtt_ * 125;
   return std::min(rack.window_mult * (c.min_rtt_us_ / 4), srtt_us);
 }
@@ -94,7 +94,8 @@ void Core::find_late(Connection& c, Sending& tx) noexcept {
 void Core::find_holes(Connection& c, Sending& tx, bool advances) noexcept {
   Scoreboard& board = tx.board;
   if (board.empty() || board.at(pool_, board.first()).fate != Fate::kInFlight) return;
-  const bool third = tx.phase == Phase::kOpen && tx.duplicates >= kDuplicateAcks && seq_gt(c.snd_una_, tx.recover);
+  const bool may_begin = tx.phase == Phase::kMarked || (tx.phase == Phase::kOpen && seq_gt(c.snd_una_, tx.recover));
+  const bool third = may_begin && tx.duplicates >= kDuplicateAcks;
   const bool partial = tx.phase == Phase::kRecovery && advances && seq_lt(c.snd_una_, tx.recover);
   if (third || partial) board.mark_lost(pool_, board.first());
 }
@@ -105,8 +106,7 @@ void Core::find_holes(Connection& c, Sending& tx, bool advances) noexcept {
 void Core::schedule_probe(Connection& c, Sending& tx) noexcept {
   if (c.early_ == EarlyTimer::kReorder) return;
   c.early_ = EarlyTimer::kNone;
-  if (!c.sack_on_ || !c.rtx_on_ || tx.board.empty() || tx.phase != Phase::kOpen || tx.board.sacked() != 0 ||
-      tx.probe.out) {
+  if (!c.sack_on_ || !c.rtx_on_ || tx.board.empty() || tx.is_repairing() || tx.board.sacked() != 0 || tx.probe.out) {
     return;
   }
   constexpr Ticks kWithoutSample = 1000, kMaxAckDelay = 200, kGranularity = 2;

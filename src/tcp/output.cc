@@ -71,9 +71,10 @@ bool Core::send_lost(Connection& c, Sending& tx) noexcept {
 
 // New data, or a FIN alone. False: no room in the sink (sink_full_), or no memory for the books.
 bool Core::send_next(Connection& c, Sending& tx, std::uint32_t len, std::uint8_t flags) noexcept {
-  const HeaderFields fields = header(c, c.snd_max_, flags, c.mss_ - len);
+  HeaderFields fields = header(c, c.snd_max_, flags, c.mss_ - len);
   const std::span<std::uint8_t> packet = reserve(c, fields, len);
   if (packet.empty() || !tx.board.make_room(pool_)) return false;
+  if (c.ecn_send_ && len > 0) mark_data(c, fields);
   const TxCursor bytes = c.tx_.copy_next(pool_, packet.last(len));
   const bool fin = (flags & kTcpFin) != 0;
   tx.board.append(pool_, c.snd_max_, len, fin, bytes, now_us_);
@@ -86,7 +87,7 @@ bool Core::send_next(Connection& c, Sending& tx, std::uint32_t len, std::uint8_t
     c.rtt_seq_ = c.snd_max_;
     c.rtt_start_ = now_ms_;
   }
-  if (tx.phase == Phase::kRecovery) tx.reduction.out += len;
+  if (tx.is_reducing()) tx.reduction.out += len;
   if (fin) c.fin_sent_ = true;
   c.snd_max_ += len + (fin ? 1 : 0);
   send_built(c, fields, packet, len);
@@ -118,7 +119,7 @@ bool Core::send_again(Connection& c, Sending& tx, SegmentPos pos) noexcept {
     send_built(c, fields, packet, len);
   } while (done < segment.len);
   tx.board.sent_again(pool_, pos, now_us_);
-  if (tx.phase == Phase::kRecovery) tx.reduction.out += segment.seq_len();
+  if (tx.is_reducing()) tx.reduction.out += segment.seq_len();
   c.rtt_timing_ = false;
   return true;
 }
@@ -159,7 +160,7 @@ std::uint32_t Core::sack_len(const Connection& c) const noexcept {
 HeaderFields Core::header(Connection& c, Seq seq, std::uint8_t flags, std::size_t room) noexcept {
   HeaderFields fields;
   fields.seq = seq;
-  fields.flags = flags;
+  fields.flags = c.ecn_echo_ ? flags | kTcpEce : flags;
   fields.window = window_field(c, (flags & kTcpSyn) != 0);
   if ((flags & kTcpAck) != 0) fields.ack = c.rcv_nxt_;
   if (c.ts_on_) {
@@ -247,6 +248,7 @@ void Core::send_syn(Connection& c) noexcept {
   fields.options.sack_permitted = c.sack_on_;
   fields.options.has_window_scale = c.rcv_shift_ > 0 || !passive;
   fields.options.window_scale = c.rcv_shift_;
+  if (c.ecn_receive_) offer_ecn(c, fields);
   send_bare(c.tuple_, fields);
   if (c.snd_max_ == c.iss_) {
     c.snd_max_ = c.iss_ + 1;

@@ -62,20 +62,28 @@ void Core::adapt_window(Connection& c, Sending& tx, const AckNews& news) noexcep
   Congestion& cc = tx.congestion;
   bool may_grow = news.acked != 0;
   if (tx.phase != Phase::kOpen && seq_ge(c.snd_una_, tx.recover)) {
-    if (tx.phase == Phase::kRecovery) {
+    if (tx.is_reducing()) {
       cc.window = cc.threshold;  // RFC 6937 section 3
       tx.duplicates = 0;
       may_grow = false;
     }
+    if (tx.is_repairing()) narrow_reordering_window(tx);
     tx.phase = Phase::kOpen;
     tx.frto = FRto::kNone;
-    narrow_reordering_window(tx);
   }
-  if (tx.phase == Phase::kRecovery) {
+  constexpr std::uint32_t kLongAgo = 1u << 30;  // before it would look like something to come
+  if (tx.phase == Phase::kOpen && c.snd_una_ - tx.recover > kLongAgo) tx.recover = c.snd_una_ - 1;
+  if (tx.phase == Phase::kMarked && tx.board.has_lost()) {
+    tx.phase = Phase::kRecovery;  // RFC 3168 section 6.1.2: the window has come down for this round trip already
+    ++stats_.fast_retransmits;
+  }
+  if (tx.is_reducing()) {
     const bool by_timer = news.delivered == 0 && news.found_losses;  // no acknowledgment has made room for it
     reduce_rate(cc, tx.reduction, news.delivered, tx.pipe(c.mss_), may_grow && !news.found_losses, by_timer, c.mss_);
   } else if (tx.phase == Phase::kOpen && (tx.board.has_lost() || news.probe_repaired)) {
     enter_recovery(c, tx, news);
+  } else if (tx.phase == Phase::kOpen && news.marked && seq_gt(c.snd_una_, tx.recover)) {
+    enter_reduction(c, tx, news);
   } else if (may_grow) {
     grow_window(cc, {.acked = news.acked,
                      .flight = news.flight,
@@ -99,7 +107,8 @@ void Core::enter_recovery(Connection& c, Sending& tx, const AckNews& news) noexc
   c.rtt_timing_ = false;
   // What was on its way when the probe went is not known any more; the window is.
   const std::uint32_t flight = news.probe_repaired ? tx.congestion.window : c.flight();
-  start_reduction(tx.congestion, tx.reduction, flight, c.mss_);
+  c.ecn_heard_ = c.ecn_send_;
+  start_reduction(tx.congestion, tx.reduction, CongestionSignal::kLoss, flight, c.mss_);
   if (!c.outstanding()) {  // a probe has repaired the only loss: there is nothing to recover
     tx.phase = Phase::kOpen;
     tx.congestion.window = tx.congestion.threshold;
@@ -128,6 +137,7 @@ void Core::lose_all(Connection& c, Sending& tx) noexcept {
   c.early_ = EarlyTimer::kNone;
   tx.phase = Phase::kLoss;
   tx.recover = c.snd_max_;
+  c.ecn_heard_ = c.ecn_send_;
   take_timeout(tx.congestion, c.flight(), c.mss_, first);
   check_books(c, tx);
 }

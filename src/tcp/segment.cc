@@ -7,6 +7,11 @@
 namespace sluice::tcp {
 namespace {
 
+// Of the traffic class (RFC 3168 section 5).
+constexpr std::uint8_t kEcnCapable = 2;
+constexpr std::uint8_t kEcnMarked = 3;
+constexpr std::uint8_t kEcnMask = 3;
+
 constexpr std::size_t kMinTcpHeader = sizeof(net::TcpHeader);
 
 enum OptionKind : std::uint8_t {
@@ -94,6 +99,7 @@ std::span<const std::uint8_t> find_tcp4(std::span<const std::uint8_t> packet, bo
   if (ip.proto != static_cast<std::uint8_t>(net::IpProto::kTcp)) return {};
   if ((ip.fragment.host() & (net::kIp4MoreFragments | net::kIp4FragmentOffset)) != 0) return {};
   if (!checked && net::checksum(packet.first(header)).raw() != 0) return {};
+  out.marked = (ip.dscp_ecn & kEcnMask) == kEcnMarked;
   out.tuple.local.address = net::IpAddress::v4(ip.dst);
   out.tuple.remote.address = net::IpAddress::v4(ip.src);
   return packet.subspan(header, total - header);
@@ -104,6 +110,7 @@ std::span<const std::uint8_t> find_tcp6(std::span<const std::uint8_t> packet, Se
   const auto& ip = *reinterpret_cast<const net::Ip6Header*>(packet.data());
   const std::size_t total = sizeof(net::Ip6Header) + ip.payload_len.host();
   if (total > packet.size()) return {};
+  out.marked = (ip.version_class_flow.host() >> 20 & kEcnMask) == kEcnMarked;
   out.tuple.local.address = net::IpAddress::v6(ip.dst);
   out.tuple.remote.address = net::IpAddress::v6(ip.src);
   std::span<const std::uint8_t> rest = packet.subspan(sizeof(net::Ip6Header), ip.payload_len.host());
@@ -236,10 +243,10 @@ void write_options(std::uint8_t* at, const SegmentOptions& options) noexcept {
   }
 }
 
-void write_ip4(std::uint8_t* at, const FourTuple& tuple, std::size_t total) noexcept {
+void write_ip4(std::uint8_t* at, const FourTuple& tuple, std::size_t total, std::uint8_t ecn) noexcept {
   auto& ip = *reinterpret_cast<net::Ip4Header*>(at);
   ip.version_ihl = 0x45;
-  ip.dscp_ecn = 0;
+  ip.dscp_ecn = ecn;
   ip.total_len = static_cast<std::uint16_t>(total);
   ip.id = std::uint16_t{0};  // RFC 6864 section 4.1: an atomic datagram's is of no account
   ip.fragment = net::kIp4DontFragment;
@@ -251,9 +258,9 @@ void write_ip4(std::uint8_t* at, const FourTuple& tuple, std::size_t total) noex
   ip.checksum = net::checksum({at, sizeof(net::Ip4Header)});
 }
 
-void write_ip6(std::uint8_t* at, const FourTuple& tuple, std::size_t payload_len) noexcept {
+void write_ip6(std::uint8_t* at, const FourTuple& tuple, std::size_t payload_len, std::uint8_t ecn) noexcept {
   auto& ip = *reinterpret_cast<net::Ip6Header*>(at);
-  ip.version_class_flow = std::uint32_t{6} << 28;
+  ip.version_class_flow = std::uint32_t{6} << 28 | std::uint32_t{ecn} << 20;
   ip.payload_len = static_cast<std::uint16_t>(payload_len);
   ip.next_header = static_cast<std::uint8_t>(net::IpProto::kTcp);
   ip.hop_limit = 64;
@@ -268,10 +275,11 @@ void build_segment(std::span<std::uint8_t> packet, const FourTuple& tuple, const
   const std::size_t option_bytes = options_len(fields.options);
   const std::size_t tcp_len = kMinTcpHeader + option_bytes + payload_len;
   const std::size_t ip_len = packet.size() - tcp_len;
+  const std::uint8_t ecn = fields.ecn_capable ? kEcnCapable : std::uint8_t{0};
   if (ip_len == sizeof(net::Ip4Header)) {
-    write_ip4(packet.data(), tuple, packet.size());
+    write_ip4(packet.data(), tuple, packet.size(), ecn);
   } else {
-    write_ip6(packet.data(), tuple, tcp_len);
+    write_ip6(packet.data(), tuple, tcp_len, ecn);
   }
   const std::span<std::uint8_t> tcp = packet.subspan(ip_len);
   auto& header = *reinterpret_cast<net::TcpHeader*>(tcp.data());

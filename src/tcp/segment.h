@@ -30,6 +30,8 @@ using net::kTcpFin;
 using net::kTcpPsh;
 using net::kTcpRst;
 using net::kTcpSyn;
+inline constexpr std::uint8_t kTcpEce = 0x40;  // RFC 3168 section 6.1
+inline constexpr std::uint8_t kTcpCwr = 0x80;
 
 inline constexpr std::uint8_t kMaxWindowScale = 14;  // RFC 7323 section 2.3
 inline constexpr std::uint16_t kDefaultMss4 = 536;   // RFC 9293 section 3.7.1, MUST-15
@@ -67,10 +69,14 @@ struct Segment {
   Seq ack = 0;
   std::uint16_t window = 0;  // as it stands in the header, not scaled
   std::uint8_t flags = 0;
+  bool marked = false;  // congestion experienced, says the IP header
   SegmentOptions options;
   std::span<const std::uint8_t> payload;
 
   [[nodiscard]] bool has(std::uint8_t flag) const noexcept { return (flags & flag) != 0; }
+  [[nodiscard]] bool is_ecn_setup() const noexcept {  // RFC 3168 section 6.1.1; of a SYN or SYN-ACK
+    return (flags & (kTcpEce | kTcpCwr)) == (has(kTcpAck) ? kTcpEce : kTcpEce | kTcpCwr);
+  }
   // SEG.LEN of RFC 9293: SYN and FIN count.
   [[nodiscard]] std::uint32_t len() const noexcept {
     return static_cast<std::uint32_t>(payload.size()) + (has(kTcpSyn) ? 1 : 0) + (has(kTcpFin) ? 1 : 0);
@@ -106,6 +112,7 @@ struct HeaderFields {
   Seq ack = 0;
   std::uint16_t window = 0;
   std::uint8_t flags = 0;
+  bool ecn_capable = false;  // ECT(0) in the IP header
   SegmentOptions options;
 };
 

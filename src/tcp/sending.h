@@ -21,6 +21,7 @@ enum class Phase : std::uint8_t {
   kOpen,      // nothing is known to be lost
   kRecovery,  // fast recovery: what was lost is sent again, and the window comes down
   kLoss,      // after a timeout, until all that was out then is acknowledged
+  kMarked,    // a mark of congestion was reported: the window comes down, and nothing is lost
   kTooBig,    // segments that were too big for the path are sent again: nothing of it says that the network is full
 };
 
@@ -75,6 +76,8 @@ struct alignas(32) Sending {
   Phase phase = Phase::kOpen;
   FRto frto = FRto::kNone;
 
+  [[nodiscard]] bool is_reducing() const noexcept { return phase == Phase::kRecovery || phase == Phase::kMarked; }
+  [[nodiscard]] bool is_repairing() const noexcept { return phase == Phase::kRecovery || phase == Phase::kLoss; }
   // RFC 6675 section 4, SetPipe: the one place that says how much is on its way.
   [[nodiscard]] std::uint32_t pipe(std::uint32_t mss) const noexcept {
     const std::uint64_t left = std::uint64_t{duplicates} * mss;

@@ -116,7 +116,7 @@ bool Core::input_cookie(Listener& listener, Segment& s, std::uint32_t hash) noex
     syn.options.window_scale = syn.options.has_window_scale ? kept.window_scale : 0;
     c->ts_on_ = true;
     c->sack_on_ = kept.sack_permitted;
-    if (syn.options.has_window_scale) c->rcv_shift_ = rcv_shift_;
+    if (syn.options.has_window_scale) c->rcv_shift_ = rcv_shift_ & 0xf;
   }
   take_syn_options(*c, syn);
   establish(*c, s);  // without a sample of the round trip: the lower bits of the timestamp were not the clock's

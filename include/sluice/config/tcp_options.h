@@ -12,11 +12,13 @@
 namespace sluice::config {
 
 enum class CongestionControl : std::uint8_t { kCubic, kReno };
+enum class Ecn : std::uint8_t { kOff, kAccept, kOn };
 
 struct TcpOptions {
   CongestionControl congestion = CongestionControl::kCubic;
   std::uint8_t initial_window = 10;              // segments
   Duration keepalive = std::chrono::minutes(2);  // idle for so long: the peer is asked whether it is there
+  Ecn ecn = Ecn::kAccept;
   bool operator==(const TcpOptions&) const = default;
 };
 

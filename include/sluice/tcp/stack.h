@@ -50,10 +50,18 @@ enum class CongestionControl : std::uint8_t {
 };
 
 // How a connection behaves: those that a listener accepts, or one that is opened.
+// Explicit congestion notification (RFC 3168).
+enum class Ecn : std::uint8_t {
+  kOff,
+  kAccept,  // when the peer asks for it
+  kOn,      // connections that we open ask for it too
+};
+
 struct ConnOptions {
   CongestionControl congestion = CongestionControl::kCubic;
   std::uint8_t initial_window = 10;                   // segments (RFC 6928)
   Duration keepalive_idle = std::chrono::minutes(2);  // 0: no keepalive
+  Ecn ecn = Ecn::kAccept;
 };
 
 struct StackConfig {
@@ -120,6 +128,9 @@ struct StackStats {  // counters since start, and gauges
   // Path MTU: segments became smaller since a router said so; it was not believed, or not yet; they became larger again; they
   // became smaller since large ones seem to vanish.
   std::uint64_t path_mtu_lowered = 0, path_mtu_ignored = 0, path_mtu_deferred = 0, path_mtu_raised = 0, black_holes = 0;
+  // ECN: connections that have it; those that asked and then did without, since nobody answered; segments that came marked;
+  // times that the peer reported marks and the window came down.
+  std::uint64_t ecn_connections = 0, ecn_fallbacks = 0, ecn_marks_in = 0, ecn_reductions = 0;
   std::uint64_t out_of_window = 0, old_timestamp = 0, bad_ack = 0, out_of_order_dropped = 0;
   std::uint32_t connections = 0, half_open = 0, time_wait = 0;  // gauges
   std::size_t buffer_bytes = 0;                                 // gauge: out of StackConfig::buffer_memory

@@ -135,6 +135,7 @@ struct alignas(kOwnLines) ProxyCounters {
   Counter tcp_listen_overflow, tcp_source_refused, tcp_syn_cookies_sent, tcp_syn_cookies_received,
       tcp_syn_cookies_failed;
   Counter tcp_path_mtu_lowered, tcp_path_mtu_ignored, tcp_path_mtu_deferred, tcp_path_mtu_raised, tcp_black_holes;
+  Counter tcp_ecn_connections, tcp_ecn_fallbacks, tcp_ecn_marks_in, tcp_ecn_reductions;
   Gauge tcp_connections, tcp_half_open, tcp_time_wait, tcp_buffer_bytes, tcp_promised_bytes;
   LazyArray<EntityCounters> services{kMaxCountedServices};
   LazyArray<EntityCounters> backends{kMaxCountedBackends};

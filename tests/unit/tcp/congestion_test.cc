@@ -37,7 +37,7 @@ class Rounds {
     now_ += rtt_;
   }
   void lose() {
-    take_loss(c, c.window, kMss);
+    take_congestion(c, CongestionSignal::kLoss, c.window, kMss);
     c.window = c.threshold;
   }
   [[nodiscard]] double segments() const { return static_cast<double>(c.window) / kMss; }
@@ -142,7 +142,7 @@ TEST(RateReduction, ComesDownInProportion) {
   Congestion c;
   start_window(c, CongestionControl::kCubic, 100 * kMss, 0);
   RateReduction r;
-  start_reduction(c, r, 100 * kMss, kMss);
+  start_reduction(c, r, CongestionSignal::kLoss, 100 * kMss, kMss);
   std::uint32_t pipe = 96 * kMss;  // one lost, three have arrived
   std::uint32_t sent = 0;
   for (int i = 0; i < 96; ++i) {

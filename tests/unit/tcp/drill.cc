@@ -68,6 +68,10 @@ const std::map<std::string, std::uint64_t StackStats::*> kCounters = {
     {"path_mtu_deferred", &StackStats::path_mtu_deferred},
     {"path_mtu_raised", &StackStats::path_mtu_raised},
     {"black_holes", &StackStats::black_holes},
+    {"ecn_connections", &StackStats::ecn_connections},
+    {"ecn_fallbacks", &StackStats::ecn_fallbacks},
+    {"ecn_marks_in", &StackStats::ecn_marks_in},
+    {"ecn_reductions", &StackStats::ecn_reductions},
     {"bad_ack", &StackStats::bad_ack},
     {"accepted", &StackStats::accepted},
     {"connected", &StackStats::connected},
@@ -157,6 +161,12 @@ void Drill::configure(const std::string& key, std::istringstream& in) {
     options_.congestion = algorithm == "cubic" ? CongestionControl::kCubic : CongestionControl::kReno;
     return;
   }
+  if (key == "ecn") {
+    std::string how;
+    in >> how;
+    options_.ecn = how == "on" ? Ecn::kOn : how == "accept" ? Ecn::kAccept : Ecn::kOff;
+    return;
+  }
   in >> value;
   const std::map<std::string, Duration*> times = {{"connect_timeout_ms", &config_.connect_timeout},
                                                   {"user_timeout_ms", &config_.user_timeout},
@@ -216,6 +226,7 @@ void Drill::inject(const std::string& text, bool whole_turn) {
   fields.flags = packet.flags;
   if (packet.ack) fields.ack = our_base_[peer_port_] + *packet.ack;
   fields.window = static_cast<std::uint16_t>(packet.window.value_or(65535));
+  fields.ecn_capable = packet.ecn && *packet.ecn != "none";
   fields.options = packet.options;
   for (SackBlock& block : fields.options.sack) {
     block = {our_base_[peer_port_] + block.start, our_base_[peer_port_] + block.end};
@@ -226,6 +237,7 @@ void Drill::inject(const std::string& text, bool whole_turn) {
   Packet bytes(headers + packet.len);
   for (std::uint32_t i = 0; i < packet.len; ++i) bytes[headers + i] = byte_at(packet.seq + i);
   build_segment(bytes, tuple, fields, packet.len, false);
+  if (packet.ecn == "marked") mark_congestion(bytes);
   stack_->input(bytes, {}, now_);
   if (whole_turn) turn();
 }
@@ -245,6 +257,7 @@ DrillPacket Drill::take(const Packet& packet) {
   out.len = static_cast<std::uint32_t>(s.payload.size());
   if (s.has(kTcpAck)) out.ack = s.ack - kPeerBase;
   out.window = s.window;
+  out.ecn = s.marked ? "marked" : is_ecn_capable(packet) ? "capable" : "none";
   out.options = s.options;
   for (std::size_t i = 0; i < s.options.sack_count; ++i) {
     out.options.sack[i] = {s.options.sack[i].start - kPeerBase, s.options.sack[i].end - kPeerBase};
@@ -277,6 +290,7 @@ void Drill::expect(const std::string& text) {
   bool same = got.flags == want.flags && got.seq == want.seq && got.len == want.len;
   if (want.ack) same &= got.ack == want.ack;
   if (want.window) same &= got.window == want.window;
+  if (want.ecn) same &= got.ecn == want.ecn;
   if (want.options_given) {
     const SegmentOptions &g = got.options, &w = want.options;
     same &= g.mss == w.mss && g.has_window_scale == w.has_window_scale && g.window_scale == w.window_scale &&

@@ -31,6 +31,12 @@ std::uint8_t parse_flags(const std::string& text) {
       case 'P':
         flags |= kTcpPsh;
         break;
+      case 'E':
+        flags |= kTcpEce;
+        break;
+      case 'W':
+        flags |= kTcpCwr;
+        break;
       case '.':
         flags |= kTcpAck;
         break;
@@ -106,6 +112,9 @@ DrillPacket parse_packet(const std::string& text) {
       out.ack = number(value);
     } else if (word == "win") {
       out.window = number(value);
+    } else if (word == "ecn") {
+      if (value != "none" && value != "capable" && value != "marked") throw std::runtime_error("ecn: " + value);
+      out.ecn = value;
     } else {
       throw std::runtime_error("unknown: " + word);
     }
@@ -119,10 +128,13 @@ std::string packet_text(const DrillPacket& packet) {
   if ((packet.flags & kTcpFin) != 0) text += 'F';
   if ((packet.flags & kTcpRst) != 0) text += 'R';
   if ((packet.flags & kTcpPsh) != 0) text += 'P';
+  if ((packet.flags & kTcpEce) != 0) text += 'E';
+  if ((packet.flags & kTcpCwr) != 0) text += 'W';
   if ((packet.flags & kTcpAck) != 0) text += '.';
   text += fmt::format(" {}:{}({})", packet.seq, packet.seq + packet.len, packet.len);
   if (packet.ack) text += fmt::format(" ack {}", *packet.ack);
   if (packet.window) text += fmt::format(" win {}", *packet.window);
+  if (packet.ecn && *packet.ecn != "none") text += " ecn " + *packet.ecn;
   const SegmentOptions& o = packet.options;
   std::string list;
   if (o.mss != 0) list += fmt::format("mss {},", o.mss);

@@ -18,6 +18,7 @@ struct DrillPacket {
   std::optional<std::uint32_t> ack;
   std::optional<std::uint32_t> window;
   bool options_given = false;
+  std::optional<std::string> ecn;  // of the IP header: none, capable, marked
   SegmentOptions options;
   bool any_ts_value = false;  // TS val *
   bool echo_last = false;     // TS ecr last-N: the value that came in the last segment, less N; ts_echo is N

@@ -102,7 +102,8 @@ class OneConnection final : public Acceptor {
     client_app = std::make_unique<App>(network, client_plan, 1, 2);
     server_app = std::make_unique<App>(network, server_plan, 2, 1);
     ASSERT_TRUE(network.b().listen(server, options, *this));
-    Conn* conn = network.a().connect(client, server, *client_app, network.now(), std::chrono::minutes(5));
+    Conn* conn = network.a().connect(client, server, *client_app, network.now(), std::chrono::minutes(5),
+                                     {.ecn = ecn ? Ecn::kOn : Ecn::kOff});
     ASSERT_NE(conn, nullptr);
     client_app->take(*conn);
   }
@@ -113,6 +114,7 @@ class OneConnection final : public Acceptor {
 
   Network network;
   bool without_sack = false;
+  bool ecn = false;
   std::unique_ptr<App> client_app, server_app;
 
  private:
@@ -142,6 +144,7 @@ LinkFaults random_faults(Random& random) {
   faults.delay = std::chrono::microseconds(random.below(40'000));
   faults.reorder_by = std::chrono::microseconds(random.below(30'000));
   if (random.below(3) == 0) faults.bytes_per_second = 100'000 + random.below(10'000'000);
+  if (random.below(2) == 0) faults.mark = random.below(300);
   if (random.below(3) == 0) {
     faults.path_mtu = 1280 + random.below(220);
     faults.says_too_big = random.below(2) == 0;
@@ -173,6 +176,7 @@ void run_seed(std::uint64_t seed) {
   OneConnection one(seed, faults, client, server);
   const bool v6 = random.below(2) == 0;
   one.without_sack = seed % 4 == 0;
+  one.ecn = seed % 2 == 0;
   // Now and then the network holds everything back for longer than the retransmission timeout.
   for (std::uint32_t stalls = seed % 3 == 0 ? 1 + random.below(4) : 0; stalls > 0; --stalls) {
     const Instant begin = one.network.now() + ms(random.below(3000));

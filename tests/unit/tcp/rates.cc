@@ -56,7 +56,7 @@ struct Transfer {
     ListenOptions options;
     options.connection.congestion = path.congestion;
     if (!network.b().listen(server, options, source)) throw std::runtime_error("listen");
-    drain.conn = network.a().connect(client, server, drain, network.now(), std::chrono::seconds(10));
+    drain.conn = network.a().connect(client, server, drain, network.now(), std::chrono::seconds(10), {.ecn = path.ecn});
     if (drain.conn == nullptr) throw std::runtime_error("connect");
   }
   static StackConfig config(const Path& path) {

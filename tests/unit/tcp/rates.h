@@ -14,6 +14,7 @@ struct Path {
   Duration settle{};  // before it is measured
   Duration measure{};
   CongestionControl congestion = CongestionControl::kCubic;
+  Ecn ecn = Ecn::kOff;
   std::uint64_t seed = 1;
 };
 

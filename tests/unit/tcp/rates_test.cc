@@ -10,6 +10,24 @@ TEST(Rates, FillALongFatPipe) { EXPECT_GE(long_fat_share(), 0.95); }
 
 TEST(Rates, UnderRandomLossAreCubicsModel) { EXPECT_GE(cubic_model_share(), 1.0); }
 
+// A router whose queue holds what 50 ms are for the line, and that marks what finds more than a fifth of that: nothing is lost.
+TEST(Rates, MarksKeepQueuesShortWithoutLosses) {
+  constexpr double kLink = 12'500'000;
+  for (const CongestionControl algorithm : {CongestionControl::kCubic, CongestionControl::kReno}) {
+    Path path{.faults = {}, .settle = ms(4000), .measure = ms(8000), .congestion = algorithm, .ecn = Ecn::kOn};
+    path.faults.delay = ms(10);
+    path.faults.bytes_per_second = static_cast<std::uint64_t>(kLink);
+    path.faults.queue_bytes = static_cast<std::size_t>(kLink / 20);
+    path.faults.mark_above = path.faults.queue_bytes / 5;
+    const Rate rate = measure_rate(path);
+    EXPECT_GE(rate.bytes_per_second / 1448 * 1500, 0.95 * kLink);
+    EXPECT_GT(rate.sender.ecn_reductions, 5u);
+    EXPECT_EQ(rate.sender.retransmits, 0u);
+    path.ecn = Ecn::kOff;
+    EXPECT_GT(measure_rate(path).sender.retransmits, 10u);
+  }
+}
+
 struct ReorderCase {
   const char* name;
   unsigned per_mille;

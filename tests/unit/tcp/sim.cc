@@ -3,7 +3,23 @@
 #include <algorithm>
 #include <fstream>
 
+#include "sluice/net/checksum.h"
+#include "sluice/net/wire.h"
+
 namespace sluice::tcp::test {
+
+bool is_ecn_capable(const Packet& packet) { return (packet[0] >> 4 == 4 ? packet[1] & 3 : packet[1] >> 4 & 3) != 0; }
+
+void mark_congestion(Packet& packet) {
+  if (packet[0] >> 4 == 6) {
+    packet[1] |= 0x30;
+    return;
+  }
+  packet[1] |= 3;
+  auto& ip = *reinterpret_cast<net::Ip4Header*>(packet.data());
+  ip.checksum = std::uint16_t{0};
+  ip.checksum = net::checksum(std::span(packet).first(sizeof(net::Ip4Header)));
+}
 
 std::span<std::uint8_t> QueueSink::reserve(std::size_t bytes) noexcept {
   if (has_room && !has_room()) return {};
@@ -45,6 +61,7 @@ void Network::send(std::size_t from, Packet packet) {
     if (faults_.says_too_big) too_big(from, packet);
     return;
   }
+  if (is_ecn_capable(packet) && chance(faults_.mark)) mark_congestion(packet);
   Host& host = hosts_[from];
   Instant leaves = now_;
   if (faults_.bytes_per_second != 0) {
@@ -53,6 +70,9 @@ void Network::send(std::size_t from, Packet packet) {
     };
     host.line_free_at = std::max(host.line_free_at, now_);
     if (host.line_free_at - now_ > ns(faults_.queue_bytes)) return;
+    if (faults_.mark_above < faults_.queue_bytes && host.line_free_at - now_ > ns(faults_.mark_above) &&
+        is_ecn_capable(packet))
+      mark_congestion(packet);
     host.line_free_at += ns(packet.size());
     leaves = host.line_free_at;
   }

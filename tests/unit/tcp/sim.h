@@ -20,6 +20,10 @@ using Packet = std::vector<std::uint8_t>;
 
 [[nodiscard]] constexpr Duration ms(std::int64_t n) { return std::chrono::milliseconds(n); }
 
+// Of the IP header (RFC 3168 section 5).
+[[nodiscard]] bool is_ecn_capable(const Packet& packet);
+void mark_congestion(Packet& packet);  // one that is ECN-capable
+
 // Takes packets from a stack and keeps them. May be told to be without room.
 class QueueSink final : public PacketSink {
  public:
@@ -38,13 +42,15 @@ struct LinkFaults {  // chances in 1/1000 a packet
   unsigned duplicate = 0;
   unsigned reorder = 0;  // delayed by up to `reorder_by` more
   unsigned corrupt = 0;  // one bit flipped
+  unsigned mark = 0;     // congestion experienced, of packets that are ECN-capable
   unsigned no_room = 0;  // the sink refuses
   Duration delay = ms(5);
   Duration reorder_by = ms(10);
-  std::uint64_t bytes_per_second = 0;  // 0: no limit
-  std::size_t path_mtu = 0;            // larger packets do not come through; 0: all do
-  bool says_too_big = true;            // and their sender hears of it; false: a black hole
-  std::size_t queue_bytes = 64 << 10;  // what waits for the line beyond that is dropped
+  std::uint64_t bytes_per_second = 0;        // 0: no limit
+  std::size_t mark_above = ~std::size_t{0};  // waiting for the line: who is ECN-capable is marked
+  std::size_t path_mtu = 0;                  // larger packets do not come through; 0: all do
+  bool says_too_big = true;                  // and their sender hears of it; false: a black hole
+  std::size_t queue_bytes = 64 << 10;        // what waits for the line beyond that is dropped
 };
 
 class Network {
