@@ -87,7 +87,8 @@ esp:
         20, static_cast<std::uint8_t>(std::stoi(std::string(key.substr(2, 2)), nullptr, 16)));
     std::ofstream out(state());
     out << "sluice: sequence numbers of ESP, by SHA-256 of key and salt\n";
-    for (const std::uint8_t byte : *esp::fingerprint(material)) out << fmt::format("{:02x}", byte);
+    const auto fingerprint = esp::fingerprint(material);
+    for (const std::uint8_t byte : *fingerprint) out << fmt::format("{:02x}", byte);
     out << ' ' << used << '\n';
   }
   [[nodiscard]] std::string state() const { return (folder_ / "esp.state").string(); }

@@ -220,7 +220,9 @@ Bytes joined_payload(const std::vector<Bytes>& fragments) {
     const auto field = static_cast<unsigned>(v4 ? frame[20] << 8 | frame[21] : frame[56] << 8 | frame[57]);
     EXPECT_EQ(v4 ? (field & 0x1fff) * 8 : field & 0xfff8, out.size());
     EXPECT_EQ((field & (v4 ? 0x2000 : 1)) != 0, i + 1 != fragments.size());
-    if (v4) EXPECT_EQ(field & 0x4000, 0u) << "DF";
+    if (v4) {
+      EXPECT_EQ(field & 0x4000, 0u) << "DF";
+    }
     out.insert(out.end(), frame.begin() + (v4 ? 34 : 62), frame.end());
   }
   return out;

@@ -203,7 +203,9 @@ TEST(Tunnel, AnErrorAboutAFlowOfAnotherMachineGoesWhereItsPacketsGo) {
       const std::vector<Bytes> passed = here.exchange(error_about(kFirst + i));
       ASSERT_EQ(passed.size(), row.follows ? 1u : 0u);
       // A limit is this machine's own matter: it does not move what another one has sent to the backend.
-      if (row.follows && *row.backend == '\0') EXPECT_EQ(backend_of(passed[0]), flows[i]);
+      if (row.follows && *row.backend == '\0') {
+        EXPECT_EQ(backend_of(passed[0]), flows[i]);
+      }
     }
     EXPECT_EQ(here.drops(), row.follows ? 0u : kFlows);
     EXPECT_EQ(here.drops(Drop::kIcmpNoFlow), here.drops());

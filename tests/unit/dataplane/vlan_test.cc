@@ -266,7 +266,9 @@ TEST_P(Vlan, AChainedFrameLeavesWithTheTag) {
     ASSERT_EQ(mbufs.size(), 1u);
     EXPECT_EQ(mbufs[0]->nb_segs, 1);
     EXPECT_EQ((mbufs[0]->ol_flags & RTE_MBUF_F_TX_VLAN) != 0, GetParam());
-    if (GetParam()) ASSERT_EQ(rte_vlan_insert(mbufs.data()), 0);
+    if (GetParam()) {
+      ASSERT_EQ(rte_vlan_insert(mbufs.data()), 0);
+    }
     const auto* at = rte_pktmbuf_mtod(mbufs[0], const std::uint8_t*);
     sent.assign(at, at + rte_pktmbuf_data_len(mbufs[0]));
     rte_pktmbuf_free(mbufs[0]);
