@@ -183,6 +183,7 @@ template <net::Family kFamily>
       net::take_hop(frame, parsed);
       break;
     case config::ForwardMode::kEsp:
+      packet.complete();
       return encrypt_common(snapshot, packet, hop, flow, now);
     default:
       return forward_any(snapshot, packet, flow, now);

@@ -11,6 +11,7 @@
 #include "lab.h"
 #include "sluice/esp/transform.h"
 #include "sluice/net/checksum.h"
+#include "sluice/net/parse.h"
 
 namespace sluice::dataplane {
 namespace {
@@ -111,6 +112,40 @@ TEST(EspMode, EveryWorkerHasAnSpiOfItsOwnAndNoIvComesTwice) {
     EXPECT_TRUE(ivs.emplace(esp.iv_high.host(), esp.iv_low.host()).second);
   }
   EXPECT_EQ(spis, (std::set<std::uint32_t>{0x1000, 0x1001, 0x1002}));
+  EXPECT_EQ(lab.drops(), 0u);
+}
+
+// Packets amid a connection take the shortest way, and of each what it is itself is sealed.
+TEST(EspMode, SegmentsAmidAConnectionAreSealedAsTheyAre) {
+  Lab lab(
+      edge_config("pools: { web: { backends: { name: web, address: 198.51.100.11 } } }\n"
+                  "services: { web: { listen: \"203.0.113.10:80\", forward: { mode: esp, pool: web } } }\n"
+                  "esp: { peers: [ " +
+                      kPeer + " ] }\n",
+                  "workers: [0], flows: 1024"));
+  const auto segment = [](std::uint16_t port, std::size_t bytes) {
+    return from_client(ip4(kClient, kService).tcp(port, 80, net::kTcpAck, 2, 2, Bytes(bytes, 'x')));
+  };
+  for (const std::uint16_t port : {std::uint16_t{40000}, std::uint16_t{40001}}) {
+    (void)lab.exchange(syn(port));
+    (void)lab.exchange(segment(port, 0));
+  }
+  Bytes key(20);
+  std::iota(key.begin(), key.end(), std::uint8_t{0});
+  esp::GcmEngine engine = esp::GcmEngine::create().value();
+  esp::InboundSa sa(0x1000, false, esp::GcmKey::expand(key).value());
+  for (const std::size_t bytes : {10u, 701u, 0u, 1301u}) {
+    const Bytes sent = segment(static_cast<std::uint16_t>(40000 + bytes % 2), bytes);
+    std::vector<Bytes> out = lab.exchange(sent);
+    ASSERT_EQ(out.size(), 1u) << bytes;
+    esp::Incoming incoming{.sa = &sa, .esp = out[0].data() + kEspAt, .esp_bytes = out[0].size() - kEspAt};
+    esp::open(engine, {&incoming, 1});
+    ASSERT_EQ(incoming.result, esp::OpenResult::kGood) << bytes;
+    const net::Parsed inner = net::parse_ip(incoming.inner);
+    EXPECT_EQ(inner.payload_len(), bytes);
+    EXPECT_EQ(inner.ttl, 63);
+    EXPECT_EQ(inner.src.text(), kClient);
+  }
   EXPECT_EQ(lab.drops(), 0u);
 }
 
