@@ -21,6 +21,7 @@ void take(const FragmentNote& note, net::Parsed& parsed) noexcept {
   parsed.src_port = note.src_port;
   parsed.dst_port = note.dst_port;
   parsed.proto = note.proto;
+  parsed.fragment_id = note.id;
 }
 
 constexpr Classified kTaken{.action = Action::kNone};
@@ -56,7 +57,7 @@ Classified FragmentPath::receive(const lb::Snapshot& snapshot, rte_mbuf* mbuf, n
     packet.drop = found.drop;
     packet.owner = found.owner;
     if (found.listener != nullptr) packet.service = found.listener->service;
-    packet.note = {.src_port = parsed.src_port, .dst_port = parsed.dst_port, .proto = parsed.proto};
+    packet.note = {.src_port = parsed.src_port, .dst_port = parsed.dst_port, .proto = parsed.proto, .id = fresh_id()};
   }
   if (!packet.known) {
     table_.wait(packet, mbuf, parsed);

@@ -29,6 +29,7 @@ struct FragmentNote {
   std::uint16_t src_port = 0;
   std::uint16_t dst_port = 0;
   net::IpProto proto{};  // behind all extension headers
+  std::uint32_t id = 0;  // that the fragments get where they have a new source
 };
 
 // Whose fragments these are: a number that every worker computes alike. Its upper half picks the worker.

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <span>
 
+#include "mode_nat.h"
 #include "sluice/lb/flow_table.h"
 #include "sluice/lb/snapshot.h"
 #include "sluice/net/rewrite.h"
@@ -23,6 +24,7 @@ template <class Packet>
 inline void dnat_to_client(std::span<std::uint8_t> frame, const net::Parsed& packet,
                            const lb::Listener& listener) noexcept {
   net::rewrite_flow(frame, packet, listener.key.address, listener.key.port, packet.dst, packet.dst_port);
+  give_fragment_id(frame, packet);
 }
 
 }  // namespace sluice::dataplane

@@ -97,6 +97,7 @@ class alignas(kOwnLines) Worker::Impl {
                     .proxies = static_cast<std::uint32_t>(parts_.proxies)},
         fragments_({.id = parts_.id,
                     .workers = parts_.workers,
+                    .seed = parts_.seed,
                     .limits = parts_.fragments,
                     .note_flag = parts_.note_flag,
                     .classifier = classifier_,

@@ -70,6 +70,19 @@ void rewrite_flow_other(std::span<std::uint8_t> frame, const Parsed& packet, con
   rewrite_identifier(header_at<IcmpHeader>(frame, packet.l4_offset), packet.family, dst_port, delta);
 }
 
+void rewrite_fragment_id(std::span<std::uint8_t> frame, const Parsed& packet) noexcept {
+  if (packet.family == Family::kIp6) {
+    header_at<Ip6Fragment>(frame, packet.fragment_at - sizeof(Ip6Fragment)).id = packet.fragment_id;
+    return;
+  }
+  auto& ip = header_at<Ip4Header>(frame, packet.l3_offset);
+  const Be16 id(static_cast<std::uint16_t>(packet.fragment_id));
+  ChecksumDelta delta;
+  delta.replace(ip.id, id);
+  ip.id = id;
+  ip.checksum = delta.apply(ip.checksum);
+}
+
 void rewrite_icmp_error(std::span<std::uint8_t> frame, const Parsed& error, const Parsed& quoted,
                         const IcmpErrorTuple& to) noexcept {
   rewrite_quoted(frame, quoted, to.quoted_src, to.quoted_dst);

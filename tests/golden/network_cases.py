@@ -7,7 +7,7 @@ from scapy.all import (ARP, ICMP, IP, TCP, UDP, Dot1AD, Dot1Q, Ether, ICMPv6Dest
 from packets import (B1, B2, BACKEND6, BACKENDS, BROADCAST, Case, Cases, CLIENT, CLIENT6, EDGE, GATEWAY, GW, GW6,
                      INSIDE, NAT, NEAR, NEAR6, OWN, OWN6, OWN_INSIDE, OWN_INSIDE6, SERVICE, SERVICE6, SIMPLE, built,
                      cut_to_fit, forwarded, from_backend, from_client, handed_on, icmp_error_of, returned, rewritten,
-                     two_armed)
+                     two_armed, with_checksums)
 from tunnel_cases import inner_of, link, outer_ip, spread_hash, tunnel_config
 
 CASES = case = Cases()
@@ -157,7 +157,7 @@ def to_backend(packet, nat, family):
 
 def fragments_of_an_exchange(family):
     """Each fragment is rewritten, the checksum of layer 4 in the first one alone; so the whole is what it would have been."""
-    c = Case(SIMPLE)
+    c = Case(SIMPLE, fresh_ids=True)
     names = FAMILIES[family]
     query = datagram(family)
     for got, sent in zip(cut(query, 1480 - 48), cut(to_backend(query, 1, family), 1480 - 48)):
@@ -184,7 +184,7 @@ def fragments6_of_a_datagram_and_its_answer():
 @case
 def fragments_that_come_early_wait():
     """The first one comes last: behind it the others follow, from low to high."""
-    c = Case(SIMPLE)
+    c = Case(SIMPLE, fresh_ids=True)
     for number, family in enumerate(FAMILIES, start=1):
         query = datagram(family)
         fragments, sent = cut(query, 1400), cut(to_backend(query, number, family), 1400)
@@ -198,7 +198,7 @@ def fragments_that_come_early_wait():
 @case
 def fragments_find_the_worker_of_the_flow():
     """A flow's whole packets and its fragments have one NAT port, whichever worker the fragments of a packet meet at."""
-    c = Case(SIMPLE.replace("workers: [0]", "workers: [0, 0, 1]").replace("flows: 1024", "flows: 3072"))
+    c = Case(SIMPLE.replace("workers: [0]", "workers: [0, 0, 1]").replace("flows: 1024", "flows: 3072"), fresh_ids=True)
     for family in FAMILIES:
         for number in range(1, 5):
             nat, sport = number + (0 if family == 4 else 4), 5000 + number
@@ -209,6 +209,25 @@ def fragments_find_the_worker_of_the_flow():
             for got, sent in zip(cut(large, 1400, 70 + number), cut(to_backend(large, nat, family), 1400, 70 + number)):
                 c.receive(got)
                 c.expect(sent)
+    return c
+
+
+@case
+def fragments_of_two_clients_with_one_identifier():
+    """RFC 6864 section 5.2: they have one source towards the backend, which must not put them together."""
+    c = Case(SIMPLE, fresh_ids=True)
+    for family, names in FAMILIES.items():
+        numbers = (1, 2) if family == 4 else (3, 4)
+        source = "192.0.2.77" if family == 4 else "2001:db8:99::77"
+        queries = [datagram(family, 5000 + number, 2000 + number) for number in numbers]
+        (queries[1][IP] if family == 4 else queries[1][IPv6]).src = source
+        queries[1] = with_checksums(queries[1])
+        got = [cut(query, 1400, 77) for query in queries]
+        sent = [cut(to_backend(query, number, family), 1400, number) for query, number in zip(queries, numbers)]
+        for ours, theirs in zip(zip(*sent), zip(*got)):
+            for one, other in zip(theirs, ours):
+                c.receive(one)
+                c.expect(other)
     return c
 
 
@@ -228,7 +247,7 @@ def fragments_whose_first_is_missing():
 @case
 def fragments_that_attack():
     """RFC 1858, RFC 5722: what hides TCP flags from a filter, and what overlaps."""
-    c = Case(SIMPLE)
+    c = Case(SIMPLE, fresh_ids=True)
     segment = from_client(TCP(sport=40000, dport=80, flags="S", seq=1, options=[("MSS", 1460)] * 5) / (b"x" * 100))
     c.receive(cut(segment, 16)[0])  # tiny: the flags are in the next one
     c.receive(cut(segment, 8)[1])   # over the flags
@@ -299,7 +318,7 @@ def fragments_to_a_closed_port():
 @case
 def fragments_of_mode_dnat():
     """Whose replies go to the clients' own addresses: only the first fragment says that they are a service's."""
-    c = Case(SIMPLE.replace("mode: nat", "mode: dnat"))
+    c = Case(SIMPLE.replace("mode: nat", "mode: dnat"), fresh_ids=True)
     for family, names in FAMILIES.items():
         query = datagram(family)
         out = rewritten(query, src=names["client"], sport=5353, dst=names["backend"], dport=8080, mac_src=EDGE, mac_dst=B1)
@@ -352,7 +371,7 @@ def jumbo_frames_pass():
 @case
 def jumbo_frames_to_a_smaller_network():
     """Cut where that is allowed, else the sender is told."""
-    c = Case(jumbo(1500), two=True)
+    c = Case(jumbo(1500), two=True, fresh_ids=True)
     query = from_client(UDP(sport=5353, dport=53) / bytes(i & 255 for i in range(8000)), id=7)
     c.receive(query)
     for part in cut(forwarded(query, 1, backend=NEAR, own=OWN_INSIDE, mac_src=INSIDE), 1480):
@@ -365,8 +384,8 @@ def jumbo_frames_to_a_smaller_network():
     c.expect(icmp_error_of(query, icmp6=ICMPv6PacketTooBig(mtu=1500), src=OWN6))
     # A fragment is cut again, and only the packet's last piece says so.
     large = from_client(UDP(sport=5355, dport=53) / bytes(i * 3 & 255 for i in range(8000)))
-    pieces = cut(large, 4000)
-    out = cut(forwarded(large, 2, backend=NEAR, own=OWN_INSIDE, mac_src=INSIDE), 4000)
+    pieces = cut(large, 4000, 8)
+    out = cut(forwarded(large, 2, backend=NEAR, own=OWN_INSIDE, mac_src=INSIDE), 4000, 8)
     for got, sent in zip(pieces, out):
         c.receive(got)
         for part in cut_to_fit(sent, 1500):

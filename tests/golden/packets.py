@@ -201,9 +201,10 @@ def rfc1624(checksum: int, old: bytes, new: bytes) -> int:
 
 
 class Case:
-    def __init__(self, config: str, seed: int = 1, down=(), two=False, files=None):
-        """`files`: by name, what the configuration reads of CASE_FOLDER."""
+    def __init__(self, config: str, seed: int = 1, down=(), two=False, files=None, fresh_ids=False):
+        """`files`: by name, what the configuration reads of CASE_FOLDER. `fresh_ids`: sluice chooses identifiers of fragments."""
         self.config, self.seed, self.down, self.files = config.lstrip("\n"), seed, list(down), files or {}
+        self.fresh_ids = fresh_ids
         self.names = ["edge", "inside"] if two else ["edge"]
         self.inputs = {name: [] for name in self.names}
         self.alternatives = [{name: [] for name in self.names}]
@@ -237,6 +238,8 @@ class Case:
         for file, text in self.files.items():
             (folder / file).write_text(text)
         facts = {"drops": self.drops, "seed": self.seed, "down": self.down}
+        if self.fresh_ids:
+            facts["fresh_ids"] = True
         (folder / "case.json").write_text(json.dumps(facts, indent=2) + "\n")
         for interface, packets in self.inputs.items():
             wrpcap(str(folder / f"in_{interface}.pcap"), packets, linktype=1, nano=True)

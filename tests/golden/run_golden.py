@@ -4,7 +4,8 @@
 usage: run_golden.py [-v] [CASE...]      SLUICE_BUILD names the build folder (default: build)
 
 A case is a folder: sluice.yaml, in_<interface>.pcap, expect_<interface>.pcap (or expect-<n>_<interface>.pcap: one of several
-complete expectations must hold) and case.json: the drops by reason, the seed, the backends that are down. Files that the
+complete expectations must hold) and case.json: the drops by reason, the seed, the backends that are down, and whether sluice
+chooses the identifiers of fragments (fresh_ids: those in an expectation say which fragments are of one packet). Files that the
 configuration names are there too: CASE_FOLDER in it stands for the folder.
 NAT ports are placeholders below 1024 (make_cases.py): a first run shows which ones sluice chose, they are put into inputs
 and expectations, and a second run is compared.
@@ -186,6 +187,10 @@ def shape(packet) -> bytes:
     l4 = l4_of(out)
     if has_checksum_as_id(packet):
         out[IP].id = out[IP].chksum = 0
+    elif identifier_of(packet) is not None:
+        identifier_of(out).id = 0
+        if out.haslayer(IP):
+            out[IP].chksum = 0
     setattr(l4, name_of(l4, "sport"), 0)
     setattr(l4, checksum_name(l4), 0)
     return raw(out)
@@ -235,6 +240,32 @@ def substituted(packets: list, ports: dict[int, int]) -> list:
     return out
 
 
+def identifier_of(packet):
+    """Where a fragment has its identifier: the layer, else None."""
+    if packet.haslayer(IPv6ExtHdrFragment):
+        return packet[IPv6ExtHdrFragment]
+    return packet[IP] if packet.haslayer(IP) and (packet[IP].frag or packet[IP].flags.MF) else None
+
+
+def with_fresh_ids(expected: list, actual: list) -> list:
+    """What is expected with the identifiers that sluice chose: one for all fragments that have one in `expected`, and no
+    two packets have the same."""
+    chosen, out = {}, []
+    for want, got in zip(expected, actual):
+        if identifier_of(want) is not None and identifier_of(got) is not None:
+            stamp, want = want.time, want.copy()
+            layer = identifier_of(want)
+            before = layer.id
+            layer.id = chosen.setdefault((want.type, before), identifier_of(got).id)
+            if want.haslayer(IP):
+                layer.chksum = updated(layer.chksum, before, layer.id)
+            want.time = stamp
+        out.append(want)
+    if len({(family, ident) for (family, _), ident in chosen.items()}) != len(chosen):
+        raise Mismatch(f"two packets have one identifier: {chosen}")
+    return out + expected[len(actual):]
+
+
 def describe(packet) -> str:
     return f"{float(packet.time) % 1e6:.6f}  {packet.summary()}"
 
@@ -279,7 +310,8 @@ def check(folder: pathlib.Path) -> None:
                                    scratch)
             try:
                 for name in names:
-                    compare(name, substituted(expected[name], ports), actual[name])
+                    wanted = substituted(expected[name], ports)
+                    compare(name, with_fresh_ids(wanted, actual[name]) if facts.get("fresh_ids") else wanted, actual[name])
                 if drops != facts["drops"]:
                     raise Mismatch(f"drops differ\n  expected {facts['drops']}\n  got      {drops}")
                 return

@@ -132,7 +132,10 @@ void rewrite_flow_other(std::span<std::uint8_t> frame, const Parsed& packet, con
   rewrite_ports(frame, packet.l4_offset, src_port, dst_port, delta);
   apply_to_l4(frame, packet.l4_offset, packet.proto, delta);
 }
-// The same of a common packet: TCP or UDP, and whole.
+// Gives a fragment the identifier `packet.fragment_id`, which need not be the one that it came with.
+void rewrite_fragment_id(std::span<std::uint8_t> frame, const Parsed& packet) noexcept;
+
+// What rewrite_flow() does, of a common packet: TCP or UDP, and whole.
 template <Family kFamily>
 [[gnu::always_inline]] inline void rewrite_flow(std::span<std::uint8_t> frame, const CommonPacket<kFamily>& packet,
                                                 const IpAddress& src, std::uint16_t src_port, const IpAddress& dst,

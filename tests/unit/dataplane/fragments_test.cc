@@ -2,6 +2,7 @@
 // how long, and what is refused.
 #include <algorithm>
 #include <numeric>
+#include <set>
 
 #include <gtest/gtest.h>
 
@@ -105,6 +106,23 @@ TEST_P(FragmentPaths, ADatagramGoesAndComesBack) {
   }
   EXPECT_EQ(flows, 32u);
   EXPECT_EQ(fragments, 32u * 6);
+}
+
+// RFC 6864 section 5.2: behind one source address no two packets have one identifier, and all fragments of one have it.
+TEST_P(FragmentPaths, EachPacketHasAnIdentifierOfItsOwn) {
+  Lab lab(simple_config(GetParam()));
+  std::set<std::uint32_t> ids;
+  for (std::uint16_t port = 1; port <= 32; ++port) {
+    for (const Bytes& one : cut(query(4000, port), 77)) lab.put(one);
+    lab.run();
+    const std::vector<Bytes> out = lab.sent();
+    ASSERT_EQ(out.size(), 3u);
+    std::set<std::uint32_t> of_packet;
+    for (const Bytes& one : out) of_packet.insert(net::parse(one).fragment_id);
+    EXPECT_EQ(of_packet.size(), 1u);
+    ids.merge(of_packet);
+  }
+  EXPECT_EQ(ids.size(), 32u);
 }
 
 TEST_P(FragmentPaths, InAnyOrder) {

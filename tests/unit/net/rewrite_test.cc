@@ -107,5 +107,21 @@ TEST(RewriteIcmpError, AWrongQuotedChecksumStaysWrong) {
   EXPECT_TRUE(l4_checksum_ok(frame, parse(frame)));
 }
 
+TEST(RewriteFragmentId, GivesAnotherOfEitherFamily) {
+  const auto fragment = [](bool v4, std::uint32_t id) {
+    test::PacketBuilder packet = v4 ? ip4("192.0.2.1", "198.51.100.7") : ip6("2001:db8::1", "2001:db8::2");
+    if (!v4) packet.extension(60, Bytes(6));
+    return packet.udp(1, 2, Bytes(16)).fragment(64, true, id).frame();
+  };
+  for (const bool v4 : {true, false}) {
+    Bytes frame = fragment(v4, 7);
+    Parsed parsed = parse(frame);
+    ASSERT_EQ(parsed.fragment, FragmentKind::kLater);
+    parsed.fragment_id = 0x12345678;
+    rewrite_fragment_id(frame, parsed);
+    EXPECT_EQ(frame, fragment(v4, v4 ? 0x5678 : 0x12345678));
+  }
+}
+
 }  // namespace
 }  // namespace sluice::net
