@@ -144,7 +144,7 @@ def test_a_million_prefixes_are_read_under_traffic(lab, sluice, deny_file):
             assert time.monotonic() < deadline, sluice.log()
         assert int(done[1]) == MANY
         assert 0 < int(done[2]) < MANY_TAKE_AT_MOST * 1000
-        assert answered >= 10  # each takes a millisecond, the list some hundred
+        assert answered >= 2  # a busy machine's takes ten milliseconds, the list some hundred
         assert own_drops(sluice) == drops
         with client.Connection(lab, world.L4_6, 80) as other:
             assert other.get("/echo").status == 200
