@@ -91,6 +91,17 @@ void Lab::run() {
   }
 }
 
+void Lab::run_with_buffers(std::size_t left) {
+  std::vector<rte_mbuf*> taken;
+  while (rte_mbuf* mbuf = pool().alloc()) taken.push_back(mbuf);
+  for (; left != 0; --left) {
+    rte_pktmbuf_free(taken.back());
+    taken.pop_back();
+  }
+  run();
+  rte_pktmbuf_free_bulk(taken.data(), static_cast<unsigned>(taken.size()));
+}
+
 std::vector<Bytes> Lab::sent(std::size_t interface) {
   std::vector<Bytes> frames;
   for (rte_mbuf* mbuf : devices_[interface]->take_sent()) {

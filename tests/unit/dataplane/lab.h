@@ -50,6 +50,8 @@ class Lab {
   void put(const Bytes& frame, std::size_t interface = 0, std::uint16_t queue = 0, std::uint64_t marks = 0);
   // Every loop turns until nothing moves any more.
   void run();
+  // The same with so many packet buffers left.
+  void run_with_buffers(std::size_t left);
   // What a health check found, and the snapshot that follows from it.
   void report(const std::string& backend, lb::Health health);
   // The snapshot of another configuration with the same interfaces, workers and proxies.
